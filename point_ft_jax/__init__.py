@@ -1,0 +1,1 @@
+"""Fine-tune pre-trained 3D point-cloud transformers in JAX/Flax, with nothing to compile."""

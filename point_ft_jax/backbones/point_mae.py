@@ -1,0 +1,21 @@
+"""Point-MAE (Pang et al., ECCV 2022): the plain point transformer, 22.1M parameters."""
+
+from point_ft_jax.backbone import FINE_TUNED_HEAD, HEAD_TORCH_NAMES, SIZES, Backbone
+from point_ft_jax.point_transformer import TORCH_NAMES, PointTransformer
+
+BACKBONE = Backbone(
+    build=PointTransformer,
+    variants=SIZES,
+    readout=('cls', 'patches_max'),
+    torch_names=TORCH_NAMES,
+    head_torch_names=HEAD_TORCH_NAMES,
+    prefixes=('MAE_encoder.', 'base_model.'),
+    may_lack=('cls_token', 'cls_pos'),  # its autoencoder runs without a class token
+    leaves=(
+        'mask_token',
+        'decoder_pos_embed.*',
+        'MAE_decoder.*',
+        'increase_dim.*',
+        *FINE_TUNED_HEAD,
+    ),
+)

@@ -1,0 +1,77 @@
+"""What comes after the backbone: readouts by name, and the classification head."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from point_ft_jax.errors import UserError
+from point_ft_jax.layers import Array, BatchNorm, Dtype, Linear, max_pool
+from point_ft_jax.tokens import Tokens
+
+
+def _cls(tokens: Tokens) -> Array:
+    return tokens.cls.reshape(tokens.cls.shape[0], -1)
+
+
+# Each takes [B, n, D] tokens of one kind to a feature vector [B, ...].
+READOUTS = {
+    'cls': _cls,
+    'prompts_mean': lambda tokens: tokens.prompts.mean(axis=1),
+    'prompts_max': lambda tokens: max_pool(tokens.prompts),
+    'patches_mean': lambda tokens: tokens.patches.mean(axis=1),
+    'patches_max': lambda tokens: max_pool(tokens.patches),
+}
+
+
+def read_out(tokens: Tokens, readout: tuple[str, ...]) -> Array:
+    """The features [B, F] that a head sees: the named readouts side by side, in float32 at least.
+
+    'cls' is every global token in turn; 'prompts_mean', 'prompts_max', 'patches_mean' and
+    'patches_max' pool tokens of one kind.
+
+    Raises:
+        UserError: an unknown name, or a readout of tokens that this model does not have.
+    """
+    unknown = [name for name in readout if name not in READOUTS]
+    if unknown or not readout:
+        raise UserError(
+            f'readout {tuple(readout)}: expected one or more of {", ".join(READOUTS)}; '
+            'they are put side by side in the order given'
+        )
+    for name in readout:
+        kind = name.split('_')[0]
+        if getattr(tokens, kind).shape[1] == 0:
+            raise UserError(
+                f'readout {name!r} needs {kind} tokens, and this backbone with this method has '
+                'none: choose another readout, backbone or method'
+            )
+    features = jnp.concatenate([READOUTS[name](tokens) for name in readout], axis=-1)
+    return features.astype(jnp.promote_types(features.dtype, jnp.float32))
+
+
+class ClassificationHead(nn.Module):
+    """Features [B, F] to logits [B, classes]: linear (batch norm) ReLU dropout, ..., linear.
+
+    Attributes:
+        num_classes: C.
+        widths: of the hidden layers; () is a single linear map.
+        batch_norm: whether a batch norm follows every hidden linear map.
+        dropout: rate after every hidden layer.
+        train: whether dropout is on and batch statistics are used.
+    """
+
+    num_classes: int
+    widths: tuple[int, ...] = (256, 256)
+    batch_norm: bool = True
+    dropout: float = 0.5
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        for index, width in enumerate(self.widths):
+            x = Linear(width, dtype=self.dtype, name=f'layer_{index}')(x)
+            if self.batch_norm:
+                x = BatchNorm(not train, self.dtype, name=f'norm_{index}')(x)
+            x = nn.Dropout(self.dropout, deterministic=not train)(jax.nn.relu(x))
+        logits = Linear(self.num_classes, dtype=self.dtype, name='logits')(x)
+        return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))

@@ -1,0 +1,5 @@
+"""Full fine-tuning: everything trains."""
+
+from point_ft_jax.method import Method
+
+METHOD = Method(trainable=('*',))

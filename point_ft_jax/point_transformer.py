@@ -1,0 +1,118 @@
+"""The backbone that all non-hierarchical models here share: tokenizer, positions, blocks, norm."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from kernels import group_points
+from point_ft_jax.layers import Array, Dtype, Linear, layer_norm, token_init
+from point_ft_jax.tokenizer import MiniPointNet
+from point_ft_jax.tokens import Tokens, no_prompts
+from point_ft_jax.transformer import Block, Positions, Tuner, drop_path_rates, spread
+
+
+class PointTransformer(nn.Module):
+    """Clouds [B, N, 3] to normalised `Tokens`.
+
+    A cloud with fewer points than groups or neighbours is a ValueError at trace time. Duplicated
+    points are fine; where they leave fewer distinct points than groups, centres repeat.
+
+    Attributes:
+        width, depth, heads: of the transformer (D, L, H).
+        num_groups, group_size: of the tokenizer (G, K).
+        global_tokens: names of the learned tokens in front of the patches; each has a parameter
+            NAME_token and NAME_pos [1, 1, D].
+        tokenizer_width: E, the tokenizer's output; where it is not `width`, a linear map follows.
+        block: the block style.
+        drop_path: the last block's rate; the first has 0.
+        skip_near_origin: whether the centres avoid points near the origin (MaskPoint's do not).
+        hold_statistics: normalise with the running statistics in training too, and leave them.
+        dtype: what to compute in; None for the type of the parameters.
+    """
+
+    width: int = 384
+    depth: int = 12
+    heads: int = 6
+    num_groups: int = 128
+    group_size: int = 32
+    global_tokens: tuple[str, ...] = ('cls',)
+    tokenizer_width: int = 384
+    block: Callable[..., nn.Module] = Block
+    drop_path: float = 0.0
+    skip_near_origin: bool = True
+    hold_statistics: bool = False
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, points: Array, tuner: Tuner, train: bool = False) -> Tokens:
+        grouped = group_points(
+            points, self.num_groups, self.group_size, skip_near_origin=self.skip_near_origin
+        )
+        tokens = self._embed(grouped.groups, grouped.centers, tuner, train)
+        for index, rate in enumerate(drop_path_rates(self.drop_path, self.depth)):
+            block = self.block(
+                width=self.width,
+                heads=self.heads,
+                tuner=tuner,
+                index=index,
+                drop_path=rate,
+                train=train,
+                dtype=self.dtype,
+                name=f'block_{index}',
+            )
+            tokens = tuner.block(block, tokens)
+        norm = layer_norm(self.dtype, name='norm')
+        return tokens.with_sequence(tuner.layer(norm, tokens.sequence()))
+
+    def _embed(self, groups: Array, centers: Array, tuner: Tuner, train: bool) -> Tokens:
+        """The tokens that enter the first block."""
+        tokenizer = MiniPointNet(
+            self.tokenizer_width,
+            use_running=self.hold_statistics or not train,
+            dtype=self.dtype,
+            name='tokenizer',
+        )
+        if self.tokenizer_width == self.width:
+            patches = tuner.layer(tokenizer, groups)
+        else:  # the seam is the tokens' last map, one seam in every model
+            reduce = Linear(self.width, dtype=self.dtype, name='reduce')
+            patches = tuner.layer(reduce, tokenizer(groups))
+        return Tokens(
+            cls=self._global_tokens('token', patches),
+            patches=patches,
+            centers=centers,
+            prompts=no_prompts(patches),
+            cls_pos=self._global_tokens('pos', patches),
+            patch_pos=Positions(self.width, dtype=self.dtype, name='positions')(centers),
+        )
+
+    def _global_tokens(self, what: str, like: Array) -> Array:
+        """[B, S, D], the learned tokens or their positions; S may be 0."""
+        tokens = [
+            spread(self.param(f'{name}_{what}', token_init, (1, 1, self.width)), like)
+            for name in self.global_tokens
+        ]
+        return jnp.concatenate([no_prompts(like), *tokens], axis=1)
+
+
+# Tree path below 'backbone' to PyTorch name; see torch_import.
+TORCH_NAMES = {
+    'cls_token': 'cls_token',
+    'cls_pos': 'cls_pos',
+    'tokenizer/first_0': 'encoder.first_conv.0',
+    'tokenizer/first_norm': 'encoder.first_conv.1',
+    'tokenizer/first_1': 'encoder.first_conv.3',
+    'tokenizer/second_0': 'encoder.second_conv.0',
+    'tokenizer/second_norm': 'encoder.second_conv.1',
+    'tokenizer/second_1': 'encoder.second_conv.3',
+    'positions/hidden': 'pos_embed.0',
+    'positions/out': 'pos_embed.2',
+    'block_{block}/norm1': 'blocks.blocks.{block}.norm1',
+    'block_{block}/attention/qkv': 'blocks.blocks.{block}.attn.qkv',
+    'block_{block}/attention/proj': 'blocks.blocks.{block}.attn.proj',
+    'block_{block}/norm2': 'blocks.blocks.{block}.norm2',
+    'block_{block}/mlp/fc1': 'blocks.blocks.{block}.mlp.fc1',
+    'block_{block}/mlp/fc2': 'blocks.blocks.{block}.mlp.fc2',
+    'norm': 'norm',
+}

@@ -1,0 +1,66 @@
+"""Groups of points to tokens: the mini-PointNet of Point-BERT and all that came after it."""
+
+import flax.linen as nn
+import jax
+from flax.linen.dtypes import promote_dtype
+
+from point_ft_jax.layers import (
+    KERNEL_INIT,
+    Array,
+    BatchNorm,
+    Dtype,
+    Linear,
+    along_last,
+    max_pool,
+    uniform_init,
+)
+
+
+class MiniPointNet(nn.Module):
+    """Embeds each neighbourhood by itself: [B, G, K, C] to [B, G, width].
+
+    Two stages of linear, batch norm, ReLU, linear; the second sees, for every point, the maximum
+    over its group beside the point's own features. `widths` are those of the four linear maps but
+    the last.
+    """
+
+    width: int
+    use_running: bool
+    widths: tuple[int, int, int] = (128, 256, 512)
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, groups: Array) -> Array:
+        first, local, second = self.widths
+
+        def norm(name: str) -> BatchNorm:
+            return BatchNorm(self.use_running, self.dtype, name=name)
+
+        x = Linear(first, dtype=self.dtype, name='first_0')(groups)
+        x = Linear(local, dtype=self.dtype, name='first_1')(jax.nn.relu(norm('first_norm')(x)))
+        x = GlobalLocal(second, dtype=self.dtype, name='second_0')(x)
+        x = Linear(self.width, dtype=self.dtype, name='second_1')(
+            jax.nn.relu(norm('second_norm')(x))
+        )
+        return max_pool(x)
+
+
+class GlobalLocal(nn.Module):
+    """A linear map of [maximum over the group, own features], without repeating the maximum.
+
+    Its kernel [2C, features] is that of the concatenation; the first half needs one product a
+    group, not one a point: [B, G, K, C] to [B, G, K, features].
+    """
+
+    features: int
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        width = x.shape[-1]
+        kernel = self.param('kernel', KERNEL_INIT, (2 * width, self.features))
+        bias = self.param('bias', uniform_init((2 * width) ** -0.5), (self.features,))
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+        shared = max_pool(x) @ kernel[:width]
+        shared += along_last(bias, shared)
+        return x @ kernel[width:] + shared[..., None, :]

@@ -1,0 +1,156 @@
+"""Pre-norm transformer blocks with the seams that tuning methods use.
+
+A backbone never knows which method tunes it. It calls its `Tuner` at three seams: `layer` around
+every linear map and norm, `keys_values` inside every attention, `block` around every block. The base
+`Tuner` is the identity; a method overrides what it touches.
+
+The tuner is a sibling of the backbone: the classifier owns both, and hands its tuner down as an
+attribute. Flax lets a bound module travel so: wherever it is called, its parameters stay in its own
+scope, `params['tuner']`. That is why the backbone's tree is the same for every method.
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from point_ft_jax.layers import Array, DropPath, Dtype, Linear, gelu, layer_norm
+from point_ft_jax.tokens import Tokens
+
+
+class Tuner(nn.Module):
+    """The identity: what full fine-tuning and linear probing put at the seams.
+
+    Whether dropout is on and what type to compute in, a method reads from the block that it is
+    given: `block.train`, `block.dtype`.
+    """
+
+    def layer(self, module: nn.Module, x: Array) -> Array:
+        """The output of a linear map, a norm or the tokenizer, `module`, for its input `x`."""
+        return module(x)
+
+    def keys_values(self, attention: nn.Module, k: Array, v: Array) -> tuple[Array, Array]:
+        """The keys and values [B, N, H, D/H] that an attention looks at."""
+        return k, v
+
+    def block(self, block: nn.Module, tokens: Tokens) -> Tokens:
+        """The tokens after `block`."""
+        return block(tokens)
+
+    @nn.compact
+    def own(self, make: Callable[..., nn.Module], *owners: nn.Module | str) -> nn.Module:
+        """A module of the tuner's own, made by `make(name=…)` and named after `owners`.
+
+        An owner is a word or one of the backbone's modules, which stands for its path below the
+        backbone: `own(ScaleShift, qkv)` is 'block_3.attention.qkv'.
+        """
+        words = (o if isinstance(o, str) else '.'.join(o.path[1:]) for o in owners)
+        return make(name='.'.join(words))
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention: one fused `qkv` without bias, softmax in float32, `proj`."""
+
+    width: int
+    heads: int
+    tuner: Tuner
+    dtype: Dtype | None = None
+
+    def setup(self) -> None:
+        self.qkv = Linear(3 * self.width, use_bias=False, dtype=self.dtype)
+        self.proj = Linear(self.width, dtype=self.dtype)
+
+    def __call__(self, x: Array, mask: Array | None = None) -> Array:
+        batch, length, _ = x.shape
+        qkv = self.tuner.layer(self.qkv, x).reshape(batch, length, 3, self.heads, -1)
+        k, v = self.tuner.keys_values(self, qkv[:, :, 1], qkv[:, :, 2])
+        return self.tuner.layer(self.proj, attend(qkv[:, :, 0], k, v, mask))
+
+
+def attend(q: Array, k: Array, v: Array, mask: Array | None = None) -> Array:
+    """Scaled dot-product attention: [B, N, H, d], [B, M, H, d] twice to [B, N, H * d].
+
+    `mask` [B, 1, N, M] bool says what may be seen.
+    """
+    return jax.nn.dot_product_attention(q, k, v, mask=mask).reshape(*q.shape[:2], -1)
+
+
+class Mlp(nn.Module):
+    """Linear to four times the width, GELU, linear back."""
+
+    width: int
+    tuner: Tuner
+    dtype: Dtype | None = None
+
+    def setup(self) -> None:
+        self.fc1 = Linear(4 * self.width, dtype=self.dtype)
+        self.fc2 = Linear(self.width, dtype=self.dtype)
+
+    def __call__(self, x: Array) -> Array:
+        return self.tuner.layer(self.fc2, gelu(self.tuner.layer(self.fc1, x)))
+
+
+class Block(nn.Module):
+    """x + attention(norm1(x)), then x + mlp(norm2(x)), with the positions added to x first.
+
+    Its four steps are public, for methods that put something between them: `attend`, `normalize`,
+    `mlp` and `join`. Other block styles have the same four.
+    """
+
+    width: int
+    heads: int
+    tuner: Tuner
+    index: int = 0
+    drop_path: float = 0.0
+    train: bool = False
+    dtype: Dtype | None = None
+
+    def setup(self) -> None:
+        self.norm1 = layer_norm(self.dtype)
+        self.attention = Attention(self.width, self.heads, self.tuner, self.dtype)
+        self.norm2 = layer_norm(self.dtype)
+        self.mlp = Mlp(self.width, self.tuner, self.dtype)
+        self.drop = DropPath(self.drop_path, self.train)
+
+    def __call__(self, tokens: Tokens) -> Tokens:
+        x = self.attend(tokens)
+        h = self.normalize(x)
+        return tokens.with_sequence(self.join(x, h, self.mlp(h)))
+
+    def attend(self, tokens: Tokens) -> Array:
+        """The sequence [B, N, D] after attention and its residual."""
+        x = tokens.positioned()
+        h = self.tuner.layer(self.norm1, x)
+        return x + self.drop(self.attention(h, tokens.attention_mask()))
+
+    def normalize(self, x: Array) -> Array:
+        """The input of the MLP, and of what runs beside it."""
+        return self.tuner.layer(self.norm2, x)
+
+    def join(self, x: Array, h: Array, update: Array) -> Array:
+        """The block's output from the sequence `x`, its normalised form `h` and the update."""
+        return x + self.drop(update)
+
+
+def drop_path_rates(rate: float, depth: int) -> list[float]:
+    """The rate of each block: from 0 in the first to `rate` in the last."""
+    return [rate * i / max(depth - 1, 1) for i in range(depth)]
+
+
+class Positions(nn.Module):
+    """Positions [B, G, D] of centres [B, G, 3]: linear to `hidden`, GELU, linear to `width`."""
+
+    width: int
+    hidden: int = 128
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, centers: Array) -> Array:
+        h = gelu(Linear(self.hidden, dtype=self.dtype, name='hidden')(centers))
+        return Linear(self.width, dtype=self.dtype, name='out')(h)
+
+
+def spread(token: Array, like: Array) -> Array:
+    """A learned [1, S, D] token for every sample of `like` [B, ...], in its type."""
+    return jnp.broadcast_to(token.astype(like.dtype), (like.shape[0], *token.shape[1:]))

@@ -1,0 +1,112 @@
+"""The golden fixtures: what the reference PyTorch models computed, with weights made from names.
+
+Every weight is drawn from its state-dict key, so that a fixture needs no weights; large arrays are
+pinned by two numbers (`probe`). The names and tolerances are explained in tests/golden/README.md.
+"""
+
+import json
+import math
+import pathlib
+import zlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from point_ft_jax import params, torch_import
+from point_ft_jax.losses import cross_entropy
+from point_ft_jax.model import Model, build
+
+FOLDER = pathlib.Path(__file__).parent / 'golden'
+
+# fixture: backbone, method, options of `build`
+MODELS = {
+    'point_mae': ('point_mae', 'full', {}),
+    'act': ('act', 'full', {}),
+    'recon': ('recon_two_stream', 'full', {}),
+    'dapt': ('recon', 'dapt', {}),
+}
+
+
+def read(name: str) -> tuple[dict, dict[str, np.ndarray]]:
+    """A fixture's facts and arrays."""
+    facts = json.loads((FOLDER / f'{name}.json').read_text())
+    arrays = FOLDER / f'{name}.npz'
+    return facts, dict(np.load(arrays)) if arrays.exists() else {}
+
+
+def weight(key: str, shape: list[int], seed: int) -> np.ndarray:
+    """The value of a state-dict entry, from its name alone."""
+    r = np.random.default_rng([seed, zlib.crc32(key.encode())])
+    leaf = key.rsplit('.', 1)[-1]
+    if leaf == 'num_batches_tracked':
+        return np.zeros(shape, np.int64)
+    if leaf == 'running_var':
+        value = r.uniform(0.5, 1.5, shape)
+    elif leaf == 'running_mean':
+        value = 0.1 * r.standard_normal(shape)
+    elif len(shape) >= 2 and not (len(shape) == 3 and shape[0] == 1):
+        value = r.standard_normal(shape) / math.sqrt(math.prod(shape[1:]))
+    elif len(shape) == 1 and (leaf == 'weight' or 'gamma' in leaf or 'scale' in leaf):
+        value = 1 + 0.1 * r.standard_normal(shape)
+    else:
+        value = 0.1 * r.standard_normal(shape)
+    return np.asarray(value, np.float32)
+
+
+def probe(name: str, array: np.ndarray) -> np.ndarray:
+    """Two numbers for an array in PyTorch's layout: its norm, and a random projection."""
+    flat = np.asarray(array, np.float64).ravel()
+    direction = np.random.default_rng([99, zlib.crc32(name.encode())]).standard_normal(flat.size)
+    return np.array([np.linalg.norm(flat), flat @ direction])
+
+
+def clouds(batch: int, size: int, seed: int) -> np.ndarray:
+    """[batch, size, 3] float32 random smooth surfaces."""
+    r = np.random.default_rng([seed, 7])
+
+    def one() -> np.ndarray:
+        u = r.standard_normal((size, 3))
+        u /= np.linalg.norm(u, axis=1, keepdims=True)
+        p = u * (1 + 0.35 * np.sin(u @ r.standard_normal((3, 3)) * 3).sum(1, keepdims=True) / 3)
+        p = p * r.uniform(0.4, 1.0, 3) + 0.01 * r.standard_normal((size, 3))
+        p -= p.mean(0)
+        return (p / np.linalg.norm(p, axis=1).max()).astype(np.float32)
+
+    return np.stack([one() for _ in range(batch)])
+
+
+def model(name: str) -> Model:
+    """The model of a fixture, without dropout."""
+    backbone, method, options = MODELS[name]
+    return build(backbone, method, 15, head={'dropout': 0.0}, **options)
+
+
+def variables(name: str, facts: dict, dtype: type) -> dict[str, params.Tree]:
+    """The fixture's weights as variables of `model(name)`, through the importer."""
+    state = {key: weight(key, shape, facts['seed']) for key, shape in facts['state_dict']}
+    golden = model(name)
+    tree, report = golden.load_all(golden.shapes(), state, name)
+    assert report.parameters == params.count(golden.shapes()['params'])
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), tree)
+
+
+def torch_arrays(golden: Model, tree: params.Tree) -> dict[str, np.ndarray]:
+    """One collection of variables, such as gradients, under PyTorch's names."""
+    return torch_import.export_variables({'x': tree}, golden.torch_names, golden.backbone.conv)
+
+
+def training_pass(golden: Model, tree: dict, arrays: dict) -> tuple:
+    """(loss, (logits, statistics)), gradients: one jitted pass in training mode."""
+
+    def loss(p: params.Tree) -> tuple:
+        logits, updates = golden.module.apply(
+            {**tree, 'params': p},
+            arrays['points'].astype(jax.tree.leaves(p)[0].dtype),
+            train=True,
+            mutable=['batch_stats'],
+            rngs={'dropout': jax.random.key(0)},
+        )
+        return cross_entropy(logits, arrays['labels']).mean(), (logits, updates['batch_stats'])
+
+    return jax.jit(jax.value_and_grad(loss, has_aux=True))(tree['params'])

@@ -1,8 +1,8 @@
 """Weights from and to the names of the PyTorch world, strictly.
 
 A table (a backbone's or method's `torch_names`) maps tree paths to PyTorch names. Everything else
-follows: a `kernel` is a transposed `weight`, a convolution's has a trailing axis of one, batch norms
-have running statistics and a counter that means nothing here.
+follows: a `kernel` is a transposed `weight`, a convolution's has a trailing axis of one, batch
+norms have running statistics and a counter that means nothing here.
 """
 
 import dataclasses
@@ -55,6 +55,32 @@ class LoadReport:
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """How a state dict fits a model, by PyTorch names.
+
+    Attributes:
+        report: what a load does, or would do.
+        missing: keys that the file lacks and should not, with their shapes.
+        unexpected: keys of the file that nothing accounts for.
+        misshapen: keys of another shape than the model's, with both.
+    """
+
+    report: LoadReport
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    misshapen: tuple[str, ...]
+
+    @property
+    def problems(self) -> list[str]:
+        """What stands against a load, a line each."""
+        return [
+            *(f'missing: {key}' for key in self.missing),
+            *(f'unexpected: {key}' for key in self.unexpected),
+            *(f'shape of {key}' for key in self.misshapen),
+        ]
+
+
 def summary(keys: Sequence[str]) -> str:
     """'none', or the number of keys with their first parts: '46 (MAE_decoder 45, mask_token 1)'."""
     if not keys:
@@ -69,21 +95,27 @@ def torch_key(path: str, names: Mapping[str, str]) -> str:
     """The PyTorch name of the leaf at `path`.
 
     Raises:
-        KeyError: the table has no entry for it; a table must cover its whole tree.
+        UserError: the table has no entry for it. A backbone's table covers its whole tree, a
+            method's what it has on the backbones that it was published with.
     """
-    numbers = {kind: number for kind, number in NUMBERED.findall(path)}
+    numbers = dict(NUMBERED.findall(path))
     pattern = NUMBERED.sub(r'\1_{\1}', path)
     module, _, leaf = pattern.rpartition('/')
     if pattern in names:
         return names[pattern].format(**numbers)
+    if module not in names:
+        raise UserError(f'{path} has no PyTorch name: no published model has this part')
     return f'{names[module].format(**numbers)}.{LEAVES[leaf]}'
 
 
 def torch_shape(key: str, path: str, shape: tuple[int, ...], conv: Sequence[str]) -> tuple:
-    """The shape that the leaf at `path` has under its PyTorch name `key`."""
+    """The shape that the leaf at `path` has under its PyTorch name `key`.
+
+    A convolution's kernel has a trailing axis of one for each pattern of `conv` that its name fits.
+    """
     if not path.endswith('/kernel'):
         return shape
-    return (*shape[::-1], 1) if params.matches(key, conv) else shape[::-1]
+    return shape[::-1] + (1,) * sum(params.matches(key, [pattern]) for pattern in conv)
 
 
 def from_torch(value: np.ndarray, path: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -115,6 +147,70 @@ def export_variables(
     return state
 
 
+def merge_twins(
+    state: Mapping[str, np.ndarray], twins: Mapping[str, str]
+) -> dict[str, np.ndarray]:
+    """`state` with second names (see `Method.torch_twins`) as first; as in PyTorch, the later wins."""
+    merged = {}
+    for key, value in state.items():
+        for second, first in twins.items():
+            key = key.replace(second, first)
+        merged[key] = value
+    return merged
+
+
+def add_twins(state: Mapping[str, np.ndarray], twins: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """The inverse: `state` with what has two names under both."""
+    second_names = {
+        key.replace(first, second): value
+        for second, first in twins.items()
+        for key, value in state.items()
+        if first in key
+    }
+    return {**state, **second_names}
+
+
+def compare(
+    state: Mapping[str, np.ndarray],
+    variables: Mapping[str, params.Tree],
+    names: Mapping[str, str],
+    *,
+    conv: Sequence[str] = (),
+    prefixes: Sequence[str] = (),
+    may_lack: Sequence[str] = (),
+    leaves: Sequence[str] = (),
+) -> Fit:
+    """How a PyTorch state dict fits the trees `variables`; arguments as in `import_variables`."""
+    state = _without_module(state)
+    targets = _targets(variables, names)
+    prefix = _find_prefix(state, targets, (*prefixes, *WRAPPERS))
+    inside = {k.removeprefix(prefix): v.shape for k, v in state.items() if k.startswith(prefix)}
+    outside = [k for k in state if not k.startswith(prefix)]
+    shapes = {k: torch_shape(k, path, leaf.shape, conv) for k, (path, leaf) in targets.items()}
+    left = [k for k in (*inside, *outside) if k not in targets and not k.endswith(COUNTER)]
+    loaded = tuple(k for k in targets if k in inside)
+    new = tuple(k for k in targets if k not in inside)
+    weights = [k for k in loaded if not targets[k][0].endswith(('/mean', '/var'))]
+    report = LoadReport(
+        prefix=prefix,
+        loaded=loaded,
+        parameters=sum(int(np.prod(shapes[k])) for k in weights),
+        new=new,
+        left=tuple(left),
+        counters=sum(k.endswith(COUNTER) for k in inside),
+    )
+    return Fit(
+        report,
+        missing=tuple(f'{k} {shapes[k]}' for k in new if not params.matches(k, may_lack)),
+        unexpected=tuple(k for k in left if not params.matches(k, leaves)),
+        misshapen=tuple(
+            f'{k}: found {tuple(inside[k])}, expected {shapes[k]}'
+            for k in loaded
+            if tuple(inside[k]) != shapes[k]
+        ),
+    )
+
+
 def import_variables(
     state: Mapping[str, np.ndarray],
     variables: Mapping[str, params.Tree],
@@ -141,41 +237,50 @@ def import_variables(
         UserError: no key fits, or keys are missing, unexpected or of another shape; one message
             lists them all.
     """
-    state = {key.replace('module.', ''): value for key, value in state.items()}
-    targets = {torch_key(path, names): (path, leaf) for path, leaf in _leaves(variables)}
-    prefix = _find_prefix(state, targets, (*prefixes, *WRAPPERS), source)
-    inside = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    outside = [k for k in state if not k.startswith(prefix)]
-    counters = [k for k in inside if k.endswith(COUNTER)]
-    shapes = {k: torch_shape(k, path, leaf.shape, conv) for k, (path, leaf) in targets.items()}
-    extra = [k for k in (*inside, *outside) if k not in targets and not k.endswith(COUNTER)]
-    new = tuple(k for k in targets if k not in inside)
-    raise_all(
-        [
-            *(f'missing: {k} {shapes[k]}' for k in new if not params.matches(k, may_lack)),
-            *(f'unexpected: {k}' for k in extra if not params.matches(k, leaves)),
-            *(
-                f'shape of {k}: found {inside[k].shape}, expected {shape}'
-                for k, shape in shapes.items()
-                if k in inside and tuple(inside[k].shape) != shape
-            ),
-        ],
-        f'{source} does not fit this model (prefix {prefix!r}); choose the backbone, variant and '
-        'class count that it was made with:',
+    fit = compare(
+        state,
+        variables,
+        names,
+        conv=conv,
+        prefixes=prefixes,
+        may_lack=may_lack,
+        leaves=leaves,
     )
-    loaded = tuple(k for k in targets if k in inside)
+    report = fit.report
+    if not report.loaded:
+        raise UserError(
+            f'{source} has none of the {len(report.new)} keys of this model. It has '
+            f'{summary(tuple(state))}; expected keys such as {", ".join(report.new[:3])}, plain '
+            f'or below {", ".join(map(repr, prefixes)) or "no prefix"}.'
+        )
+    raise_all(
+        fit.problems,
+        f'{source} does not fit this model (prefix {report.prefix!r}); choose the backbone, '
+        'variant and class count that it was made with:',
+    )
+    state = _without_module(state)
+    targets = _targets(variables, names)
     leaves_by_path = dict(_leaves(variables))
-    for key in loaded:
+    for key in report.loaded:
         path, leaf = targets[key]
-        leaves_by_path[path] = from_torch(inside[key], path, leaf.shape).astype(leaf.dtype)
+        value = from_torch(state[report.prefix + key], path, leaf.shape)
+        leaves_by_path[path] = value.astype(leaf.dtype)
     result = {
         collection: params.map_paths(lambda path, _: leaves_by_path[path], tree)
         for collection, tree in variables.items()
     }
-    number = sum(
-        int(np.prod(shapes[k])) for k in loaded if not targets[k][0].endswith(('/mean', '/var'))
-    )
-    return result, LoadReport(prefix, loaded, number, new, tuple(extra), len(counters))
+    return result, report
+
+
+def _without_module(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {key.replace('module.', ''): value for key, value in state.items()}
+
+
+def _targets(
+    variables: Mapping[str, params.Tree], names: Mapping[str, str]
+) -> dict[str, tuple[str, np.ndarray]]:
+    """{PyTorch name: (path, leaf)} of all leaves."""
+    return {torch_key(path, names): (path, leaf) for path, leaf in _leaves(variables)}
 
 
 def _leaves(variables: Mapping[str, params.Tree]) -> Iterable[tuple[str, np.ndarray]]:
@@ -184,18 +289,7 @@ def _leaves(variables: Mapping[str, params.Tree]) -> Iterable[tuple[str, np.ndar
 
 
 def _find_prefix(
-    state: Mapping[str, np.ndarray],
-    targets: Mapping[str, object],
-    prefixes: Sequence[str],
-    source: str,
+    state: Mapping[str, np.ndarray], targets: Mapping[str, object], prefixes: Sequence[str]
 ) -> str:
     """The prefix below which most of the model's keys stand; the earlier of equals."""
-    hits = {p: sum(p + key in state for key in targets) for p in prefixes}
-    best = max(prefixes, key=lambda p: hits[p])
-    if hits[best] == 0:
-        raise UserError(
-            f'{source} has none of the {len(targets)} keys of this model. It has '
-            f'{summary(tuple(state))}; expected keys such as {", ".join(list(targets)[:3])}, plain '
-            f'or below {", ".join(repr(p) for p in prefixes if p)}.'
-        )
-    return best
+    return max(prefixes, key=lambda prefix: sum(prefix + key in state for key in targets))

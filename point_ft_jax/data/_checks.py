@@ -1,0 +1,97 @@
+"""What must hold for labelled clouds before anything trains on them: one check for every reader."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+
+def problems(
+    points: np.ndarray, labels: np.ndarray, classes: Sequence[str], complete: bool = True
+) -> list[str]:
+    """Everything wrong with the arrays of a split, a sentence each; empty if they are sound.
+
+    Args:
+        points: to be [S, N, 3], real and finite, no cloud shrunk to one point.
+        labels: to be [S], integers in 0..len(classes)-1.
+        classes: the class names by label.
+        complete: whether every class must have a cloud.
+    """
+    found = [*_shape_problems(points, labels)]
+    if not found:
+        found += _value_problems(points)
+        found += _label_problems(labels, classes, complete)
+    return found
+
+
+def some(items: Iterable, limit: int = 5) -> str:
+    """'a, b, c, d, e and 7 more': the first `limit` of the items, and how many more there are."""
+    items = [str(item) for item in items]
+    rest = f' and {len(items) - limit:,} more' if len(items) > limit else ''
+    return ', '.join(items[:limit]) + rest
+
+
+def _shape_problems(points: np.ndarray, labels: np.ndarray) -> list[str]:
+    found = []
+    if points.dtype.kind not in 'fiu':
+        found.append(f'points are {points.dtype}; expected real numbers, as float32')
+    if points.ndim != 3 or points.shape[2] != 3 or 0 in points.shape:
+        found.append(
+            f'points have shape {list(points.shape)}; expected [clouds, points, 3]{_hint(points)}'
+        )
+    if labels.dtype.kind not in 'iu':
+        found.append(f'labels are {labels.dtype}; expected integers')
+    if labels.ndim != 1:
+        found.append(f'labels have shape {list(labels.shape)}; expected [clouds]')
+    elif points.ndim and len(points) != len(labels):
+        found.append(f'{len(points):,} clouds but {len(labels):,} labels; expected one label each')
+    return found
+
+
+def _hint(points: np.ndarray) -> str:
+    if points.ndim == 3 and points.shape[1] == 3:
+        return ': swap the last two axes'
+    if points.ndim == 3 and points.shape[2] > 3:
+        return ': keep x, y, z with points[..., :3]'
+    if points.ndim == 2:
+        return ': for one cloud add an axis with points[None]'
+    return ''
+
+
+def _value_problems(points: np.ndarray) -> list[str]:
+    limit = np.finfo(np.float32).max  # what is beyond it would become infinite as float32
+    low, high = points.min(axis=1), points.max(axis=1)
+    finite = ((low >= -limit) & (high <= limit)).all(axis=1)
+    broken = np.flatnonzero(~finite)
+    flat = np.flatnonzero(finite & (low == high).all(axis=1))
+    found = []
+    if len(broken):
+        found.append(
+            f'NaN or infinite coordinates in {len(broken):,} clouds (numbers {some(broken)}); '
+            'repair or leave out these clouds'
+        )
+    if len(flat):
+        found.append(
+            f'{len(flat):,} clouds have all points in one place (numbers {some(flat)}); '
+            'leave out these clouds'
+        )
+    return found
+
+
+def _label_problems(labels: np.ndarray, classes: Sequence[str], complete: bool) -> list[str]:
+    count = len(classes)
+    outside = np.unique(labels[(labels < 0) | (labels >= count)])
+    if len(outside):
+        shifted = labels.min() == 1 and labels.max() == count
+        return [
+            f'labels out of range: {some(outside)}; expected 0..{count - 1} for the '
+            f'{count} classes {some(classes)}'
+            + ('; they seem to start at 1: subtract 1' if shifted else '')
+        ]
+    present = set(np.unique(labels).tolist())
+    empty = [name for label, name in enumerate(classes) if label not in present]
+    if complete and empty:
+        return [
+            f'{len(empty)} of {count} classes have no cloud: {some(empty)}; '
+            'add clouds of these classes or leave the classes out'
+        ]
+    return []

@@ -1,0 +1,98 @@
+"""Clouds and labels of HDF5 files, with an error that says what is wrong with a file."""
+
+import contextlib
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import h5py
+import numpy as np
+
+from point_ft_jax.data._checks import some
+from point_ft_jax.errors import UserError, raise_all
+
+KEYS = ('data', 'label')
+
+
+def read(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
+    """The arrays `data` and `label` of one file as they are, but labels [S, 1] as [S].
+
+    Raises:
+        UserError: no file, no HDF5, a damaged file, a key that is missing.
+    """
+    with _opened(path) as file:
+        points, labels = (np.asarray(file[key][()]) for key in KEYS)
+    return points, labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
+
+
+def shape(path: pathlib.Path) -> tuple[int, ...]:
+    """The shape of `data`, without reading it; errors as `read`."""
+    with _opened(path) as file:
+        return file['data'].shape
+
+
+def read_all(paths: Sequence[pathlib.Path]) -> tuple[np.ndarray, np.ndarray]:
+    """The clouds and labels of several files, one after the other.
+
+    Raises:
+        UserError: what is wrong with any of the files, or files that do not fit together.
+    """
+    arrays, problems = [], []
+    for path in paths:
+        try:
+            arrays.append(read(path))
+        except UserError as error:
+            problems.append(str(error))
+    shapes = sorted({points.shape[1:] for points, _ in arrays})
+    ranks = {labels.ndim for _, labels in arrays}
+    if len(shapes) > 1 or len(ranks) > 1:
+        problems.append(f'the files do not fit together: clouds of shapes {some(shapes)}')
+    raise_all(problems, 'these files cannot be read:')
+    points, labels = zip(*arrays, strict=True)
+    return np.concatenate(points), np.concatenate(labels)
+
+
+def listing(folder: pathlib.Path) -> str:
+    """What there is in a folder, to put into a message."""
+    if not folder.is_dir():
+        return f'there is no folder {folder}'
+    entries = sorted(
+        entry.name + ('/' if entry.is_dir() else '')
+        for entry in folder.iterdir()
+        if not entry.name.startswith('.')
+    )
+    return f'{folder} holds {some(entries, 12) or "nothing"}'
+
+
+@contextlib.contextmanager
+def _opened(path: pathlib.Path) -> Iterator[h5py.File]:
+    if not path.is_file():
+        raise UserError(f'no file {path}; {listing(path.parent)}')
+    try:
+        with h5py.File(path) as file:
+            missing = [key for key in KEYS if not getattr(file.get(key), 'shape', ())]
+            if missing:
+                raise UserError(
+                    f'{path} has no array {some(missing)}; found the keys '
+                    f'{some(file, 12) or "(none)"}, expected {some(KEYS)}'
+                )
+            yield file
+    except PermissionError as error:
+        raise UserError(f'{path} may not be read ({error})') from None
+    except OSError as error:
+        raise UserError(f'{path} is {_guess(path, error)}') from None
+
+
+def _guess(path: pathlib.Path, error: Exception) -> str:
+    """What a file is that HDF5 refuses, from its first bytes."""
+    start = path.read_bytes()[:200].lstrip()
+    if not start:
+        return 'an empty file; download it again'
+    if start[:1] == b'<':
+        return 'an HTML page, not HDF5: the download got a web page; download it again'
+    if start.startswith(b'version https://git-lfs'):
+        return 'a Git LFS pointer, not HDF5; fetch the file itself with `git lfs pull`'
+    if start.startswith((b'PK\x03\x04', b'\x1f\x8b')):
+        return 'an archive, not HDF5; unpack it'
+    if start.startswith(b'\x89HDF'):
+        return f'a damaged HDF5 file ({error}); download it again'
+    return 'no HDF5 file; expected an .h5 file with the arrays data and label'

@@ -1,0 +1,121 @@
+"""One point cloud from one file: .npy, .npz, .ply, or text (.txt, .xyz, .pts, .csv)."""
+
+import pathlib
+import warnings
+import zipfile
+
+import numpy as np
+
+from point_ft_jax.data import _ply
+from point_ft_jax.errors import UserError
+
+NAMES = ('points', 'data', 'xyz', 'pos', 'vertices')  # the arrays looked for in an .npz, in order
+
+
+def read(path: str | pathlib.Path) -> np.ndarray:
+    """The points of a file, [N, 3] float32 in the file's own units.
+
+    Tables and arrays may have more than three columns: x, y, z are those named so in a .ply or in
+    the header of a text file, else the first three. Text is split at commas, semicolons or blanks;
+    lines that begin with # or // are comments, and a .pts may begin with its number of points.
+
+    Raises:
+        UserError: a missing, damaged or empty file, an unknown ending, too few columns, a value
+            that is no finite number.
+    """
+    path = pathlib.Path(path)
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise UserError(
+            f'{path}: unknown ending {path.suffix!r}; expected one of {", ".join(READERS)}'
+        )
+    if not path.is_file():
+        raise UserError(f'no file {path}')
+    try:
+        return _checked(reader(path))
+    except (UserError, OSError) as error:
+        raise UserError(f'{path}: {error}') from None
+
+
+def _checked(points: np.ndarray) -> np.ndarray:
+    if points.ndim != 2 or points.shape[1] < 3 or points.dtype.kind not in 'fiu':
+        raise UserError(
+            f'found {points.dtype} of shape {list(points.shape)}; expected real numbers '
+            '[points, 3] or with more columns after x, y, z'
+        )
+    if not len(points):
+        raise UserError('no points in it')
+    with np.errstate(over='ignore'):
+        points = np.ascontiguousarray(points[:, :3], dtype=np.float32)
+    broken = np.count_nonzero(~np.isfinite(points).all(axis=1))
+    if broken:
+        raise UserError(f'{broken:,} of {len(points):,} points are NaN or infinite; remove them')
+    return points
+
+
+def _npy(path: pathlib.Path) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise UserError(f'no readable .npy file of numbers ({error})') from None
+
+
+def _npz(path: pathlib.Path) -> np.ndarray:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            keys = [key for key in NAMES if key in arrays] or arrays.files
+            if not keys or (len(keys) > 1 and keys[0] not in NAMES):
+                raise UserError(
+                    f'found the arrays {", ".join(keys) or "(none)"}; name the points '
+                    f'one of {", ".join(NAMES)}'
+                )
+            return arrays[keys[0]]
+    except UserError:
+        raise
+    except (ValueError, EOFError, OSError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        raise UserError(f'no readable .npz file of numbers ({error})') from None
+
+
+def _text(path: pathlib.Path) -> np.ndarray:
+    try:
+        lines = path.read_text(encoding='utf-8-sig').splitlines()
+    except UnicodeDecodeError:
+        raise UserError('no text file: it holds bytes that are no UTF-8') from None
+    lines = [line for line in map(str.strip, lines) if line and not line.startswith(('#', '//'))]
+    if not lines:
+        raise UserError('no points in it')
+    separator = next((s for s in ';,' if s in lines[0]), None)
+    head = [word.strip().strip('"').lower() for word in lines[0].split(separator)]
+    columns = None
+    if not _is_number(head[0]):
+        columns = [head.index(axis) for axis in 'xyz' if axis in head]
+        if len(columns) < 3:
+            raise UserError(f'header {lines[0]!r} names no x, y, z; name them or remove the header')
+        lines = lines[1:]
+    elif head == [str(len(lines) - 1)]:
+        lines = lines[1:]
+    return _table(lines, separator, columns)
+
+
+def _table(lines: list[str], separator: str | None, columns: list[int] | None) -> np.ndarray:
+    with warnings.catch_warnings(action='ignore', category=UserWarning):  # no rows: checked after
+        try:
+            return np.loadtxt(lines, delimiter=separator, usecols=columns, ndmin=2, comments=None)
+        except ValueError as error:
+            raise UserError(f'no table of numbers: {error}') from None
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+READERS = {
+    '.npy': _npy,
+    '.npz': _npz,
+    '.ply': lambda path: _ply.parse(path.read_bytes()),
+    **dict.fromkeys(('.txt', '.xyz', '.pts', '.csv'), _text),
+}

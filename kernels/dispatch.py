@@ -1,5 +1,6 @@
 """Which implementation of an operation runs: chosen by the platform that is compiled for."""
 
+import functools
 import os
 from collections.abc import Callable, Mapping
 
@@ -7,6 +8,7 @@ import jax
 
 AUTO = 'auto'
 VARIABLE = 'POINT_FT_JAX_BACKEND'
+DATA_AXIS = 'data'  # the mesh axis that batches of clouds are spread over
 
 
 def dispatch(
@@ -26,13 +28,31 @@ def dispatch(
     backend = os.environ.get(VARIABLE, AUTO) if backend == AUTO else backend
     if backend == AUTO:
         platforms = {p: f for p, f in implementations.items() if p in ('cpu', 'cuda', 'tpu')}
-        return jax.lax.platform_dependent(*args, **platforms, default=implementations['xla'])
-    if backend not in implementations:
+        run = functools.partial(
+            jax.lax.platform_dependent, **platforms, default=implementations['xla']
+        )
+    elif backend in implementations:
+        run = implementations[backend]
+    else:
         raise ValueError(
             f'{operation}: no backend {backend!r}; expected {AUTO!r} or one of '
             f'{", ".join(sorted(implementations))}'
         )
-    return implementations[backend](*args)
+    return _per_device(run, *args)
+
+
+def _per_device(run: Callable, *args: jax.Array) -> jax.Array | tuple[jax.Array, ...]:
+    """`run` on each device's own clouds, where the batch is spread over a mesh's axis 'data'.
+
+    The compiler would gather all clouds for a loop over chunks of them, and can't split a kernel.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or DATA_AXIS not in mesh.axis_names or DATA_AXIS in mesh.manual_axes:
+        return run(*args)
+    if mesh.shape[DATA_AXIS] == 1 or args[0].shape[0] % mesh.shape[DATA_AXIS]:
+        return run(*args)
+    spec = jax.sharding.PartitionSpec(DATA_AXIS)
+    return jax.shard_map(run, in_specs=spec, out_specs=spec, check_vma=False)(*args)
 
 
 def check_cloud(operation: str, name: str, points: jax.Array) -> None:

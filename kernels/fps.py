@@ -77,7 +77,7 @@ def _reference(
     def one(cloud: jax.Array, allowed: jax.Array, first: jax.Array) -> jax.Array:
         def choose(carry: tuple[jax.Array, jax.Array], _: None) -> tuple:
             nearest, last = carry
-            nearest = jnp.minimum(nearest, jnp.sum((cloud - cloud[last]) ** 2, axis=-1))
+            nearest = jnp.minimum(nearest, jnp.sum((cloud - cloud[last][None]) ** 2, axis=-1))
             chosen = jnp.argmax(jnp.where(allowed, nearest, -1.0)).astype(jnp.int32)
             return (nearest, chosen), last
 

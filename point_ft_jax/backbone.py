@@ -17,7 +17,6 @@ class Backbone:
         head: the published head, as keywords of `heads.ClassificationHead`.
         torch_names: tree paths below 'backbone' to PyTorch names; `{block}` stands for the number
             in 'block_3'. A path of a module renames all its leaves, a path of a leaf that one.
-        head_torch_names: the same for the head of the published fine-tuned files.
         conv: PyTorch names (`fnmatch`) of maps that carry a trailing axis of one: convolutions.
         prefixes: the prefixes below which a pre-training file keeps this backbone, best first.
         may_lack: PyTorch names that a pre-training file of this backbone legitimately lacks.
@@ -29,7 +28,6 @@ class Backbone:
     readout: tuple[str, ...]
     torch_names: Mapping[str, str]
     head: Mapping[str, object] = dataclasses.field(default_factory=dict)
-    head_torch_names: Mapping[str, str] = dataclasses.field(default_factory=dict)
     conv: tuple[str, ...] = ('encoder.*',)
     prefixes: tuple[str, ...] = ()
     may_lack: tuple[str, ...] = ()
@@ -38,16 +36,8 @@ class Backbone:
 
 SIZES = {
     'base': {},
-    'small': {'width': 256, 'heads': 4, 'tokenizer_width': 256},
-    'tiny': {'width': 192, 'heads': 3, 'tokenizer_width': 192},
+    'small': {'width': 256, 'heads': 4},
+    'tiny': {'width': 192, 'heads': 3},
 }
 
-# The three-layer head with batch norms that most published models share.
-HEAD_TORCH_NAMES = {
-    'layer_0': 'cls_head_finetune.0',
-    'norm_0': 'cls_head_finetune.1',
-    'layer_1': 'cls_head_finetune.4',
-    'norm_1': 'cls_head_finetune.5',
-    'logits': 'cls_head_finetune.8',
-}
 FINE_TUNED_HEAD = ('cls_head_finetune.*',)  # in a fine-tuned file that only lends its backbone

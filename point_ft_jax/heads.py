@@ -20,6 +20,10 @@ READOUTS = {
     'prompts_max': lambda tokens: max_pool(tokens.prompts),
     'patches_mean': lambda tokens: tokens.patches.mean(axis=1),
     'patches_max': lambda tokens: max_pool(tokens.patches),
+    # Point-M2AE's two published classifiers: the second still leaves out the first token, as if it
+    # were a class token.
+    'patches_mean_plus_max': lambda tokens: tokens.patches.mean(axis=1) + max_pool(tokens.patches),
+    'patches_max_but_first': lambda tokens: max_pool(tokens.patches[:, 1:]),
 }
 
 
@@ -27,7 +31,8 @@ def read_out(tokens: Tokens, readout: tuple[str, ...]) -> Array:
     """The features [B, F] that a head sees: the named readouts side by side, in float32 at least.
 
     'cls' is every global token in turn; 'prompts_mean', 'prompts_max', 'patches_mean' and
-    'patches_max' pool tokens of one kind.
+    'patches_max' pool tokens of one kind; 'patches_mean_plus_max' is the sum of the two poolings,
+    'patches_max_but_first' the maximum without the first patch.
 
     Raises:
         UserError: an unknown name, or a readout of tokens that this model does not have.
@@ -75,3 +80,18 @@ class ClassificationHead(nn.Module):
             x = nn.Dropout(self.dropout, deterministic=not train)(jax.nn.relu(x))
         logits = Linear(self.num_classes, dtype=self.dtype, name='logits')(x)
         return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+
+
+def torch_names(head: ClassificationHead) -> dict[str, str]:
+    """The PyTorch names of a head's modules.
+
+    The published heads are one `nn.Sequential` each, numbered through: linear, batch norm if any,
+    ReLU and dropout for every hidden layer, then the last linear.
+    """
+    step = 4 if head.batch_norm else 3
+    names = {'logits': step * len(head.widths)}
+    for index in range(len(head.widths)):
+        names[f'layer_{index}'] = step * index
+        if head.batch_norm:
+            names[f'norm_{index}'] = step * index + 1
+    return {path: f'cls_head_finetune.{number}' for path, number in names.items()}

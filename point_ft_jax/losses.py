@@ -9,8 +9,8 @@ from point_ft_jax.layers import Array
 def cross_entropy(logits: Array, labels: Array, smoothing: float = 0.0) -> Array:
     """[B] cross entropy of `logits` [B, C] with `labels` [B] int in 0..C-1.
 
-    With `smoothing` eps the target is 1 - eps for the label and eps / (C - 1) for every other class:
-    the form of the point-cloud papers, not eps / C for all.
+    With `smoothing` eps the target is 1 - eps for the label and eps / (C - 1) for every other
+    class: the form of the point-cloud papers, not eps / C for all.
     """
     num_classes = logits.shape[-1]
     log_probs = jax.nn.log_softmax(logits)

@@ -8,13 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from point_ft_jax import params, plugins, torch_import
+from point_ft_jax import heads, params, plugins, torch_import
 from point_ft_jax.backbone import Backbone
+from point_ft_jax.chain import chain
 from point_ft_jax.classifier import Classifier
 from point_ft_jax.errors import UserError
-from point_ft_jax.heads import ClassificationHead
 from point_ft_jax.layers import Dtype
 from point_ft_jax.method import Method
+from point_ft_jax.transformer import Tuner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +32,18 @@ class Model:
     method: Method
 
     def init(self, key: jax.Array) -> dict[str, params.Tree]:
-        """Fresh variables: the trees 'params' and 'batch_stats'."""
-        points = jnp.zeros((1, _fewest_points(self.module), 3))
+        """Fresh variables: the trees 'params' and 'batch_stats'.
+
+        Raises:
+            UserError: the method does not fit the backbone, or does nothing there.
+        """
+        points = jnp.zeros((1, self.module.backbone.fewest_points, 3))
         variables = jax.jit(self.module.init)({'params': key, 'dropout': key}, points)
+        if type(self.module.tuner) is not Tuner and 'tuner' not in variables['params']:
+            raise UserError(
+                f'{type(self.module.tuner).__name__} puts nothing into this backbone: check '
+                'method_options, such as which layers it is for'
+            )
         return {'params': variables['params'], 'batch_stats': variables.get('batch_stats', {})}
 
     def shapes(self) -> dict[str, params.Tree]:
@@ -44,30 +54,46 @@ class Model:
         self, variables: dict[str, params.Tree], state: Mapping[str, np.ndarray], source: str
     ) -> tuple[dict[str, params.Tree], torch_import.LoadReport]:
         """`variables` with the backbone of a pre-training file; see `import_variables`."""
-        part = {name: {'backbone': tree['backbone']} for name, tree in variables.items()}
         loaded, report = torch_import.import_variables(
-            state,
-            part,
-            _below('backbone', self.backbone.torch_names),
-            conv=self.backbone.conv,
-            prefixes=self.backbone.prefixes,
-            may_lack=self.backbone.may_lack,
-            leaves=self.backbone.leaves,
-            source=source,
+            state, _backbone(variables), source=source, **self._tables
         )
         return {name: {**tree, **loaded[name]} for name, tree in variables.items()}, report
+
+    def fit_backbone(
+        self, variables: dict[str, params.Tree], state: Mapping[str, np.ndarray]
+    ) -> torch_import.Fit:
+        """How a file fits, or why it does not; `load_backbone` without loading."""
+        return torch_import.compare(state, _backbone(variables), **self._tables)
+
+    @property
+    def _tables(self) -> dict[str, object]:
+        """What `torch_import` wants to know of the backbone."""
+        return {
+            'names': _below('backbone', self.backbone.torch_names),
+            'conv': self.backbone.conv,
+            'prefixes': self.backbone.prefixes,
+            'may_lack': self.backbone.may_lack,
+            'leaves': self.backbone.leaves,
+        }
 
     def load_all(
         self, variables: dict[str, params.Tree], state: Mapping[str, np.ndarray], source: str
     ) -> tuple[dict[str, params.Tree], torch_import.LoadReport]:
         """`variables` from a published fine-tuned file: every key, and no other."""
+        state = torch_import.merge_twins(state, self.method.torch_twins)
         return torch_import.import_variables(
-            state, variables, self.torch_names, conv=self.backbone.conv, source=source
+            state, variables, self.torch_names, conv=self.conv, source=source
         )
 
     def export(self, variables: dict[str, params.Tree]) -> dict[str, np.ndarray]:
         """All variables as a PyTorch state dict; the inverse of `load_all`."""
-        return torch_import.export_variables(variables, self.torch_names, self.backbone.conv)
+        state = torch_import.export_variables(variables, self.torch_names, self.conv)
+        return torch_import.add_twins(state, self.method.torch_twins)
+
+    @property
+    def conv(self) -> tuple[str, ...]:
+        """The PyTorch names of convolutions."""
+        return (*self.backbone.conv, *self.method.conv)
 
     @property
     def torch_names(self) -> dict[str, str]:
@@ -75,7 +101,7 @@ class Model:
         return {
             **_below('backbone', self.backbone.torch_names),
             **_below('tuner', self.method.torch_names),
-            **_below('head', self.backbone.head_torch_names),
+            **_below('head', heads.torch_names(self.module.head)),
         }
 
 
@@ -87,6 +113,7 @@ def build(
     variant: str = 'base',
     geometry: Mapping[str, object] | None = None,
     method_options: Mapping[str, object] | None = None,
+    trainable: tuple[str, ...] | None = None,
     readout: tuple[str, ...] | None = None,
     head: Mapping[str, object] | None = None,
     dtype: Dtype | None = None,
@@ -94,11 +121,15 @@ def build(
     """A model from the names of its parts.
 
     Args:
-        backbone, method: names of files in `backbones/` and `methods/`.
+        backbone: the name of a file in `backbones/`.
+        method: the name of a file in `methods/`, or several: 'ssf+lora' is SSF around LoRA around
+            the backbone, and trains what any of the two trains.
         num_classes: C.
         variant: one of the backbone's sizes.
         geometry: fields of the backbone that differ from the variant's, such as `num_groups`.
-        method_options: fields of the method's tuner, such as DAPT's `rank`.
+        method_options: fields of the method's tuner, such as DAPT's `rank`; for several methods
+            keyed by their names.
+        trainable: patterns of what trains, in place of the method's own; see `Method`.
         readout: what the head reads; by default the method's choice, or the backbone's.
         head: fields of the head that differ from the backbone's published one.
         dtype: what to compute in (parameters stay float32); None for the parameters' type.
@@ -107,22 +138,39 @@ def build(
         UserError: an unknown name or option; the message lists what there is.
     """
     spec: Backbone = plugins.load('backbones', backbone).BACKBONE
-    plan: Method = plugins.load('methods', method).METHOD
+    plan, tuner = _method(method, method_options or {})
+    if trainable:
+        plan = dataclasses.replace(plan, trainable=tuple(trainable))
     if variant not in spec.variants:
         raise UserError(
             f'no variant {variant!r} of {backbone}; there are {", ".join(spec.variants)}'
         )
     fields = {**spec.variants[variant], **(geometry or {})}
     _check_options(f'backbone {backbone}', spec.build, fields)
-    _check_options(f'method {method}', plan.tuner, method_options or {})
-    _check_options('head', ClassificationHead, head or {})
+    _check_options('head', heads.ClassificationHead, head or {})
     module = Classifier(
         backbone=spec.build(**fields, dtype=dtype),
-        tuner=plan.tuner(**(method_options or {})),
-        head=ClassificationHead(num_classes, **{**spec.head, **(head or {})}, dtype=dtype),
+        tuner=tuner,
+        head=heads.ClassificationHead(num_classes, **{**spec.head, **(head or {})}, dtype=dtype),
         readout=tuple(readout or plan.readout or spec.readout),
     )
     return Model(module, spec, plan)
+
+
+def _method(name: str, options: Mapping[str, object]) -> tuple[Method, Tuner]:
+    """The method, or the chain of methods, of that name, and its tuner."""
+    names = name.split('+')
+    plans = {part: plugins.load('methods', part).METHOD for part in names}
+    by_method = options if len(names) > 1 else {name: options}
+    if unknown := [part for part in by_method if part not in plans]:
+        raise UserError(
+            f'method {name} has no part {", ".join(unknown)}: the options of several methods are '
+            f'keyed by their names, {{{names[0]!r}: {{…}}}}'
+        )
+    for part, given in by_method.items():
+        _check_options(f'method {part}', plans[part].tuner, given)
+    plan = chain(plans) if len(names) > 1 else plans[name]
+    return plan, plan.tuner(**options)
 
 
 def _check_options(what: str, make: object, options: Mapping[str, object]) -> None:
@@ -135,9 +183,8 @@ def _check_options(what: str, make: object, options: Mapping[str, object]) -> No
         )
 
 
-def _fewest_points(module: Classifier) -> int:
-    """Enough points to trace the model with: parameters do not depend on their number."""
-    return max(module.backbone.num_groups, module.backbone.group_size)
+def _backbone(variables: Mapping[str, params.Tree]) -> dict[str, params.Tree]:
+    return {name: {'backbone': tree['backbone']} for name, tree in variables.items()}
 
 
 def _below(part: str, names: Mapping[str, str]) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Trees of parameters as values: paths, labels, partition. Nothing here knows a model.
 
-A tree is a nested dict of arrays; a path is its keys joined by '/'. A *partition* splits a tree into
-two of the same shape whose holes are None, so that `jax.grad` of a function of the trainable half
-never touches the frozen one.
+A tree is a nested dict of arrays; a path is its keys joined by '/'. A *partition* splits a tree
+into two of the same shape whose holes are None, so that `jax.grad` of a function of the trainable
+half never touches the frozen one.
 """
 
 import fnmatch
@@ -18,8 +18,9 @@ Tree = dict
 
 
 def flatten(tree: Tree) -> dict[str, jax.Array]:
-    """{path: leaf}, in the tree's order."""
-    return traverse_util.flatten_dict(tree, sep='/')
+    """{path: leaf}, sorted by path; holes are not leaves."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {'/'.join(str(key.key) for key in path): leaf for path, leaf in leaves}
 
 
 def unflatten(leaves: Mapping[str, jax.Array]) -> Tree:
@@ -28,8 +29,10 @@ def unflatten(leaves: Mapping[str, jax.Array]) -> Tree:
 
 
 def map_paths(function: Callable[[str, jax.Array], object], tree: Tree) -> Tree:
-    """The tree of `function(path, leaf)`."""
-    return unflatten({path: function(path, leaf) for path, leaf in flatten(tree).items()})
+    """The tree of `function(path, leaf)`; holes stay."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: function('/'.join(str(key.key) for key in path), leaf), tree
+    )
 
 
 def matches(path: str, patterns: Sequence[str]) -> bool:
@@ -43,13 +46,12 @@ def select(tree: Tree, patterns: Sequence[str]) -> Tree:
     Raises:
         UserError: nothing matches, so that nothing would train.
     """
-    chosen = {path: matches(path, patterns) for path in flatten(tree)}
-    if not any(chosen.values()):
+    chosen = map_paths(lambda path, _: matches(path, patterns), tree)
+    if not any(jax.tree.leaves(chosen)):
         raise UserError(
-            f'no parameter matches {", ".join(patterns)}; the tree has '
-            f'{", ".join(sorted({path.split("/")[0] for path in chosen}))}'
+            f'no parameter matches {", ".join(patterns)}; the tree has {", ".join(sorted(tree))}'
         )
-    return unflatten(chosen)
+    return chosen
 
 
 def partition(tree: Tree, chosen: Tree) -> tuple[Tree, Tree]:
@@ -68,7 +70,7 @@ def combine(first: Tree, second: Tree) -> Tree:
 
 def prune(tree: Tree) -> Tree:
     """The tree without its None holes."""
-    return unflatten({path: leaf for path, leaf in flatten(tree).items() if leaf is not None})
+    return unflatten(flatten(tree))
 
 
 def count(tree: Tree) -> int:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from kernels import group_points
 from point_ft_jax.layers import Array, Dtype, Linear, layer_norm, token_init
-from point_ft_jax.tokenizer import MiniPointNet
+from point_ft_jax.tokenizer import MiniPointNet, require_points
 from point_ft_jax.tokens import Tokens, no_prompts
 from point_ft_jax.transformer import Block, Positions, Tuner, drop_path_rates, spread
 
@@ -15,7 +15,7 @@ from point_ft_jax.transformer import Block, Positions, Tuner, drop_path_rates, s
 class PointTransformer(nn.Module):
     """Clouds [B, N, 3] to normalised `Tokens`.
 
-    A cloud with fewer points than groups or neighbours is a ValueError at trace time. Duplicated
+    A cloud with fewer points than groups or neighbours is a UserError at trace time. Duplicated
     points are fine; where they leave fewer distinct points than groups, centres repeat.
 
     Attributes:
@@ -23,11 +23,14 @@ class PointTransformer(nn.Module):
         num_groups, group_size: of the tokenizer (G, K).
         global_tokens: names of the learned tokens in front of the patches; each has a parameter
             NAME_token and NAME_pos [1, 1, D].
-        tokenizer_width: E, the tokenizer's output; where it is not `width`, a linear map follows.
+        tokenizer_width: E, the tokenizer's output, which a linear map takes to `width`; None for
+            `width` itself, without such a map.
         block: the block style.
         drop_path: the last block's rate; the first has 0.
         skip_near_origin: whether the centres avoid points near the origin (MaskPoint's do not).
         hold_statistics: normalise with the running statistics in training too, and leave them.
+        qkv_bias: whether queries, keys and values have biases: no published model's, but a merged
+            one's may.
         dtype: what to compute in; None for the type of the parameters.
     """
 
@@ -37,15 +40,22 @@ class PointTransformer(nn.Module):
     num_groups: int = 128
     group_size: int = 32
     global_tokens: tuple[str, ...] = ('cls',)
-    tokenizer_width: int = 384
+    tokenizer_width: int | None = None
     block: Callable[..., nn.Module] = Block
     drop_path: float = 0.0
     skip_near_origin: bool = True
     hold_statistics: bool = False
+    qkv_bias: bool = False
     dtype: Dtype | None = None
+
+    @property
+    def fewest_points(self) -> int:
+        """What a cloud must have; parameters do not depend on the number of points."""
+        return max(self.num_groups, self.group_size)
 
     @nn.compact
     def __call__(self, points: Array, tuner: Tuner, train: bool = False) -> Tokens:
+        require_points(points, self.fewest_points)
         grouped = group_points(
             points, self.num_groups, self.group_size, skip_near_origin=self.skip_near_origin
         )
@@ -59,6 +69,7 @@ class PointTransformer(nn.Module):
                 drop_path=rate,
                 train=train,
                 dtype=self.dtype,
+                qkv_bias=self.qkv_bias,
                 name=f'block_{index}',
             )
             tokens = tuner.block(block, tokens)
@@ -68,12 +79,12 @@ class PointTransformer(nn.Module):
     def _embed(self, groups: Array, centers: Array, tuner: Tuner, train: bool) -> Tokens:
         """The tokens that enter the first block."""
         tokenizer = MiniPointNet(
-            self.tokenizer_width,
+            self.tokenizer_width or self.width,
             use_running=self.hold_statistics or not train,
             dtype=self.dtype,
             name='tokenizer',
         )
-        if self.tokenizer_width == self.width:
+        if self.tokenizer_width is None:
             patches = tuner.layer(tokenizer, groups)
         else:  # the seam is the tokens' last map, one seam in every model
             reduce = Linear(self.width, dtype=self.dtype, name='reduce')

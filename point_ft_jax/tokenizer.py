@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 from flax.linen.dtypes import promote_dtype
 
+from point_ft_jax.errors import UserError
 from point_ft_jax.layers import (
     KERNEL_INIT,
     Array,
@@ -14,6 +15,16 @@ from point_ft_jax.layers import (
     max_pool,
     uniform_init,
 )
+
+
+def require_points(points: Array, fewest: int) -> None:
+    """Raises UserError, at trace time, unless clouds [B, N, 3] have at least `fewest` points."""
+    if points.shape[-2] < fewest:
+        raise UserError(
+            f'clouds of {points.shape[-2]} points; this backbone needs {fewest} at least, as many '
+            'as its groups and as the neighbours in one: give it larger clouds, or a geometry with '
+            'fewer groups'
+        )
 
 
 class MiniPointNet(nn.Module):

@@ -1,5 +1,7 @@
 """The tokens of a cloud on their way through a transformer, kept apart by kind."""
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -20,6 +22,7 @@ class Tokens:
         prompts: [B, P, D], what a tuning method has put in (P may be 0), the newest first.
         cls_pos, prompt_pos, patch_pos: positions, of the shape of their tokens, or None.
         mask: [B, G, G] bool or None; which patches a patch attends to. Others see everything.
+        memo: what tuners have computed from the centres, by name, for later blocks to use again.
     """
 
     cls: Array
@@ -30,6 +33,7 @@ class Tokens:
     prompt_pos: Array | None = None
     patch_pos: Array | None = None
     mask: Array | None = None
+    memo: Mapping[str, object] = struct.field(default_factory=dict)
 
     def sequence(self) -> Array:
         """All tokens, [B, S + P + G, D], without positions."""

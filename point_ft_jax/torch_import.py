@@ -147,10 +147,8 @@ def export_variables(
     return state
 
 
-def merge_twins(
-    state: Mapping[str, np.ndarray], twins: Mapping[str, str]
-) -> dict[str, np.ndarray]:
-    """`state` with second names (see `Method.torch_twins`) as first; as in PyTorch, the later wins."""
+def merge_twins(state: Mapping[str, np.ndarray], twins: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """`state` with second names (see `Method.torch_twins`) as first; the later value wins."""
     merged = {}
     for key, value in state.items():
         for second, first in twins.items():

@@ -1,8 +1,8 @@
 """Pre-norm transformer blocks with the seams that tuning methods use.
 
 A backbone never knows which method tunes it. It calls its `Tuner` at three seams: `layer` around
-every linear map and norm, `keys_values` inside every attention, `block` around every block. The base
-`Tuner` is the identity; a method overrides what it touches.
+every linear map and norm, `keys_values` inside every attention, `block` around every block. The
+base `Tuner` is the identity; a method overrides what it touches.
 
 The tuner is a sibling of the backbone: the classifier owns both, and hands its tuner down as an
 attribute. Flax lets a bound module travel so: wherever it is called, its parameters stay in its own
@@ -50,15 +50,19 @@ class Tuner(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention: one fused `qkv` without bias, softmax in float32, `proj`."""
+    """Multi-head self-attention: one fused `qkv`, softmax in float32 at least, `proj`.
+
+    The published models' qkv has no bias; a merged model's may have one (`qkv_bias`).
+    """
 
     width: int
     heads: int
     tuner: Tuner
     dtype: Dtype | None = None
+    qkv_bias: bool = False
 
     def setup(self) -> None:
-        self.qkv = Linear(3 * self.width, use_bias=False, dtype=self.dtype)
+        self.qkv = Linear(3 * self.width, use_bias=self.qkv_bias, dtype=self.dtype)
         self.proj = Linear(self.width, dtype=self.dtype)
 
     def __call__(self, x: Array, mask: Array | None = None) -> Array:
@@ -71,9 +75,18 @@ class Attention(nn.Module):
 def attend(q: Array, k: Array, v: Array, mask: Array | None = None) -> Array:
     """Scaled dot-product attention: [B, N, H, d], [B, M, H, d] twice to [B, N, H * d].
 
-    `mask` [B, 1, N, M] bool says what may be seen.
+    `mask` [B, 1, N, n] bool says which of the first n keys may be seen; the others always may.
     """
-    return jax.nn.dot_product_attention(q, k, v, mask=mask).reshape(*q.shape[:2], -1)
+    if mask is not None:
+        more = k.shape[1] - mask.shape[-1]
+        mask = jnp.pad(mask, ((0, 0), (0, 0), (0, 0), (0, more)), constant_values=True)
+    # By hand: the softmax of `jax.nn.dot_product_attention` is in float32 for float64 too.
+    dtype = jnp.promote_types(q.dtype, jnp.float32)
+    scores = jnp.einsum('bnhd,bmhd->bhnm', q, k, preferred_element_type=dtype) * q.shape[-1] ** -0.5
+    if mask is not None:
+        scores = jnp.where(mask, scores, jnp.finfo(dtype).min)
+    weights = jax.nn.softmax(scores).astype(v.dtype)
+    return jnp.einsum('bhnm,bmhd->bnhd', weights, v).reshape(*q.shape[:2], -1)
 
 
 class Mlp(nn.Module):
@@ -105,10 +118,11 @@ class Block(nn.Module):
     drop_path: float = 0.0
     train: bool = False
     dtype: Dtype | None = None
+    qkv_bias: bool = False
 
     def setup(self) -> None:
         self.norm1 = layer_norm(self.dtype)
-        self.attention = Attention(self.width, self.heads, self.tuner, self.dtype)
+        self.attention = Attention(self.width, self.heads, self.tuner, self.dtype, self.qkv_bias)
         self.norm2 = layer_norm(self.dtype)
         self.mlp = Mlp(self.width, self.tuner, self.dtype)
         self.drop = DropPath(self.drop_path, self.train)

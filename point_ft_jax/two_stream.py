@@ -20,10 +20,11 @@ class CrossAttention(nn.Module):
     heads: int
     tuner: Tuner
     dtype: Dtype | None = None
+    qkv_bias: bool = False
 
     def setup(self) -> None:
-        self.q = Linear(self.width, use_bias=False, dtype=self.dtype)
-        self.kv = Linear(2 * self.width, use_bias=False, dtype=self.dtype)
+        self.q = Linear(self.width, use_bias=self.qkv_bias, dtype=self.dtype)
+        self.kv = Linear(2 * self.width, use_bias=self.qkv_bias, dtype=self.dtype)
         self.proj = Linear(self.width, dtype=self.dtype)
 
     def __call__(self, x: Array, memory: Array) -> Array:
@@ -46,13 +47,15 @@ class TwoStreamBlock(nn.Module):
     drop_path: float = 0.0
     train: bool = False
     dtype: Dtype | None = None
+    qkv_bias: bool = False
     num_global: int = 3
 
     def setup(self) -> None:
         self.norm1 = layer_norm(self.dtype)
         self.norm1_global = layer_norm(self.dtype)
-        self.attention = Attention(self.width, self.heads, self.tuner, self.dtype)
-        self.attention_global = CrossAttention(self.width, self.heads, self.tuner, self.dtype)
+        attention = (self.width, self.heads, self.tuner, self.dtype, self.qkv_bias)
+        self.attention = Attention(*attention)
+        self.attention_global = CrossAttention(*attention)
         self.norm2 = layer_norm(self.dtype)
         self.norm2_global = layer_norm(self.dtype)
         self.mlp_patches = Mlp(self.width, self.tuner, self.dtype)

@@ -14,8 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from point_ft_jax import params, torch_import
+from point_ft_jax.classifier import Classifier
 from point_ft_jax.losses import cross_entropy
 from point_ft_jax.model import Model, build
+from point_ft_jax.tokenizer import MiniPointNet
 
 FOLDER = pathlib.Path(__file__).parent / 'golden'
 
@@ -25,7 +27,20 @@ MODELS = {
     'act': ('act', 'full', {}),
     'recon': ('recon_two_stream', 'full', {}),
     'dapt': ('recon', 'dapt', {}),
+    'idpt': ('point_mae', 'idpt', {}),
+    'vpt': ('point_mae', 'vpt', {}),
+    'point_bert': ('point_bert', 'full', {'num_classes': 40, 'geometry': {'num_groups': 64}}),
+    'm2ae_modelnet': ('point_m2ae', 'full', {'num_classes': 40}),
+    'm2ae_scan': (
+        'point_m2ae',
+        'full',
+        {
+            'geometry': {'group_sizes': (32, 16, 16)},
+            'readout': ('patches_mean', 'patches_max_but_first'),
+        },
+    ),
 }
+SMOOTHING = {'m2ae_modelnet': 0.3}  # of the labels; elsewhere none
 
 
 def read(name: str) -> tuple[dict, dict[str, np.ndarray]]:
@@ -79,7 +94,7 @@ def clouds(batch: int, size: int, seed: int) -> np.ndarray:
 def model(name: str) -> Model:
     """The model of a fixture, without dropout."""
     backbone, method, options = MODELS[name]
-    return build(backbone, method, 15, head={'dropout': 0.0}, **options)
+    return build(backbone, method, head={'dropout': 0.0}, **{'num_classes': 15, **options})
 
 
 def variables(name: str, facts: dict, dtype: type) -> dict[str, params.Tree]:
@@ -93,10 +108,31 @@ def variables(name: str, facts: dict, dtype: type) -> dict[str, params.Tree]:
 
 def torch_arrays(golden: Model, tree: params.Tree) -> dict[str, np.ndarray]:
     """One collection of variables, such as gradients, under PyTorch's names."""
-    return torch_import.export_variables({'x': tree}, golden.torch_names, golden.backbone.conv)
+    return torch_import.export_variables({'x': tree}, golden.torch_names, golden.conv)
 
 
-def training_pass(golden: Model, tree: dict, arrays: dict) -> tuple:
+def evaluation_pass(golden: Model, tree: dict, points: np.ndarray) -> dict[str, jax.Array]:
+    """'logits', 'head_input' and the tokenizer's output, 'tokens' (of a hierarchy, a level's)."""
+
+    def run(module: Classifier, points: jax.Array) -> tuple:
+        features = module.features(points)
+        return features, module.head(features)
+
+    @jax.jit
+    def apply(tree: dict, points: jax.Array) -> dict:
+        (features, logits), inside = golden.module.apply(
+            tree,
+            points,
+            method=run,
+            capture_intermediates=lambda module, _: isinstance(module, MiniPointNet),
+            mutable='intermediates',
+        )
+        return {'logits': logits, 'head_input': features, 'tokens': jax.tree.leaves(inside)[0]}
+
+    return apply(tree, points)
+
+
+def training_pass(golden: Model, tree: dict, arrays: dict, smoothing: float = 0.0) -> tuple:
     """(loss, (logits, statistics)), gradients: one jitted pass in training mode."""
 
     def loss(p: params.Tree) -> tuple:
@@ -107,6 +143,7 @@ def training_pass(golden: Model, tree: dict, arrays: dict) -> tuple:
             mutable=['batch_stats'],
             rngs={'dropout': jax.random.key(0)},
         )
-        return cross_entropy(logits, arrays['labels']).mean(), (logits, updates['batch_stats'])
+        losses = cross_entropy(logits, arrays['labels'], smoothing)
+        return losses.mean(), (logits, updates['batch_stats'])
 
     return jax.jit(jax.value_and_grad(loss, has_aux=True))(tree['params'])

@@ -22,10 +22,11 @@ def test_evaluation_in_float32_gives_the_reference(name: str) -> None:
     golden = g.model(name)
     tree = g.variables(name, facts, jnp.float32)
     assert params.count(tree['params']) == facts['parameters']
-    features = jax.jit(lambda v, p: golden.module.apply(v, p, method='features'))
-    logits = jax.jit(golden.module.apply)
-    assert_near(features(tree, arrays['points']), arrays['head_input'], 1e-4, 'head input')
-    assert_near(logits(tree, arrays['points']), arrays['logits'], 1e-4, 'logits')
+    found = g.evaluation_pass(golden, tree, arrays['points'])
+    if 'tokens_probe' in arrays:
+        assert_near(g.probe('tokens', found['tokens']), arrays['tokens_probe'], 1e-4, 'tokens')
+    assert_near(found['head_input'], arrays['head_input'], 1e-4, 'head input')
+    assert_near(found['logits'], arrays['logits'], 1e-4, 'logits')
 
 
 @pytest.mark.parametrize('dtype', ['float32', 'float64'])
@@ -36,7 +37,9 @@ def test_training_gives_the_reference(name: str, dtype: str) -> None:
     with jax.enable_x64(dtype == 'float64'):
         golden = g.model(name)
         tree = g.variables(name, facts, dtype)
-        (loss, (logits, statistics)), gradients = g.training_pass(golden, tree, arrays)
+        (loss, (logits, statistics)), gradients = g.training_pass(
+            golden, tree, arrays, g.SMOOTHING.get(name, 0.0)
+        )
         assert_near(loss, arrays['loss'], 1e-4, 'loss')
         assert_near(logits, arrays['train_logits'], 1e-4, 'logits')
         for key, value in g.torch_arrays(golden, statistics).items():
@@ -52,7 +55,7 @@ def test_training_gives_the_reference(name: str, dtype: str) -> None:
 
 
 def gradient_errors(facts: dict, gradients: dict, dtype: str) -> dict[str, float]:
-    """The relative error of each gradient's probe, where float32 or float64 can be expected to hold.
+    """The relative error of each gradient's probe, where the type can be expected to hold it.
 
     A bias in front of a batch norm has no true gradient, its probe is rounding: errors are measured
     against 1e-6 of the largest norm at least, and in float32 only where the norm is 1e-4 of it.

@@ -1,6 +1,6 @@
 """ACT (Dong et al., ICLR 2023): Point-MAE's graph with weights distilled from an image teacher."""
 
-from point_ft_jax.backbone import FINE_TUNED_HEAD, HEAD_TORCH_NAMES, SIZES, Backbone
+from point_ft_jax.backbone import FINE_TUNED_HEAD, SIZES, Backbone
 from point_ft_jax.point_transformer import TORCH_NAMES, PointTransformer
 
 BACKBONE = Backbone(
@@ -8,7 +8,6 @@ BACKBONE = Backbone(
     variants=SIZES,
     readout=('cls', 'patches_max'),
     torch_names=TORCH_NAMES,
-    head_torch_names=HEAD_TORCH_NAMES,
     prefixes=('ACT_encoder.', 'base_model.'),
     leaves=(
         'mask_token',

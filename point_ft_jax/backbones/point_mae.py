@@ -1,6 +1,6 @@
 """Point-MAE (Pang et al., ECCV 2022): the plain point transformer, 22.1M parameters."""
 
-from point_ft_jax.backbone import FINE_TUNED_HEAD, HEAD_TORCH_NAMES, SIZES, Backbone
+from point_ft_jax.backbone import FINE_TUNED_HEAD, SIZES, Backbone
 from point_ft_jax.point_transformer import TORCH_NAMES, PointTransformer
 
 BACKBONE = Backbone(
@@ -8,7 +8,6 @@ BACKBONE = Backbone(
     variants=SIZES,
     readout=('cls', 'patches_max'),
     torch_names=TORCH_NAMES,
-    head_torch_names=HEAD_TORCH_NAMES,
     prefixes=('MAE_encoder.', 'base_model.'),
     may_lack=('cls_token', 'cls_pos'),  # its autoencoder runs without a class token
     leaves=(

@@ -1,12 +1,12 @@
 """ReCon as DAPT and its successors tune it: one stream of pre-norm blocks, 22.1M parameters.
 
 The published file has a second stream for its image and text tokens; this form leaves it behind.
-Mind that the function differs from the one that was pre-trained: ReCon's own visual stream adds each
-update to the *normalised* value (`two_stream.LayerNormResidual`), this form to the plain residual.
-The tuning papers use this form, so it is the default; `recon_two_stream` is ReCon itself.
+Mind that the function differs from the one that was pre-trained: ReCon's own visual stream adds
+each update to the *normalised* value (`two_stream.TwoStreamBlock`), this form to the plain
+residual. The tuning papers use this form, so it is the default; `recon_two_stream` is ReCon itself.
 """
 
-from point_ft_jax.backbone import FINE_TUNED_HEAD, HEAD_TORCH_NAMES, SIZES, Backbone
+from point_ft_jax.backbone import FINE_TUNED_HEAD, SIZES, Backbone
 from point_ft_jax.point_transformer import TORCH_NAMES, PointTransformer
 
 PRETRAINING = (
@@ -26,7 +26,6 @@ BACKBONE = Backbone(
     variants=SIZES,
     readout=('cls', 'patches_max'),
     torch_names=TORCH_NAMES,
-    head_torch_names=HEAD_TORCH_NAMES,
     prefixes=('MAE_encoder.', 'base_model.'),
     leaves=(
         *PRETRAINING,

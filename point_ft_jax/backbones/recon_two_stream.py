@@ -2,7 +2,7 @@
 
 import functools
 
-from point_ft_jax.backbone import FINE_TUNED_HEAD, HEAD_TORCH_NAMES, SIZES, Backbone
+from point_ft_jax.backbone import FINE_TUNED_HEAD, SIZES, Backbone
 from point_ft_jax.backbones.recon import PRETRAINING
 from point_ft_jax.point_transformer import TORCH_NAMES, PointTransformer
 from point_ft_jax.two_stream import TwoStreamBlock
@@ -31,7 +31,6 @@ BACKBONE = Backbone(
         'block_{block}/attention_global/kv': f'{BLOCK}.attn_contrast.kv',
         'block_{block}/attention_global/proj': f'{BLOCK}.attn_contrast.proj',
     },
-    head_torch_names=HEAD_TORCH_NAMES,
     prefixes=('MAE_encoder.', 'base_model.'),
     leaves=(*PRETRAINING, *FINE_TUNED_HEAD),
 )

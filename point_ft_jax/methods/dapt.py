@@ -1,9 +1,9 @@
 """DAPT: dynamic adapters and internal prompts (Zhou et al., CVPR 2024, arXiv 2403.01439).
 
-Every frozen map's output is scaled and shifted (TFTS). Beside each block's MLP runs an adapter whose
-output each token scales for itself; its mean over the tokens, after GELU, becomes a prompt that the
-later blocks see. Like the reference, positions are added once, before the first block, where the
-pre-trained models add them before every block (`positions_every_block` does that instead).
+Every frozen map's output is scaled and shifted (TFTS). Beside each block's MLP runs an adapter
+whose output each token scales for itself; its mean over the tokens, after GELU, becomes a prompt
+that the later blocks see. Like the reference, positions are added once, before the first block,
+where the pre-trained models add them before every block (`positions_every_block` does that).
 
 Not an identity at the start: the scales and shifts are drawn from N(1, 0.02) and N(0, 0.02).
 """
@@ -13,29 +13,15 @@ import functools
 import flax.linen as nn
 import jax
 
-from point_ft_jax.layers import Array, Dtype, Linear, along_last, gelu, layer_norm
+from point_ft_jax.layers import Array, Dtype, Linear, gelu, layer_norm
 from point_ft_jax.method import HEAD_AND_CLS, Method
+from point_ft_jax.methods._scale_shift import ScaleShift
 from point_ft_jax.tokens import Tokens
 from point_ft_jax.transformer import Tuner
 
 
-class ScaleShift(nn.Module):
-    """gamma * x + beta over the last axis."""
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        shape = (x.shape[-1],)
-        gamma = self.param('gamma', _around_one, shape).astype(x.dtype)
-        beta = self.param('beta', nn.initializers.normal(0.02), shape).astype(x.dtype)
-        return along_last(gamma, x) * x + along_last(beta, x)
-
-
-def _around_one(key: Array, shape: tuple[int, ...]) -> Array:
-    return 1.0 + 0.02 * jax.random.normal(key, shape)
-
-
 class DynamicAdapter(nn.Module):
-    """A low-rank MLP whose output every token scales by a ReLU of itself: [B, N, D] to [B, N, D]."""
+    """A low-rank MLP, its output scaled by a ReLU of each token: [B, N, D] to [B, N, D]."""
 
     rank: int
     dropout: float
@@ -117,4 +103,5 @@ METHOD = Method(
         'block_{block}.adapter/down': f'{ADAPTER}.down_proj',
         'block_{block}.adapter/up': f'{ADAPTER}.up_proj',
     },
+    merge='its adapters and prompts depend on the cloud: no weight can stand for them',
 )

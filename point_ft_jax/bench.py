@@ -1,0 +1,186 @@
+"""Measures backbones and methods on this machine: time, FLOPs, memory, and the share of its rate.
+
+python -m point_ft_jax.bench
+    DAPT, linear probing and full fine-tuning of the 22.1M ReCon at the paper's size
+python -m point_ft_jax.bench --backbone=all --method=full
+    the throughput of every backbone
+
+Programs take turns, round by round, with a 4096 x 4096 float32 matrix product between them, and the
+medians are printed. The share is the program's FLOP rate (its own FLOPs, by XLA) over that of the
+product: what is left of the machine on the way through the whole model.
+"""
+
+import argparse
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from point_ft_jax import augment, command_line, model, optimizer, params, plugins, tables, train
+from point_ft_jax.mesh import make_mesh
+from point_ft_jax.split import Split
+
+PRODUCT = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A compiled program with all that it needs to run once more.
+
+    Attributes:
+        run: runs it to the end.
+        cost: see `train.compiled_cost`.
+        compile_seconds: it took to compile.
+    """
+
+    run: Callable[[], Any]
+    cost: dict[str, float]
+    compile_seconds: float
+
+
+def product() -> Program:
+    """A square float32 matrix product: the machine's rate."""
+    square = jnp.ones((PRODUCT, PRODUCT), jnp.float32)
+    return compile_program(lambda a: a @ a, square)
+
+
+def compile_program(function: Callable, *args: Any, donate: Sequence[int] = ()) -> Program:
+    """`function` compiled for `args`."""
+    since = time.perf_counter()
+    compiled = jax.jit(function, donate_argnums=donate).lower(*args).compile()
+    seconds = time.perf_counter() - since
+    return Program(
+        lambda: jax.block_until_ready(compiled(*args)), train.compiled_cost(compiled), seconds
+    )
+
+
+def programs(
+    backbone: str, method: str, variant: str, batch: int, points: int, compute: str, **geometry: Any
+) -> tuple[dict[str, Program], dict[str, int]]:
+    """A training step and a forward pass of a model, and its parameter counts."""
+    dtype = jnp.bfloat16 if compute == 'bfloat16' else None
+    built = model.build(
+        backbone, method, 15, variant=variant, geometry=_known(backbone, geometry), dtype=dtype
+    )
+    variables = built.init(jax.random.key(0))
+    chosen = params.select(variables['params'], built.method.trainable)
+    moving, frozen = params.partition(variables['params'], chosen)
+    schedule = optimizer.make_schedule('constant', 5e-4, epochs=1, warmup=0, steps_per_epoch=1)
+    recipe = train.Recipe(
+        module=built.module,
+        tx=optimizer.make(schedule, weight_decay=0.05, clip=10.0),
+        schedule=schedule,
+        num_points=points,
+        augment=augment.named('scale_translate'),
+        smoothing=0.0,
+        mesh=make_mesh(),
+    )
+    r = np.random.default_rng(0)
+    clouds = r.standard_normal((batch, points, 3)).astype(np.float32)
+    labels = (np.arange(batch) % 15).astype(np.int32)
+    split = Split(clouds, labels, tuple(map(str, range(15))))
+    state = train.start(recipe, moving, variables['batch_stats'])
+    logs = train.empty_logs(1)
+    order = np.arange(batch, dtype=np.int32)[None]
+    since = time.perf_counter()
+    advance = train.compile_advance(
+        recipe, split, jax.random.key(0), state, frozen, logs, order, device_bytes=2**62
+    )
+    seconds = time.perf_counter() - since
+    carry = [state, logs]
+
+    def one_step() -> None:
+        carry[:] = jax.block_until_ready(advance(carry[0], frozen, carry[1], order, 0, 1))
+
+    forward = compile_program(built.module.apply, variables, clouds)
+    found = {'train': Program(one_step, advance.cost, seconds), 'forward': forward}
+    counts = {'parameters': params.count(variables['params']), 'trainable': params.count(moving)}
+    return found, counts
+
+
+def _known(backbone: str, geometry: dict[str, Any]) -> dict[str, Any]:
+    """The fields that the backbone has: a hierarchical one has no single number of groups."""
+    fields = getattr(plugins.load('backbones', backbone).BACKBONE, 'published_geometry', None)
+    return geometry if fields is None else {k: v for k, v in geometry.items() if k in fields}
+
+
+def interleaved(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """The median seconds of each, after one warm-up, taking turns."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(rounds + 1):
+        for name, run in runs.items():
+            since = time.perf_counter()
+            run()
+            if turn:
+                seconds[name].append(time.perf_counter() - since)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def measure(
+    backbone: str, method: str, rounds: int, batch: int, **options: Any
+) -> dict[str, str | float]:
+    """A row of the table; see the module's docstring."""
+    found, counts = programs(backbone, method, batch=batch, **options)
+    square = product()
+    runs = {name: program.run for name, program in {**found, 'product': square}.items()}
+    seconds = interleaved(runs, rounds)
+    rate = 2 * PRODUCT**3 / seconds['product']
+    row: dict[str, str | float] = {
+        'backbone': backbone,
+        'method': method,
+        'trainable M': f'{counts["trainable"] / 1e6:.3f}',
+    }
+    for name, program in found.items():
+        flops = program.cost.get('flops_per_step', float('nan'))
+        row |= {
+            f'{name} clouds/s': f'{batch / seconds[name]:.1f}',
+            f'{name} GFLOP': f'{flops / 1e9:.0f}',
+            f'{name} share': f'{flops / seconds[name] / rate:.2f}',
+            f'{name} temp MiB': f'{program.cost.get("temporary_bytes", 0) / 2**20:.0f}',
+            f'{name} compile s': f'{program.compile_seconds:.1f}',
+        }
+    return row | {'product GFLOP/s': f'{rate / 1e9:.0f}'}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog='python -m point_ft_jax.bench',
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('--backbone', default='recon', help='names joined by commas, or all')
+    parser.add_argument('--method', default='dapt,linear_probe,full', help='names, or all')
+    parser.add_argument('--variant', default='base')
+    parser.add_argument('--batch', type=int, default=32)
+    parser.add_argument('--points', type=int, default=2048)
+    parser.add_argument('--num_groups', type=int, default=128)
+    parser.add_argument('--group_size', type=int, default=32)
+    parser.add_argument('--compute', default='float32', choices=['float32', 'bfloat16'])
+    parser.add_argument('--rounds', type=int, default=3, help='after one warm-up')
+    options = vars(parser.parse_args(arguments))
+    command_line.start()
+    chosen = {
+        kind: plugins.names(kind) if (names := options.pop(key)) == 'all' else names.split(',')
+        for key, kind in (('backbone', 'backbones'), ('method', 'methods'))
+    }
+    rows = [
+        measure(backbone, method, **options)
+        for backbone in chosen['backbones']
+        for method in chosen['methods']
+    ]
+    device = jax.devices()[0]
+    print(f'{device.device_kind} x {jax.device_count()}, jax {jax.__version__}')
+    for part in ('train', 'forward'):
+        other = 'forward ' if part == 'train' else 'train '
+        print(
+            f'\n{tables.markdown([{k: v for k, v in r.items() if other not in k} for r in rows])}'
+        )
+
+
+if __name__ == '__main__':
+    command_line.guarded(main)

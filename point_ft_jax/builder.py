@@ -1,0 +1,156 @@
+"""From a config to what it names: data, model, recipe. With pipeline.py, all that reads configs."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from point_ft_jax import augment, model, optimizer, params, plugins, torch_file, torch_import, train
+from point_ft_jax.errors import UserError, raise_all
+from point_ft_jax.model import Model
+from point_ft_jax.split import Split
+
+COMPUTE = {'float32': None, 'bfloat16': jnp.bfloat16}
+
+
+def load_splits(config: ConfigDict) -> dict[str, Split]:
+    """'train' and 'test' as the data plug-in gives them, and 'validation' held out of 'train'.
+
+    Raises:
+        UserError: an unknown plug-in, an option that it does not have or that is not set, or what
+            the reader finds wrong with the data.
+    """
+    options = {k: v for k, v in config.data.items() if k != 'name'}
+    plugin = plugins.load('data', config.data.name)
+    known = [n for n in inspect.signature(plugin.load).parameters if n != 'split']
+    problems = [
+        f'no option {name!r}; there are {", ".join(known)}' for name in options if name not in known
+    ]
+    problems += [
+        f'{name} is not set: give --config.data.{name}=…'
+        for name, value in options.items()
+        if value is None and inspect.signature(plugin.load).parameters[name].default is not None
+    ]
+    raise_all(problems, f'data set {config.data.name!r}:')
+    splits = {name: plugin.load(name, **options) for name in ('train', 'test')}
+    if config.validation.fraction > 0 and config.select == 'validation':
+        splits['train'], splits['validation'] = hold_out(
+            splits['train'], config.validation.fraction, config.validation.seed
+        )
+    return splits
+
+
+def hold_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
+    """`split` without a `fraction` of every class, and that fraction; deterministic from `seed`.
+
+    Every class keeps a cloud and, if it has two, gives one.
+
+    Raises:
+        UserError: a fraction that is not between 0 and 1.
+    """
+    if not 0 < fraction < 1:
+        raise UserError(f'validation.fraction is {fraction}; expected a number between 0 and 1')
+    r = np.random.default_rng([seed, 0])
+    held = np.zeros(len(split), bool)
+    for label in np.unique(split.labels):
+        members = r.permutation(np.flatnonzero(split.labels == label))
+        number = min(max(round(fraction * len(members)), 1), len(members) - 1)
+        held[members[:number]] = True
+    return split.take(np.flatnonzero(~held)), split.take(np.flatnonzero(held))
+
+
+def build_model(config: ConfigDict, num_classes: int) -> Model:
+    """The model; what trains in it is `model.method.trainable`."""
+    if config.model.compute not in COMPUTE:
+        raise UserError(
+            f'model.compute is {config.model.compute!r}; expected {" or ".join(COMPUTE)}'
+        )
+    if config.batch_norm not in ('hold', 'update'):
+        raise UserError(f"batch_norm is {config.batch_norm!r}; expected 'hold' or 'update'")
+
+    def build(hold_statistics: bool) -> Model:
+        return model.build(
+            config.model.backbone,
+            config.method.name,
+            num_classes,
+            variant=config.model.variant,
+            geometry={**_plain(config.model.geometry), 'hold_statistics': hold_statistics},
+            method_options=_plain(config.method.options),
+            trainable=tuple(config.method.trainable) or None,
+            readout=tuple(config.model.readout) or None,
+            head=_plain(config.model.head),
+            dtype=COMPUTE[config.model.compute],
+        )
+
+    # Statistics are held for the sake of frozen norms; those that train need the batch's own.
+    frozen = not params.matches('backbone/norm/scale', build(False).method.trainable)
+    return build(frozen and config.batch_norm == 'hold')
+
+
+def from_facts(facts: Mapping[str, Any]) -> Model:
+    """The model of a saved run."""
+    return build_model(ConfigDict(facts['config']), len(facts['classes']))
+
+
+def outputs_of(config: ConfigDict, state: Mapping[str, np.ndarray]) -> int | None:
+    """How many classes a fine-tuned PyTorch file tells apart; None if it has no such head."""
+    built = build_model(config, 2)
+    name = torch_import.torch_key('head/logits/bias', built.torch_names)
+    found = [value for key, value in state.items() if key.replace('module.', '') == name]
+    return len(found[0]) if found else None
+
+
+def load_start(config: ConfigDict, built: Model, seed: int) -> tuple[dict[str, params.Tree], str]:
+    """The variables to start from, and a line that says where they came from.
+
+    Raises:
+        UserError: the checkpoint is missing, unreadable, or does not fit.
+    """
+    variables = built.init(jax.random.key(seed))
+    path = config.init.checkpoint
+    if not path:
+        return variables, f'backbone: random, from seed {seed}'
+    state, _ = torch_file.state_dict(path)
+    variables, report = built.load_backbone(variables, state, str(path))
+    return variables, f'backbone: {path}: {report}'
+
+
+def make_recipe(config: ConfigDict, built: Model, steps_per_epoch: int, mesh: Mesh) -> train.Recipe:
+    """The training step of a config."""
+    optim = config.optim
+    schedule = optimizer.make_schedule(
+        optim.schedule,
+        optim.lr,
+        epochs=optim.epochs or config.train.epochs,
+        warmup=optim.warmup,
+        steps_per_epoch=steps_per_epoch,
+        final=optim.final_lr,
+        initial=optim.initial_lr,
+    )
+    tx = optimizer.make(
+        schedule,
+        weight_decay=optim.weight_decay,
+        clip=optim.clip or None,
+        faster=tuple(optim.faster),
+        factor=optim.factor,
+        decay_faster=optim.decay_faster,
+    )
+    return train.Recipe(
+        module=built.module,
+        tx=tx,
+        schedule=schedule,
+        num_points=config.points,
+        augment=augment.named(config.train.augment),
+        smoothing=config.train.smoothing,
+        mesh=mesh,
+    )
+
+
+def _plain(config: ConfigDict) -> dict[str, Any]:
+    """A section as keywords; lists, which JSON makes of tuples, as tuples again."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in config.items() if v is not None}

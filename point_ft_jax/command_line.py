@@ -1,0 +1,55 @@
+"""What the commands share: start-up of JAX, and how mistakes and interrupts end."""
+
+import os
+import pathlib
+import sys
+from collections.abc import Callable
+
+import absl.logging
+
+from point_ft_jax.errors import UserError
+from point_ft_jax.interrupt import Stopped
+
+
+def start() -> None:
+    """Keeps compiled programs on disk, and joins the other processes of a distributed run.
+
+    Libraries that log what they do (orbax, above all) are asked for warnings only.
+
+    The cache is $JAX_COMPILATION_CACHE_DIR, or point_ft_jax in the user's cache folder. A
+    distributed run is told by JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
+    """
+    import jax
+
+    absl.logging.set_verbosity(absl.logging.WARNING)
+    if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
+        home = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
+        jax.config.update('jax_compilation_cache_dir', str(pathlib.Path(home, 'point_ft_jax')))
+        jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
+    if 'JAX_COORDINATOR_ADDRESS' in os.environ:
+        jax.distributed.initialize(
+            os.environ['JAX_COORDINATOR_ADDRESS'],
+            int(os.environ['JAX_NUM_PROCESSES']),
+            int(os.environ['JAX_PROCESS_ID']),
+        )
+
+
+def guarded(command: Callable[[], None]) -> None:
+    """Runs a command; a user's mistake ends in its message and status 2, never in a traceback.
+
+    A stop by Ctrl-C or SIGTERM ends in 130 or 143, after saying how to go on.
+    """
+    try:
+        command()
+    except UserError as error:
+        sys.exit(_fail(str(error), 2))
+    except Stopped as stopped:
+        print(f'{stopped}; give the same command again to go on', file=sys.stderr)
+        sys.exit(128 + stopped.signal)
+    except KeyboardInterrupt:
+        sys.exit(_fail('interrupted', 130))
+
+
+def _fail(message: str, status: int) -> int:
+    print(f'error: {message}', file=sys.stderr)
+    return status

@@ -1,0 +1,67 @@
+"""The whole configuration with its defaults: what a file in configs/ starts from."""
+
+from ml_collections import ConfigDict, config_dict
+
+
+def default() -> ConfigDict:
+    """Every field a run has, with defaults that are sound rather than the papers'."""
+    config = ConfigDict()
+    config.name = 'run'  # in titles
+    config.folder = config_dict.placeholder(str)  # where it writes; by default runs/<name>
+    config.seeds = (0,)  # one run each; the report gives mean and deviation
+    config.points = 1024  # of a cloud, as the model sees it
+
+    # `name` is a file of point_ft_jax/data/, the rest are options of its `load`.
+    config.data = ConfigDict({'name': 'shapes'})
+    # Training clouds held out, class by class, to choose the epoch.
+    config.validation = ConfigDict({'fraction': 0.1, 'seed': 0})
+    config.select = 'validation'  # or 'best_test_epoch' (the papers'), 'last_epoch'
+
+    config.model = ConfigDict(
+        {
+            'backbone': 'recon',  # a file of point_ft_jax/backbones/
+            'variant': 'base',
+            'geometry': {'num_groups': 64, 'group_size': 32, 'drop_path': 0.1},
+            'readout': (),  # () for the method's, or the backbone's own
+            'head': {'dropout': 0.5},
+            'compute': 'float32',  # or 'bfloat16'; parameters are float32 either way
+        }
+    )
+    # `name` is a file of point_ft_jax/methods/, `options` are fields of its tuner, `trainable` are
+    # paths (fnmatch) that train instead of what the method says.
+    config.method = ConfigDict({'name': 'full', 'options': {}, 'trainable': ()})
+    config.init = ConfigDict({'checkpoint': ''})  # a .pth to take the backbone from; '' for none
+    # Statistics of a backbone's batch norms while its weights are frozen: 'hold' them, or 'update'
+    # them as the references do.
+    config.batch_norm = 'hold'
+
+    config.train = ConfigDict(
+        {
+            'epochs': 30,
+            'batch_size': 32,
+            'augment': 'scale_translate',  # names of point_ft_jax/augment.py, joined by +
+            'smoothing': 0.0,
+            'evaluate_every': 1,
+            'save_every_seconds': 30.0,
+            'device_bytes': 4 * 2**30,  # a larger training split streams
+        }
+    )
+    config.optim = ConfigDict(
+        {
+            'lr': 5e-4,
+            'schedule': 'cosine_by_step',  # or 'cosine_by_epoch' (the references'), 'constant'
+            'epochs': 0,  # the length of the cosine; 0 for train.epochs
+            'warmup': 3,  # epochs
+            'initial_lr': 1e-6,
+            'final_lr': 1e-6,
+            'weight_decay': 0.05,
+            'clip': 10.0,  # of the global norm; 0 for none
+            'faster': (),  # paths (fnmatch) that learn at `factor` times the rate
+            'factor': 1.0,
+            'decay_faster': False,  # decay their vectors and biases too
+        }
+    )
+    # Voting at the end: passes, how often the vote is repeated to keep the best (the papers': 299;
+    # optimistic), and the augmentation of a pass.
+    config.vote = ConfigDict({'votes': 0, 'repeats': 1, 'augment': 'scale_translate'})
+    return config

@@ -1,0 +1,105 @@
+"""Logits of a whole split, batch by batch, and what follows from them."""
+
+import functools
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from point_ft_jax import params, scores
+from point_ft_jax.augment import Augmentation
+from point_ft_jax.layers import Array
+from point_ft_jax.losses import cross_entropy
+from point_ft_jax.mesh import spread
+from point_ft_jax.resample import check_points, for_testing, for_training, pool_size
+
+Predict = Callable[[dict[str, params.Tree], np.ndarray], np.ndarray]
+
+
+def make_predict(
+    module: nn.Module, mesh: Mesh, batch_size: int, method: str | None = None
+) -> Predict:
+    """A function of variables and prepared points [S, n, 3] to logits [S, C], on the host.
+
+    It compiles once, for one batch; the last is filled up with copies of its last cloud. `method`
+    is another method of the module than its call: 'features' gives what the head sees.
+    """
+    batch_size = -(-batch_size // mesh.size) * mesh.size
+
+    @functools.partial(jax.jit, out_shardings=NamedSharding(mesh, PartitionSpec()))
+    def batch_logits(variables: dict[str, params.Tree], points: Array) -> Array:
+        return module.apply(variables, spread(mesh, points), method=method)
+
+    def predict(variables: dict[str, params.Tree], points: np.ndarray) -> np.ndarray:
+        with jax.set_mesh(mesh):
+            found = [
+                batch_logits(variables, _fill(points[start : start + batch_size], batch_size))
+                for start in range(0, len(points), batch_size)
+            ]
+            logits = np.concatenate([np.asarray(part.addressable_data(0)) for part in found])
+        return logits[: len(points)]
+
+    return predict
+
+
+def prepare(points: np.ndarray, num_points: int, batch_size: int = 64) -> np.ndarray:
+    """The stored clouds [S, N, 3] as the model is tested on them, [S, num_points, 3].
+
+    Raises:
+        UserError: the clouds have fewer points.
+    """
+    check_points(num_points, points.shape[1])
+    batch_size = min(batch_size, len(points))
+    resample = jax.jit(lambda batch: for_testing(batch, num_points))
+    parts = [
+        np.asarray(resample(_fill(points[start : start + batch_size], batch_size)))
+        for start in range(0, len(points), batch_size)
+    ]
+    return np.concatenate(parts)[: len(points)]
+
+
+def measure(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """'accuracy' (a fraction) and 'loss' (mean cross entropy) of logits [S, C]."""
+    losses = cross_entropy(jnp.asarray(logits), jnp.asarray(labels))
+    accuracy = np.mean(np.argmax(logits, axis=-1) == labels)
+    return {'accuracy': float(accuracy), 'loss': float(losses.mean())}
+
+
+def confusion(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """[C, C] confusion matrix, row = true class."""
+    return scores.confusion_matrix(labels, np.argmax(logits, axis=-1), logits.shape[-1])
+
+
+def vote(
+    predict: Predict,
+    variables: dict[str, params.Tree],
+    points: np.ndarray,
+    num_points: int,
+    augment: Augmentation,
+    votes: int,
+    key: jax.Array,
+) -> np.ndarray:
+    """Mean logits [S, C] over `votes` passes, each on a fresh random subset, augmented.
+
+    As the papers vote: the pool of farthest points is the same in every pass.
+    """
+    pool = prepare(points, pool_size(num_points, points.shape[1]))
+
+    @jax.jit
+    def view(key: jax.Array, clouds: Array) -> Array:
+        sample_key, augment_key = jax.random.split(key)
+        return augment(augment_key, for_training(sample_key, clouds, num_points))
+
+    total = 0.0
+    for pass_key in jax.random.split(key, votes):
+        total += predict(variables, np.asarray(view(pass_key, pool)))
+    return total / votes
+
+
+def _fill(points: np.ndarray, size: int) -> np.ndarray:
+    """[s, n, 3] to [size, n, 3], repeating the last cloud."""
+    missing = size - len(points)
+    return points if not missing else np.concatenate([points, points[-1:].repeat(missing, 0)])

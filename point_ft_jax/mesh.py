@@ -1,0 +1,45 @@
+"""The devices of a run: one axis, over which batches are spread; everything else is everywhere."""
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from kernels.dispatch import DATA_AXIS
+
+
+def make_mesh() -> Mesh:
+    """All devices of all processes along one axis."""
+    return jax.make_mesh((jax.device_count(),), (DATA_AXIS,), axis_types=(AxisType.Auto,))
+
+
+def everywhere(mesh: Mesh, tree: object) -> object:
+    """The arrays of `tree`, the same on every device; all processes must hold the same."""
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def over_devices(mesh: Mesh, tree: object) -> object:
+    """The arrays of `tree` [B, ...], spread over the devices; all processes must hold the same."""
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(DATA_AXIS)))
+
+
+def spread(mesh: Mesh, array: jax.Array) -> jax.Array:
+    """Inside a jitted function: `array` [B, ...] with its batch spread over the devices."""
+    return jax.lax.with_sharding_constraint(array, NamedSharding(mesh, PartitionSpec(DATA_AXIS)))
+
+
+def to_host(tree: object) -> object:
+    """The arrays of `tree`, each the same on every device, as numpy arrays."""
+    return jax.tree.map(lambda a: np.asarray(a.addressable_data(0)), tree)
+
+
+def main_process() -> bool:
+    """Whether this process is the one that writes logs and reports."""
+    return jax.process_index() == 0
+
+
+def agree(number: int) -> int:
+    """The largest of the numbers that the processes bring, so that all decide alike."""
+    if jax.process_count() == 1:
+        return number
+    return int(multihost_utils.process_allgather(np.asarray(number)).max())

@@ -1,0 +1,115 @@
+"""AdamW with the references' decay rule, warm-up and cosine, for the trainable half of a tree."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from point_ft_jax import params
+from point_ft_jax.errors import UserError
+
+Schedule = Callable[[jax.Array], jax.Array]
+
+
+def cosine_by_step(
+    peak: float, epochs: int, warmup: int, steps_per_epoch: int, final: float, initial: float
+) -> Schedule:
+    """Linear from `initial` over `warmup` epochs, then a cosine to `final`, at every step."""
+    return optax.warmup_cosine_decay_schedule(
+        initial, peak, warmup * steps_per_epoch, epochs * steps_per_epoch, final
+    )
+
+
+def cosine_by_epoch(
+    peak: float, epochs: int, warmup: int, steps_per_epoch: int, final: float, initial: float
+) -> Schedule:
+    """The references' schedule: constant within an epoch, and one epoch late.
+
+    f(t) climbs from `initial` over the first `warmup` epochs and is, from then on, where a cosine
+    over all `epochs` stands at t. An epoch uses f of the one before it, so that epochs 0 and 1 both
+    run at `initial`.
+    """
+
+    def schedule(step: jax.Array) -> jax.Array:
+        t = jnp.maximum(step // steps_per_epoch - 1, 0)
+        climb = initial + t * (peak - initial) / max(warmup, 1)
+        fall = final + 0.5 * (peak - final) * (1 + jnp.cos(math.pi * t / epochs))
+        lr = jnp.where(t < warmup, climb, jnp.where(t >= epochs, final, fall))
+        return jnp.where(step < steps_per_epoch, initial, lr)
+
+    return schedule
+
+
+def constant(
+    peak: float, epochs: int, warmup: int, steps_per_epoch: int, final: float, initial: float
+) -> Schedule:
+    """`peak` at every step."""
+    return optax.constant_schedule(peak)
+
+
+SCHEDULES = {f.__name__: f for f in (cosine_by_step, cosine_by_epoch, constant)}
+
+
+def make_schedule(
+    name: str,
+    peak: float,
+    *,
+    epochs: int,
+    warmup: int,
+    steps_per_epoch: int,
+    final: float = 1e-6,
+    initial: float = 1e-6,
+) -> Schedule:
+    """The learning rate by step; UserError for an unknown name."""
+    if name not in SCHEDULES:
+        raise UserError(f'no schedule {name!r}; there are {", ".join(SCHEDULES)}')
+    return SCHEDULES[name](peak, epochs, warmup, steps_per_epoch, final, initial)
+
+
+def decays(path: str, leaf: jax.Array) -> bool:
+    """The references' rule: no decay for vectors, for biases and for anything named a token.
+
+    Learned positions are three-dimensional and not named so: they decay.
+    """
+    return leaf.ndim > 1 and not path.endswith('/bias') and 'token' not in path
+
+
+def make(
+    schedule: Schedule,
+    *,
+    weight_decay: float,
+    clip: float | None,
+    faster: Sequence[str] = (),
+    factor: float = 1.0,
+    decay_faster: bool = False,
+) -> optax.GradientTransformation:
+    """Clipping by the global norm, then AdamW (betas 0.9 and 0.999, epsilon 1e-8).
+
+    Made for the trainable half of a tree (holes are skipped), so that the norm is that of what
+    trains. Paths that match `faster` learn at `factor` times the rate; `decay_faster` decays every
+    one of them, vectors and biases too, as ReCon's optimizer does.
+    """
+
+    def adamw(scale: float, decay_all: bool) -> optax.GradientTransformation:
+        def mask(tree: params.Tree) -> params.Tree:
+            return params.map_paths(lambda path, leaf: decay_all or decays(path, leaf), tree)
+
+        return optax.adamw(
+            lambda step: scale * schedule(step), weight_decay=weight_decay, mask=mask
+        )
+
+    def groups(tree: params.Tree) -> params.Tree:
+        return params.map_paths(
+            lambda path, _: 'faster' if params.matches(path, faster) else 'plain', tree
+        )
+
+    update = (
+        optax.multi_transform(
+            {'plain': adamw(1.0, False), 'faster': adamw(factor, decay_faster)}, groups
+        )
+        if faster
+        else adamw(1.0, False)
+    )
+    return optax.chain(optax.clip_by_global_norm(clip), update) if clip else update

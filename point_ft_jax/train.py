@@ -1,0 +1,275 @@
+"""The training step, and the loop over steps that runs on the device.
+
+Trees come in halves (see `params`): gradients, optimizer state and updates exist for the trainable
+half only, and the frozen half is an argument that nothing changes.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+from jax.sharding import Mesh
+
+from point_ft_jax import params
+from point_ft_jax.augment import Augmentation
+from point_ft_jax.layers import Array
+from point_ft_jax.losses import cross_entropy
+from point_ft_jax.mesh import everywhere, over_devices, spread
+from point_ft_jax.optimizer import Schedule
+from point_ft_jax.resample import for_training
+from point_ft_jax.split import Split
+
+SCALARS = ('train_loss', 'train_accuracy', 'gradient_norm')
+
+
+@struct.dataclass
+class State:
+    """What a training step changes.
+
+    Attributes:
+        step: [] int32, the steps taken.
+        trainable: the trainable half of the parameters.
+        batch_stats: the running statistics.
+        opt_state: the optimizer's state for the trainable half.
+    """
+
+    step: Array
+    trainable: params.Tree
+    batch_stats: params.Tree
+    opt_state: optax.OptState
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What a training step does, but for the numbers that it does it to.
+
+    Attributes:
+        module: the classifier.
+        tx: the optimizer for the trainable half.
+        schedule: the learning rate by step, as in `tx`.
+        num_points: how many points of a cloud the model sees.
+        augment: what happens to them.
+        smoothing: of the labels; see `losses.cross_entropy`.
+        mesh: the devices.
+    """
+
+    module: nn.Module
+    tx: optax.GradientTransformation
+    schedule: Schedule
+    num_points: int
+    augment: Augmentation
+    smoothing: float
+    mesh: Mesh
+
+
+def start(recipe: Recipe, trainable: params.Tree, batch_stats: params.Tree) -> State:
+    """The state before the first step."""
+    return State(jnp.zeros((), jnp.int32), trainable, batch_stats, recipe.tx.init(trainable))
+
+
+def step(
+    recipe: Recipe,
+    state: State,
+    frozen: params.Tree,
+    points: Array,
+    labels: Array,
+    key: jax.Array,
+) -> tuple[State, dict[str, Array]]:
+    """One optimizer step on clouds [B, N, 3] and labels [B].
+
+    The randomness of a step depends on `key` and on the step's number alone. Returns the new state
+    and the batch's scalars: 'train_loss', 'train_accuracy', and the trainable half's
+    'gradient_norm' before clipping.
+    """
+    sample_key, augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step), 3)
+    points = for_training(sample_key, points, recipe.num_points)
+    points = recipe.augment(augment_key, points)
+
+    def loss(trainable: params.Tree) -> tuple[Array, tuple[Array, params.Tree]]:
+        logits, updates = recipe.module.apply(
+            {'params': params.combine(trainable, frozen), 'batch_stats': state.batch_stats},
+            points,
+            train=True,
+            mutable=['batch_stats'],
+            rngs={'dropout': dropout_key},
+        )
+        losses = cross_entropy(logits, labels, recipe.smoothing)
+        return losses.mean(), (logits, updates.get('batch_stats', {}))
+
+    (value, (logits, batch_stats)), gradients = jax.value_and_grad(loss, has_aux=True)(
+        state.trainable
+    )
+    updates, opt_state = recipe.tx.update(gradients, state.opt_state, state.trainable)
+    scalars = {
+        'train_loss': value,
+        'train_accuracy': jnp.mean(jnp.argmax(logits, -1) == labels),
+        'gradient_norm': optax.tree.norm(gradients),
+    }
+    trainable = optax.apply_updates(state.trainable, updates)
+    return State(state.step + 1, trainable, batch_stats, opt_state), scalars
+
+
+def empty_logs(steps: int) -> dict[str, Array]:
+    """The scalars of an epoch of `steps` steps, before the first."""
+    return {name: jnp.zeros(steps, jnp.float32) for name in SCALARS}
+
+
+@dataclasses.dataclass(frozen=True)
+class Advance:
+    """Some steps of an epoch, compiled.
+
+    `advance(state, frozen, logs, order, first, last)` takes the steps `first` to `last` (exclusive)
+    of an epoch whose batches are the rows of `order` [steps, B], and returns the state and `logs`
+    with these steps' scalars in place. How an epoch is cut into calls changes nothing. `state` and
+    `logs` are donated.
+
+    Attributes:
+        call: does it.
+        cost: of the compiled program, by XLA: the FLOPs of a step and the bytes of its arguments,
+            outputs and temporaries, a device; see `report.Cost`.
+    """
+
+    call: Callable[..., tuple[State, dict[str, Array]]]
+    cost: dict[str, float]
+
+    def __call__(self, *args: object) -> tuple[State, dict[str, Array]]:
+        return self.call(*args)
+
+
+def compile_advance(
+    recipe: Recipe,
+    split: Split,
+    key: jax.Array,
+    state: State,
+    frozen: params.Tree,
+    logs: dict[str, Array],
+    order: np.ndarray,
+    device_bytes: int,
+) -> Advance:
+    """Compiles the steps of an epoch over `split`, for arguments like those given.
+
+    A split of at most `device_bytes` lives on the device, and a call is one loop there; batches of
+    a larger one stream.
+    """
+    make = _compile_loop if split.points.nbytes <= device_bytes else _compile_stream
+    return make(recipe, split, key, state, frozen, logs, order)
+
+
+def _compile_loop(
+    recipe: Recipe,
+    split: Split,
+    key: jax.Array,
+    state: State,
+    frozen: params.Tree,
+    logs: dict[str, Array],
+    order: np.ndarray,
+) -> Advance:
+    @functools.partial(jax.jit, donate_argnums=(0, 2))
+    def loop(
+        state: State,
+        frozen: params.Tree,
+        logs: dict[str, Array],
+        order: Array,
+        first: Array,
+        last: Array,
+        points: Array,
+        labels: Array,
+        key: jax.Array,
+    ) -> tuple[State, dict[str, Array]]:
+        def body(i: Array, carry: tuple) -> tuple:
+            state, logs = carry
+            rows = spread(recipe.mesh, order[i])
+            return _logged(recipe, state, frozen, logs, i, points[rows], labels[rows], key)
+
+        return jax.lax.fori_loop(first, last, body, (state, logs))
+
+    data = everywhere(recipe.mesh, (split.points, split.labels, key))
+    zero = np.int32(0)
+    compiled = loop.lower(state, frozen, logs, order, zero, zero, *data).compile()
+
+    def call(
+        state: State, frozen: params.Tree, logs: dict, order: np.ndarray, first: int, last: int
+    ) -> tuple[State, dict[str, Array]]:
+        return compiled(state, frozen, logs, order, np.int32(first), np.int32(last), *data)
+
+    return Advance(call, compiled_cost(compiled))
+
+
+def _compile_stream(
+    recipe: Recipe,
+    split: Split,
+    key: jax.Array,
+    state: State,
+    frozen: params.Tree,
+    logs: dict[str, Array],
+    order: np.ndarray,
+) -> Advance:
+    def batch(rows: np.ndarray) -> tuple[Array, Array]:
+        return over_devices(recipe.mesh, (split.points[rows], split.labels[rows]))
+
+    @functools.partial(jax.jit, donate_argnums=(0, 2))
+    def one(
+        state: State,
+        frozen: params.Tree,
+        logs: dict[str, Array],
+        i: Array,
+        points: Array,
+        labels: Array,
+        key: jax.Array,
+    ) -> tuple[State, dict[str, Array]]:
+        return _logged(recipe, state, frozen, logs, i, points, labels, key)
+
+    key = everywhere(recipe.mesh, key)
+    compiled = one.lower(state, frozen, logs, np.int32(0), *batch(order[0]), key).compile()
+
+    def call(
+        state: State, frozen: params.Tree, logs: dict, order: np.ndarray, first: int, last: int
+    ) -> tuple[State, dict[str, Array]]:
+        for i in range(first, last):
+            state, logs = compiled(state, frozen, logs, np.int32(i), *batch(order[i]), key)
+        return state, logs
+
+    return Advance(call, compiled_cost(compiled))
+
+
+def _logged(
+    recipe: Recipe,
+    state: State,
+    frozen: params.Tree,
+    logs: dict[str, Array],
+    i: Array,
+    points: Array,
+    labels: Array,
+    key: jax.Array,
+) -> tuple[State, dict[str, Array]]:
+    """A step whose scalars go to place `i` of the logs."""
+    points, labels = (spread(recipe.mesh, a) for a in (points, labels))
+    state, scalars = step(recipe, state, frozen, points, labels, key)
+    return state, {name: logs[name].at[i].set(value) for name, value in scalars.items()}
+
+
+def compiled_cost(compiled: jax.stages.Compiled) -> dict[str, float]:
+    """What XLA says of a compiled program: FLOPs (of one turn, in a loop) and bytes by kind."""
+    memory = compiled.memory_analysis()
+    analysis = compiled.cost_analysis() or {}
+    cost = {'flops_per_step': analysis.get('flops')}
+    if memory is not None:
+        cost |= {
+            'argument_bytes': memory.argument_size_in_bytes,
+            'temporary_bytes': memory.temp_size_in_bytes,
+            'output_bytes': memory.output_size_in_bytes,
+        }
+    return {name: value for name, value in cost.items() if value is not None}
+
+
+def epoch_order(seed: int, epoch: int, size: int, batch_size: int) -> np.ndarray:
+    """[steps, B] int32: a shuffled epoch in whole batches; the rest of the clouds sit it out."""
+    order = np.random.default_rng([seed, epoch]).permutation(size).astype(np.int32)
+    steps = size // batch_size
+    return order[: steps * batch_size].reshape(steps, batch_size)

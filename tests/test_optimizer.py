@@ -1,0 +1,98 @@
+"""The references' schedule and decay rule, by the figures that were measured on them."""
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from point_ft_jax import optimizer, params
+from point_ft_jax.errors import UserError
+
+PAPER = {'epochs': 300, 'warmup': 10, 'steps_per_epoch': 71}
+
+
+@pytest.mark.parametrize(
+    ('epoch', 'lr'),
+    [
+        (0, 1e-6),
+        (1, 1e-6),
+        (2, 5.09e-5),
+        (3, 1.008e-4),
+        (10, 4.501e-4),
+        (11, 4.98633e-4),
+        (100, 3.775058e-4),
+        (299, 1.0547e-6),
+        (300, 1.01368e-6),
+        (301, 1e-6),
+    ],
+)
+def test_the_references_rate_by_epoch(epoch: int, lr: float) -> None:
+    schedule = optimizer.make_schedule('cosine_by_epoch', 5e-4, **PAPER)
+    for step in (epoch * 71, epoch * 71 + 70):
+        np.testing.assert_allclose(schedule(jnp.int32(step)), lr, rtol=2e-5)
+
+
+def test_the_sane_schedule_peaks_after_warmup_and_ends_low() -> None:
+    schedule = optimizer.make_schedule(
+        'cosine_by_step', 1e-3, epochs=10, warmup=2, steps_per_epoch=5
+    )
+    rates = [float(schedule(step)) for step in range(51)]
+    assert max(rates) == rates[10] == pytest.approx(1e-3)
+    assert rates[0] == pytest.approx(1e-6, rel=1e-4)
+    assert rates[50] == pytest.approx(1e-6, rel=1e-4)
+
+
+def test_an_unknown_schedule_is_said() -> None:
+    with pytest.raises(UserError, match=r'no schedule .linear.; there are cosine_by_step'):
+        optimizer.make_schedule('linear', 1e-3, **PAPER)
+
+
+def test_decay_spares_vectors_biases_and_tokens_but_not_positions() -> None:
+    leaves = {
+        'backbone/cls_token': (1, 1, 4),
+        'backbone/cls_pos': (1, 1, 4),
+        'head/logits/kernel': (4, 2),
+        'head/logits/bias': (2,),
+        'head/norm_0/scale': (4,),
+        'tuner/x/bias': (2, 2),
+    }
+    decayed = {path for path, shape in leaves.items() if optimizer.decays(path, jnp.zeros(shape))}
+    assert decayed == {'backbone/cls_pos', 'head/logits/kernel'}
+
+
+def test_holes_get_no_state_and_the_faster_group_learns_faster() -> None:
+    tree = {
+        'head': {'kernel': jnp.ones((2, 2))},
+        'backbone': {'kernel': jnp.ones((2, 2)), 'w': None},
+    }
+    schedule = optimizer.make_schedule('constant', 1e-2, epochs=1, warmup=0, steps_per_epoch=1)
+    tx = optimizer.make(schedule, weight_decay=0.0, clip=None, faster=('head/*',), factor=10.0)
+    state = tx.init(tree)
+    updates, _ = tx.update(tree, state, tree)
+    np.testing.assert_allclose(
+        updates['head']['kernel'], 10 * updates['backbone']['kernel'], rtol=1e-5
+    )
+    assert updates['backbone']['w'] is None
+    moments = list(params.flatten({'x': updates}).values())
+    assert len(moments) == 2
+
+
+def test_decaying_the_faster_group_reaches_its_vectors() -> None:
+    tree = {'head': {'bias': jnp.ones(2)}}
+    schedule = optimizer.make_schedule('constant', 1e-2, epochs=1, warmup=0, steps_per_epoch=1)
+    zero = {'head': {'bias': jnp.zeros(2)}}
+    for decay_faster, expected in ((False, 0.0), (True, -1e-2 * 0.5)):
+        tx = optimizer.make(
+            schedule, weight_decay=0.5, clip=None, faster=('head/*',), decay_faster=decay_faster
+        )
+        updates, _ = tx.update(zero, tx.init(tree), tree)
+        np.testing.assert_allclose(updates['head']['bias'], expected, rtol=1e-6)
+
+
+def test_clipping_is_by_the_norm_of_what_trains() -> None:
+    tree = {'head': {'kernel': jnp.full((2, 2), 50.0), 'frozen': None}}
+    schedule = optimizer.make_schedule('constant', 1.0, epochs=1, warmup=0, steps_per_epoch=1)
+    tx = optimizer.make(schedule, weight_decay=0.0, clip=10.0)
+    clipped, _ = optax.clip_by_global_norm(10.0).update(tree, optax.EmptyState())
+    np.testing.assert_allclose(optax.tree.norm(clipped), 10.0, rtol=1e-6)
+    assert tx.init(tree) is not None

@@ -109,8 +109,13 @@ def load_start(config: ConfigDict, built: Model, seed: int) -> tuple[dict[str, p
     """The variables to start from, and a line that says where they came from.
 
     Raises:
-        UserError: the checkpoint is missing, unreadable, or does not fit.
+        UserError: the checkpoint is not set, missing, unreadable, or does not fit.
     """
+    if config.init.checkpoint is None:
+        raise UserError(
+            'this config starts from a pre-trained backbone: give --config.init.checkpoint=FILE, '
+            'or an empty one for random weights'
+        )
     variables = built.init(jax.random.key(seed))
     path = config.init.checkpoint
     if not path:
@@ -123,21 +128,26 @@ def load_start(config: ConfigDict, built: Model, seed: int) -> tuple[dict[str, p
 def make_recipe(config: ConfigDict, built: Model, steps_per_epoch: int, mesh: Mesh) -> train.Recipe:
     """The training step of a config."""
     optim = config.optim
-    schedule = optimizer.make_schedule(
-        optim.schedule,
-        optim.lr,
-        epochs=optim.epochs or config.train.epochs,
-        warmup=optim.warmup,
-        steps_per_epoch=steps_per_epoch,
-        final=optim.final_lr,
-        initial=optim.initial_lr,
+    schedule, faster_schedule = (
+        optimizer.make_schedule(
+            optim.schedule,
+            peak,
+            epochs=optim.epochs or config.train.epochs,
+            warmup=optim.warmup,
+            steps_per_epoch=steps_per_epoch,
+            final=optim.final_lr,
+            initial=optim.initial_lr,
+        )
+        for peak in (optim.lr, optim.lr * optim.factor)
     )
     tx = optimizer.make(
         schedule,
         weight_decay=optim.weight_decay,
         clip=optim.clip or None,
+        clip_percentile=optim.clip_percentile,
+        steps=config.train.epochs * steps_per_epoch,
         faster=tuple(optim.faster),
-        factor=optim.factor,
+        faster_schedule=faster_schedule,
         decay_faster=optim.decay_faster,
     )
     return train.Recipe(

@@ -28,7 +28,9 @@ class Latest:
     def __init__(self, folder: str | os.PathLike) -> None:
         self.folder = pathlib.Path(folder).absolute()
         self._manager = ocp.CheckpointManager(
-            self.folder, options=ocp.CheckpointManagerOptions(max_to_keep=1, create=True)
+            self.folder,
+            item_handlers={TREE: ocp.StandardCheckpointHandler(), META: ocp.JsonCheckpointHandler()},
+            options=ocp.CheckpointManagerOptions(max_to_keep=1, create=True),
         )
 
     def __enter__(self) -> 'Latest':

@@ -23,7 +23,8 @@ def default() -> ConfigDict:
             'variant': 'base',
             'geometry': {'num_groups': 64, 'group_size': 32, 'drop_path': 0.1},
             'readout': (),  # () for the method's, or the backbone's own
-            'head': {'dropout': 0.5},
+            # Outputs beyond the classes take part in training only; 0 for as many as classes.
+            'head': {'dropout': 0.5, 'outputs': 0},
             'compute': 'float32',  # or 'bfloat16'; parameters are float32 either way
         }
     )
@@ -56,7 +57,8 @@ def default() -> ConfigDict:
             'final_lr': 1e-6,
             'weight_decay': 0.05,
             'clip': 10.0,  # of the global norm; 0 for none
-            'faster': (),  # paths (fnmatch) that learn at `factor` times the rate
+            'clip_percentile': 0,  # of all norms so far, as MaskPoint clips; 0 for none
+            'faster': (),  # paths (fnmatch) whose rate peaks at `factor` times `lr`
             'factor': 1.0,
             'decay_faster': False,  # decay their vectors and biases too
         }

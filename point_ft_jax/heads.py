@@ -59,6 +59,7 @@ class ClassificationHead(nn.Module):
 
     Attributes:
         num_classes: C.
+        outputs: where more than C, so many logits in training; evaluation leaves the rest out.
         widths: of the hidden layers; () is a single linear map.
         batch_norm: whether a batch norm follows every hidden linear map.
         dropout: rate after every hidden layer.
@@ -69,6 +70,7 @@ class ClassificationHead(nn.Module):
     widths: tuple[int, ...] = (256, 256)
     batch_norm: bool = True
     dropout: float = 0.5
+    outputs: int = 0
     dtype: Dtype | None = None
 
     @nn.compact
@@ -78,7 +80,10 @@ class ClassificationHead(nn.Module):
             if self.batch_norm:
                 x = BatchNorm(not train, self.dtype, name=f'norm_{index}')(x)
             x = nn.Dropout(self.dropout, deterministic=not train)(jax.nn.relu(x))
-        logits = Linear(self.num_classes, dtype=self.dtype, name='logits')(x)
+        outputs = max(self.outputs, self.num_classes)
+        logits = Linear(outputs, dtype=self.dtype, name='logits')(x)
+        if not train:
+            logits = logits[..., : self.num_classes]
         return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
 
 

@@ -45,7 +45,7 @@ def along_last(vector: Array, like: Array) -> Array:
 
 
 class Linear(nn.Module):
-    """[..., C] to [..., features]; `kernel` [C, features] and, unless refused, `bias` [features]."""
+    """[..., C] to [..., features]: `kernel` [C, features] and, unless refused, `bias`."""
 
     features: int
     use_bias: bool = True

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -81,35 +82,87 @@ def make(
     *,
     weight_decay: float,
     clip: float | None,
+    clip_percentile: int = 0,
+    steps: int = 0,
     faster: Sequence[str] = (),
-    factor: float = 1.0,
+    faster_schedule: Schedule | None = None,
     decay_faster: bool = False,
 ) -> optax.GradientTransformation:
     """Clipping by the global norm, then AdamW (betas 0.9 and 0.999, epsilon 1e-8).
 
     Made for the trainable half of a tree (holes are skipped), so that the norm is that of what
-    trains. Paths that match `faster` learn at `factor` times the rate; `decay_faster` decays every
-    one of them, vectors and biases too, as ReCon's optimizer does.
+    trains. `clip_percentile` clips to a percentile of the norms of all `steps` besides. Paths that
+    match `faster` learn by `faster_schedule`; `decay_faster` decays every one of them, vectors and
+    biases too, as ReCon's optimizer does.
     """
 
-    def adamw(scale: float, decay_all: bool) -> optax.GradientTransformation:
+    def adamw(schedule: Schedule, decay_all: bool) -> optax.GradientTransformation:
         def mask(tree: params.Tree) -> params.Tree:
             return params.map_paths(lambda path, leaf: decay_all or decays(path, leaf), tree)
 
-        return optax.adamw(
-            lambda step: scale * schedule(step), weight_decay=weight_decay, mask=mask
-        )
+        return optax.adamw(schedule, weight_decay=weight_decay, mask=mask)
 
     def groups(tree: params.Tree) -> params.Tree:
         return params.map_paths(
             lambda path, _: 'faster' if params.matches(path, faster) else 'plain', tree
         )
 
-    update = (
-        optax.multi_transform(
-            {'plain': adamw(1.0, False), 'faster': adamw(factor, decay_faster)}, groups
-        )
-        if faster
-        else adamw(1.0, False)
-    )
-    return optax.chain(optax.clip_by_global_norm(clip), update) if clip else update
+    update = adamw(schedule, False)
+    if faster:
+        other = adamw(faster_schedule or schedule, decay_faster)
+        update = optax.multi_transform({'plain': update, 'faster': other}, groups)
+    before = []
+    if clip_percentile:
+        before.append(clip_by_percentile(clip_percentile, steps))
+    if clip:
+        before.append(optax.clip_by_global_norm(clip))
+    return optax.chain(*before, update) if before else update
+
+
+class NormHistory(NamedTuple):
+    """The state of `clip_by_percentile`.
+
+    Attributes:
+        norms: [capacity], the global norms so far in ascending order, then infinities.
+        count: [] int32, how many there are.
+    """
+
+    norms: jax.Array
+    count: jax.Array
+
+
+def clip_by_percentile(percentile: int, capacity: int) -> optax.GradientTransformation:
+    """Clips the global norm to a percentile of all norms so far, as MaskPoint does.
+
+    The bound of a step is the k-th smallest norm of those before it and its own, where k is
+    `percentile` per cent of how many went before, rounded down, and at least 1: at first the
+    smallest. The history is exact for `capacity` steps; later ones drop the largest.
+
+    Raises:
+        UserError: a percentile that is not 1 to 99.
+    """
+    if not 1 <= percentile <= 99:
+        raise UserError(f'clip_percentile is {percentile}; expected 1 to 99, or 0 for none')
+
+    def init(tree: params.Tree) -> NormHistory:
+        return NormHistory(jnp.full(capacity, jnp.inf), jnp.zeros((), jnp.int32))
+
+    def update(
+        updates: params.Tree, state: NormHistory, tree: params.Tree | None = None
+    ) -> tuple[params.Tree, NormHistory]:
+        norm = optax.tree.norm(updates).astype(state.norms.dtype)
+        norms = _insert(state.norms, norm)
+        bound = norms[jnp.maximum(percentile * state.count // 100, 1) - 1]
+        scale = jnp.where(norm > bound, bound / norm, 1.0)
+        updates = jax.tree.map(lambda leaf: leaf * scale.astype(leaf.dtype), updates)
+        return updates, NormHistory(norms, jnp.minimum(state.count + 1, capacity))
+
+    return optax.GradientTransformation(init, update)
+
+
+def _insert(ascending: jax.Array, value: jax.Array) -> jax.Array:
+    """An ascending vector with a value in its place, without its last."""
+    place = jnp.searchsorted(ascending, value)
+    index = jnp.arange(len(ascending))
+    later = jnp.roll(ascending, 1)
+    return jnp.where(index < place, ascending, jnp.where(index == place, value, later))

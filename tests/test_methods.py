@@ -19,6 +19,7 @@ POINTS = np.random.default_rng(0).uniform(-0.6, 0.6, (4, 48, 3)).astype(np.float
 LABELS = np.arange(4) % 3
 
 SMALL = {'width': 24, 'depth': 2, 'heads': 2, 'num_groups': 8, 'group_size': 4}
+ONE_ORIGIN = {'skip_near_origin': True}  # where MaskPoint differs from Point-BERT
 HIERARCHY = {
     'widths': (8, 16),
     'depths': (1, 1),
@@ -45,7 +46,7 @@ def geometry(backbone: str) -> dict:
     published = plugins.load('backbones', backbone).BACKBONE.build()
     if 'widths' in inspect.signature(type(published)).parameters:
         return HIERARCHY
-    return {**SMALL, 'tokenizer_width': published.tokenizer_width and 16}
+    return {**SMALL, **ONE_ORIGIN, 'tokenizer_width': published.tokenizer_width and 16}
 
 
 def small(backbone: str, method: str, **changes: object) -> Model:

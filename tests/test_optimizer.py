@@ -1,5 +1,8 @@
 """The references' schedule and decay rule, by the figures that were measured on them."""
 
+import heapq
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -65,8 +68,17 @@ def test_holes_get_no_state_and_the_faster_group_learns_faster() -> None:
         'head': {'kernel': jnp.ones((2, 2))},
         'backbone': {'kernel': jnp.ones((2, 2)), 'w': None},
     }
-    schedule = optimizer.make_schedule('constant', 1e-2, epochs=1, warmup=0, steps_per_epoch=1)
-    tx = optimizer.make(schedule, weight_decay=0.0, clip=None, faster=('head/*',), factor=10.0)
+    schedule, faster_schedule = (
+        optimizer.make_schedule('constant', peak, epochs=1, warmup=0, steps_per_epoch=1)
+        for peak in (1e-2, 1e-1)
+    )
+    tx = optimizer.make(
+        schedule,
+        weight_decay=0.0,
+        clip=None,
+        faster=('head/*',),
+        faster_schedule=faster_schedule,
+    )
     state = tx.init(tree)
     updates, _ = tx.update(tree, state, tree)
     np.testing.assert_allclose(
@@ -96,3 +108,48 @@ def test_clipping_is_by_the_norm_of_what_trains() -> None:
     clipped, _ = optax.clip_by_global_norm(10.0).update(tree, optax.EmptyState())
     np.testing.assert_allclose(optax.tree.norm(clipped), 10.0, rtol=1e-6)
     assert tx.init(tree) is not None
+
+
+def two_heaps(norms: list[float], percentile: int) -> list[float]:
+    """MaskPoint's bound of every step: the top of a heap of the lowest norms, by negatives."""
+    low, high, bounds = [], [], []
+    for count, norm in enumerate(norms):
+        if len(low) < max(int(percentile / 100 * count), 1):
+            heapq.heappush(low, -norm)
+        else:
+            heapq.heappush(high, norm)
+        if high and high[0] < -low[0]:
+            highest = -heapq.heapreplace(low, -high[0])
+            heapq.heapreplace(high, highest)
+        bounds.append(-low[0])
+    return bounds
+
+
+def test_clipping_by_percentile_is_that_of_two_heaps() -> None:
+    norms = np.random.default_rng(0).lognormal(sigma=2, size=130).astype(np.float32)
+    norms[40:50] = norms[3]  # equal ones, too
+    tx = optimizer.clip_by_percentile(10, capacity=len(norms))
+    direction = {'a': jnp.array([0.6, 0.0]), 'hole': None, 'b': jnp.array([[0.8]])}
+
+    def step(state: optimizer.NormHistory, norm: jax.Array) -> tuple:
+        updates, state = tx.update(jax.tree.map(lambda leaf: norm * leaf, direction), state)
+        return state, optax.tree.norm(updates)
+
+    state, found = jax.jit(lambda norms: jax.lax.scan(step, tx.init(direction), norms))(norms)
+    expected = np.minimum(norms, two_heaps(norms.tolist(), 10))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(state.norms, np.sort(norms), rtol=1e-6)
+    assert int(state.count) == len(norms)
+
+
+def test_a_history_that_is_full_forgets_the_largest() -> None:
+    tx = optimizer.clip_by_percentile(50, capacity=2)
+    state = tx.init({})
+    for norm in (3.0, 1.0, 2.0):
+        _, state = tx.update({'w': jnp.array([norm])}, state)
+    np.testing.assert_allclose(state.norms, [1.0, 2.0])
+
+
+def test_a_percentile_out_of_range_is_said() -> None:
+    with pytest.raises(UserError, match='clip_percentile is 100; expected 1 to 99'):
+        optimizer.clip_by_percentile(100, capacity=1)

@@ -7,8 +7,8 @@ below (on OBJ_BG the prompt alone: 'prompts_mean').
 1,696,783 trainable parameters of Point-MAE with 15 classes, 1,500,175 with the prompt's readout.
 
 The reference selects what trains by the substring 'cls', which the prompt's position lacks: it
-keeps its random start, and so it does here. With `trainable=('tuner/*', 'head/*', 'backbone/cls_*')`
-it trains too.
+keeps its random start, and so it does here, unless the config's `trainable` is `('tuner/*',
+'head/*', 'backbone/cls_*')`.
 """
 
 import functools

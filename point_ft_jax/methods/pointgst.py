@@ -35,11 +35,13 @@ class Spectrum:
         whole: [B, G, G], of the graph of all patches; eigenvectors are columns.
         parts: [B, G / local, local, local], of the graphs of successive patches along the curve.
         order: [B, G] int32, the patches along the curve.
+        place: [B, G] int32, where on the curve each patch is: the inverse of `order`.
     """
 
     whole: Array
     parts: Array
     order: Array
+    place: Array
 
 
 def spectrum(centers: Array, local: int, batch_wide: bool) -> Spectrum:
@@ -49,7 +51,12 @@ def spectrum(centers: Array, local: int, batch_wide: bool) -> Spectrum:
     batch, size, _ = centers.shape
     order = morton_order(centers)
     sorted_centers = gather_points(centers, order).reshape(batch, size // local, local, 3)
-    return Spectrum(eigenbasis(centers, batch_wide), eigenbasis(sorted_centers, batch_wide), order)
+    return Spectrum(
+        eigenbasis(centers, batch_wide),
+        eigenbasis(sorted_centers, batch_wide),
+        order,
+        place=jnp.argsort(order, axis=-1).astype(jnp.int32),
+    )
 
 
 def eigenbasis(centers: Array, batch_wide: bool) -> Array:
@@ -124,7 +131,7 @@ class SpectralAdapter(nn.Module):
         parts = gather_points(patches, spectrum.order)
         parts = parts.reshape(*spectrum.parts.shape[:3], -1)
         parts = filtered(spectrum.parts, parts, 'norm_parts').reshape(patches.shape)
-        parts = gather_points(parts, jnp.argsort(spectrum.order, axis=-1))
+        parts = gather_points(parts, spectrum.place)
         whole = filtered(spectrum.whole, patches, 'norm_whole')
         h = jax.nn.silu(h)
         h = jnp.concatenate([h[:, :others], h[:, others:] + whole + parts], axis=1)

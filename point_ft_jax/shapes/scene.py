@@ -33,7 +33,7 @@ def displaced(view: Box, points: np.ndarray, rng: np.random.Generator) -> Box:
 
 
 def background(thing: Box, view: Box, rng: np.random.Generator) -> list[Solid]:
-    """Floor, wall and neighbours of the object in `thing`, where `view` can show them; maybe none."""
+    """Floor, wall and neighbours of the object in `thing` that can show in `view`; maybe none."""
     floor, back = thing.low[1], thing.low[2] - rng.uniform(*WALL_GAP)
     middle, size = (view.low + view.high) / 2, view.high - view.low
     solids = []

@@ -1,0 +1,168 @@
+"""Fitting: selection, checkpoints, and resuming to the same bits after any kind of end."""
+
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+import small
+
+from point_ft_jax import metrics, params
+from point_ft_jax.errors import UserError
+from point_ft_jax.fit import Fitted, Plan, fit
+from point_ft_jax.interrupt import Stopped
+
+PLAN = Plan(epochs=4, batch_size=8, save_every_seconds=0.0)
+
+
+def run(folder: pathlib.Path | None, plan: Plan = PLAN, show=lambda *_, **__: None) -> Fitted:
+    built = small.build(geometry={'hold_statistics': True})
+    variables, chosen = small.start(built)
+    return fit(small.recipe(built), variables, chosen, small.splits(), plan, folder, show)
+
+
+def bits(fitted: Fitted) -> list[bytes]:
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(fitted.variables)]
+
+
+def lines(folder: pathlib.Path) -> list[dict]:
+    return [{k: v for k, v in line.items() if k != 'timing'} for line in metrics.read(folder)]
+
+
+def test_a_small_model_learns_three_shapes() -> None:
+    fitted = run(None, Plan(epochs=12, batch_size=8))
+    confusion = fitted.records['chosen'].confusion
+    assert confusion.sum() == 12
+    assert np.trace(confusion) >= 9
+    assert fitted.records['last'].epoch == 12
+    assert fitted.cost['flops_per_step'] > 0
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_fit_goes_on_to_the_same_bits(tmp_path: pathlib.Path, number: int) -> None:
+    straight = run(tmp_path / 'straight')
+
+    def stop(epoch: float, **_: object) -> None:
+        if epoch == 2:
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(Stopped, match='the state is saved') as stopped:
+        run(tmp_path / 'stopped', show=stop)
+    assert stopped.value.signal == number
+    resumed = run(tmp_path / 'stopped')
+    assert bits(resumed) == bits(straight)
+    assert lines(tmp_path / 'stopped') == lines(tmp_path / 'straight')
+    for kind, record in straight.records.items():
+        assert resumed.records[kind].epoch == record.epoch
+        np.testing.assert_array_equal(resumed.records[kind].confusion, record.confusion)
+
+
+def test_a_finished_fit_is_read_back(tmp_path: pathlib.Path) -> None:
+    first, second = run(tmp_path), run(tmp_path)
+    assert bits(first) == bits(second)
+    assert 'compile_seconds' not in second.cost
+
+
+def test_the_papers_protocol_chooses_on_the_test_split(tmp_path: pathlib.Path) -> None:
+    fitted = run(tmp_path, Plan(epochs=4, batch_size=8, select='best_test_epoch'))
+    accuracies = [line['test_accuracy'] for line in lines(tmp_path)]
+    assert fitted.records['chosen'].epoch == fitted.records['best_test'].epoch
+    assert max(accuracies) == accuracies[fitted.records['chosen'].epoch - 1]
+
+
+def test_only_what_trains_differs_from_the_start() -> None:
+    built = small.build(geometry={'hold_statistics': True})
+    variables, chosen = small.start(built)
+    fitted = fit(small.recipe(built), variables, chosen, small.splits(), PLAN)
+    before = params.partition(variables['params'], chosen)[1]
+    after = params.partition(fitted.variables['params'], chosen)[1]
+    for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+KILLED = """
+import pathlib, sys
+import jax
+jax.config.update('jax_compilation_cache_dir', sys.argv[2])
+jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
+import test_fit
+print('started', flush=True)
+test_fit.run(pathlib.Path(sys.argv[1]), test_fit.PLAN)
+print('finished', flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_ten_kills_at_random_moments_leave_the_metrics_of_an_uninterrupted_fit(
+    tmp_path: pathlib.Path,
+) -> None:
+    straight = run(tmp_path / 'straight')
+    here = pathlib.Path(__file__).parent
+    environment = {**os.environ, 'PYTHONPATH': f'{here}{os.pathsep}{here.parent}'}
+    command = [sys.executable, '-c', KILLED, str(tmp_path / 'killed'), str(tmp_path / 'cache')]
+    r = random.Random(0)
+    kills = 0
+    while kills < 10:
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
+            process.stdout.readline()
+            time.sleep(r.uniform(0.5, 6.0))
+            finished = process.poll() is not None
+            process.kill()
+        if finished:
+            break
+        kills += 1
+    resumed = run(tmp_path / 'killed')
+    assert bits(resumed) == bits(straight)
+    assert lines(tmp_path / 'killed') == lines(tmp_path / 'straight')
+    assert kills > 0
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'select': 'luck'}, "select is 'luck'; expected one of validation"),
+        ({'batch_size': 100}, '48 training clouds do not fill one batch of 100'),
+    ],
+)
+def test_mistakes_are_said(change: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        run(None, Plan(**{'epochs': 1, 'batch_size': 8, **change}))
+
+
+def test_a_selection_without_its_split_is_said() -> None:
+    built = small.build()
+    variables, chosen = small.start(built)
+    only = {'train': small.split(48, 0)}
+    with pytest.raises(UserError, match='there is no validation split: hold training clouds out'):
+        fit(small.recipe(built), variables, chosen, only, PLAN)
+
+
+def test_clouds_with_too_few_points_are_said() -> None:
+    built = small.build()
+    variables, chosen = small.start(built)
+    few = {**small.splits(), 'test': small.split(12, 2, points=16)}
+    with pytest.raises(UserError, match='takes 32 points and the test clouds have 16'):
+        fit(small.recipe(built), variables, chosen, few, PLAN)
+
+
+def test_a_loss_that_is_no_number_ends_the_fit() -> None:
+    built = small.build()
+    variables, chosen = small.start(built)
+    broken = small.splits()
+    broken['train'].points[:] = np.nan
+    with pytest.raises(UserError, match='the training loss of epoch 1 is nan: lower'):
+        fit(small.recipe(built), variables, chosen, broken, PLAN)
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path: pathlib.Path) -> None:
+    run(tmp_path)
+    built = small.build('full')
+    variables, chosen = small.start(built)
+    with pytest.raises(UserError, match='saved by a run of another model or method'):
+        fit(small.recipe(built), variables, chosen, small.splits(), PLAN, tmp_path)

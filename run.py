@@ -1,18 +1,22 @@
-"""Runs the experiment that a config describes: `python run.py --config=configs/recon_dapt.py`.
+"""Runs the experiment that a config describes.
 
-Fields are changed on the command line (`--config.train.epochs=5`), variants of a config follow a
-colon (`--config=configs/recon_dapt.py:pb_t50_rs`). A run that was stopped goes on when the same
-command is given again.
+    python run.py --config=configs/recon_dapt.py
+
+Fields are changed on the command line, --config.train.epochs=5; variants of a config follow a
+colon, --config=configs/recon_dapt.py:pb_t50_rs; each file of configs/ says at its top what it does.
+A run that was stopped goes on when the same command is given again.
 """
 
 import sys
 
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
 
 from point_ft_jax import command_line
 
-CONFIG = config_flags.DEFINE_config_file('config', None, __doc__, lock_config=True)
+CONFIG = config_flags.DEFINE_config_file(
+    'config', None, 'A file of configs/, with :VARIANT if it has any.', lock_config=True
+)
 
 
 def main(_: list[str]) -> None:
@@ -24,4 +28,4 @@ def main(_: list[str]) -> None:
 
 if __name__ == '__main__':
     flags.mark_flag_as_required('config')
-    command_line.guarded(lambda: app.run(main))
+    command_line.run_with_config(main)

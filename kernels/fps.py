@@ -2,8 +2,8 @@
 
 The operation every point transformer starts with. It follows the semantics of the CUDA operation
 that the published models were trained with: the walk starts at a given index, distances are squared
-direct differences in float32, and points within sqrt(1e-3) of the origin are never updated and never
-chosen (`skip_near_origin`), except as the start. Ties go to the lowest index.
+direct differences in float32, and points within sqrt(1e-3) of the origin are never updated and
+never chosen (`skip_near_origin`), except as the start. Ties go to the lowest index.
 """
 
 import functools
@@ -92,8 +92,8 @@ def _batched(
 ) -> jax.Array:
     """All clouds in step, as structure of arrays, with max and first index for `argmax`.
 
-    XLA:CPU does not vectorise the variadic reduction of `argmax`, and a minor axis of 3 is padded to
-    128 lanes on TPU: either costs an order of magnitude here.
+    XLA:CPU does not vectorise the variadic reduction of `argmax`, and a minor axis of 3 is padded
+    to 128 lanes on TPU: either costs an order of magnitude here.
     """
     x, y, z = jnp.moveaxis(points, -1, 0)
     size = points.shape[1]

@@ -27,7 +27,7 @@ class Groups(NamedTuple):
 
 
 def gather_points(values: jax.Array, indices: jax.Array) -> jax.Array:
-    """`values` [B, N, C] at `indices` [B, ...] int32 (0..N-1): [B, ..., C], differentiable in values."""
+    """`values` [B, N, C] at `indices` [B, ...] int32 in 0..N-1: [B, ..., C], differentiable."""
     flat = indices.reshape(indices.shape[0], -1)
     taken = jnp.take_along_axis(values, flat[..., None], axis=1, mode='promise_in_bounds')
     return taken.reshape(*indices.shape, values.shape[-1])

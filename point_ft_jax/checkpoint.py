@@ -27,9 +27,10 @@ class Latest:
 
     def __init__(self, folder: str | os.PathLike) -> None:
         self.folder = pathlib.Path(folder).absolute()
+        handlers = {TREE: ocp.StandardCheckpointHandler(), META: ocp.JsonCheckpointHandler()}
         self._manager = ocp.CheckpointManager(
             self.folder,
-            item_handlers={TREE: ocp.StandardCheckpointHandler(), META: ocp.JsonCheckpointHandler()},
+            item_handlers=handlers,
             options=ocp.CheckpointManagerOptions(max_to_keep=1, create=True),
         )
 

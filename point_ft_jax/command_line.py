@@ -2,10 +2,12 @@
 
 import os
 import pathlib
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import absl.logging
+from absl import app, flags
 
 from point_ft_jax.errors import UserError
 from point_ft_jax.interrupt import Stopped
@@ -14,10 +16,9 @@ from point_ft_jax.interrupt import Stopped
 def start() -> None:
     """Keeps compiled programs on disk, and joins the other processes of a distributed run.
 
-    Libraries that log what they do (orbax, above all) are asked for warnings only.
-
-    The cache is $JAX_COMPILATION_CACHE_DIR, or point_ft_jax in the user's cache folder. A
-    distributed run is told by JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
+    Libraries that log what they do (orbax, above all) are asked for warnings only. The cache is
+    $JAX_COMPILATION_CACHE_DIR, or point_ft_jax in the user's cache folder. A distributed run is
+    told by JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
     """
     import jax
 
@@ -48,6 +49,39 @@ def guarded(command: Callable[[], None]) -> None:
         sys.exit(128 + stopped.signal)
     except KeyboardInterrupt:
         sys.exit(_fail('interrupted', 130))
+
+
+def run_with_config(main: Callable[[list[str]], None]) -> None:
+    """`app.run` for commands with a config flag, guarded, mistakes in the flags included."""
+    guarded(lambda: app.run(main, flags_parser=_parse))
+
+
+def _parse(arguments: Sequence[str]) -> list[str]:
+    """The flags' values; UserError for what ml_collections says in tracebacks."""
+    try:
+        rest = flags.FLAGS(list(arguments))
+        for name in flags.FLAGS:
+            # A config file that could not be loaded says so only when somebody looks into it.
+            value = flags.FLAGS[name].value
+            if hasattr(value, 'to_dict'):
+                value.to_dict()
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        raise UserError(f'{_plain(str(error))}\n(flags: see --help)') from None
+    return rest
+
+
+def _plain(message: str) -> str:
+    """The part of a message that is meant for a person."""
+    if found := re.search(r'UserError: (.*?)(\n\s*\n|\Z)', message, re.DOTALL):
+        return found[1].strip()
+    if found := re.search(r'Did you mean \\?\"(.*?)\\?\" instead of \\?\"(.*?)\\?\"', message):
+        return f'the config has no field {found[2]!r}; did you mean {found[1]!r}?'
+    if 'Failed loading config file' in message:
+        return (
+            'the config file could not be loaded:\n' + message.split('config_config', 1)[-1].strip()
+        )
+    message = message.strip()
+    return message[1:-1] if message[:1] == message[-1:] and message[:1] in '"\'' else message
 
 
 def _fail(message: str, status: int) -> int:

@@ -8,9 +8,8 @@ python -m point_ft_jax.evaluate_checkpoint --checkpoint=published.pth \\
 """
 
 import pathlib
-import sys
 
-from absl import app, flags
+from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from point_ft_jax import command_line
@@ -82,4 +81,4 @@ def evaluated(checkpoint: str, config: ConfigDict | None, batch_size: int) -> st
 
 if __name__ == '__main__':
     flags.mark_flag_as_required('checkpoint')
-    sys.exit(command_line.guarded(lambda: app.run(main)))
+    command_line.run_with_config(main)

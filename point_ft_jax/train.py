@@ -69,7 +69,8 @@ class Recipe:
 
 
 def start(recipe: Recipe, trainable: params.Tree, batch_stats: params.Tree) -> State:
-    """The state before the first step."""
+    """The state before the first step; copies, since steps donate what they are given."""
+    trainable, batch_stats = jax.tree.map(jnp.copy, (trainable, batch_stats))
     return State(jnp.zeros((), jnp.int32), trainable, batch_stats, recipe.tx.init(trainable))
 
 

@@ -1,4 +1,4 @@
-"""What every test runs under: the CPU, warnings as errors, no silent rank promotion, a compile cache."""
+"""What every test runs under: the CPU, no silent rank promotion, a compilation cache."""
 
 import os
 import pathlib

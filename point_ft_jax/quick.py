@@ -1,0 +1,78 @@
+"""The library in one call: arrays in, a classifier out. All that it does, pipeline.py does too."""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import numpy as np
+
+from point_ft_jax import augment, builder, evaluate, model, optimizer, params, torch_file, train
+from point_ft_jax.fit import Plan, fit
+from point_ft_jax.mesh import make_mesh
+from point_ft_jax.split import Split
+
+
+def finetune(
+    data: Split,
+    *,
+    checkpoint: str | None = None,
+    backbone: str = 'recon',
+    variant: str = 'tiny',
+    method: str = 'dapt',
+    epochs: int = 20,
+    batch_size: int = 32,
+    lr: float = 5e-4,
+    seed: int = 0,
+    geometry: Mapping[str, object] | None = None,
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Fine-tunes a classifier on labelled clouds.
+
+    A tenth of every class is held out to choose the epoch by.
+
+    Args:
+        data: the clouds; see `split.from_arrays`.
+        checkpoint: a .pth file to take the backbone from; None for random weights.
+        backbone, variant, method, geometry: see `model.build`.
+        epochs, batch_size, lr, seed: of the training.
+
+    Returns:
+        A function of clouds [S, N, 3] to class probabilities [S, C], in the order of
+        `data.classes`.
+
+    Raises:
+        UserError: an unknown name, or a checkpoint or data that do not fit.
+    """
+    mesh = make_mesh()
+    training, validation = builder.hold_out(data, 0.1, seed)
+    num_points = data.points.shape[1]
+    fields = {'num_groups': min(64, num_points), **(geometry or {})}
+    built = model.build(backbone, method, len(data.classes), variant=variant, geometry=fields)
+    variables = built.init(jax.random.key(seed))
+    if checkpoint:
+        state, _ = torch_file.state_dict(checkpoint)
+        variables, _ = built.load_backbone(variables, state, checkpoint)
+    schedule = optimizer.make_schedule(
+        'cosine_by_step',
+        lr,
+        epochs=epochs,
+        warmup=min(3, epochs - 1),
+        steps_per_epoch=max(len(training) // batch_size, 1),
+    )
+    recipe = train.Recipe(
+        module=built.module,
+        tx=optimizer.make(schedule, weight_decay=0.05, clip=10.0),
+        schedule=schedule,
+        num_points=num_points,
+        augment=augment.named('scale_translate'),
+        smoothing=0.0,
+        mesh=mesh,
+    )
+    chosen = params.select(variables['params'], built.method.trainable)
+    splits = {'train': training, 'validation': validation}
+    fitted = fit(recipe, variables, chosen, splits, Plan(epochs, batch_size, seed))
+    predict = evaluate.make_predict(built.module, mesh, batch_size)
+
+    def classify(points: np.ndarray) -> np.ndarray:
+        logits = predict(fitted.variables, evaluate.prepare(points, num_points))
+        return np.asarray(jax.nn.softmax(logits))
+
+    return classify

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from point_ft_jax import augment, command_line, model, optimizer, params, plugins, tables, train
-from point_ft_jax.mesh import make_mesh
+from point_ft_jax.mesh import compiler_options, make_mesh
 from point_ft_jax.split import Split
 
 PRODUCT = 4096
@@ -34,11 +34,13 @@ class Program:
 
     Attributes:
         run: runs it to the end.
+        flops: its floating-point operations; see `train.count_flops`.
         cost: see `train.compiled_cost`.
         compile_seconds: it took to compile.
     """
 
     run: Callable[[], Any]
+    flops: float
     cost: dict[str, float]
     compile_seconds: float
 
@@ -49,13 +51,16 @@ def product() -> Program:
     return compile_program(lambda a: a @ a, square)
 
 
-def compile_program(function: Callable, *args: Any, donate: Sequence[int] = ()) -> Program:
+def compile_program(function: Callable, *args: Any) -> Program:
     """`function` compiled for `args`."""
     since = time.perf_counter()
-    compiled = jax.jit(function, donate_argnums=donate).lower(*args).compile()
+    compiled = jax.jit(function, compiler_options=compiler_options()).lower(*args).compile()
     seconds = time.perf_counter() - since
     return Program(
-        lambda: jax.block_until_ready(compiled(*args)), train.compiled_cost(compiled), seconds
+        run=lambda: jax.block_until_ready(compiled(*args)),
+        flops=train.count_flops(function, *args),
+        cost=train.compiled_cost(compiled),
+        compile_seconds=seconds,
     )
 
 
@@ -64,9 +69,8 @@ def programs(
 ) -> tuple[dict[str, Program], dict[str, int]]:
     """A training step and a forward pass of a model, and its parameter counts."""
     dtype = jnp.bfloat16 if compute == 'bfloat16' else None
-    built = model.build(
-        backbone, method, 15, variant=variant, geometry=_known(backbone, geometry), dtype=dtype
-    )
+    fields = {**_known(backbone, geometry), 'hold_statistics': method != 'full'}
+    built = model.build(backbone, method, 15, variant=variant, geometry=fields, dtype=dtype)
     variables = built.init(jax.random.key(0))
     chosen = params.select(variables['params'], built.method.trainable)
     moving, frozen = params.partition(variables['params'], chosen)
@@ -92,13 +96,14 @@ def programs(
         recipe, split, jax.random.key(0), state, frozen, logs, order, device_bytes=2**62
     )
     seconds = time.perf_counter() - since
+    flops = train.step_flops(recipe, state, frozen, split, batch)
     carry = [state, logs]
 
     def one_step() -> None:
         carry[:] = jax.block_until_ready(advance(carry[0], frozen, carry[1], order, 0, 1))
 
-    forward = compile_program(built.module.apply, variables, clouds)
-    found = {'train': Program(one_step, advance.cost, seconds), 'forward': forward}
+    forward = compile_program(built.module.apply, variables, jnp.asarray(clouds))
+    found = {'train': Program(one_step, flops, advance.cost, seconds), 'forward': forward}
     counts = {'parameters': params.count(variables['params']), 'trainable': params.count(moving)}
     return found, counts
 
@@ -136,7 +141,7 @@ def measure(
         'trainable M': f'{counts["trainable"] / 1e6:.3f}',
     }
     for name, program in found.items():
-        flops = program.cost.get('flops_per_step', float('nan'))
+        flops = program.flops
         row |= {
             f'{name} clouds/s': f'{batch / seconds[name]:.1f}',
             f'{name} GFLOP': f'{flops / 1e9:.0f}',

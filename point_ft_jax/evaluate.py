@@ -13,7 +13,7 @@ from point_ft_jax import params, scores
 from point_ft_jax.augment import Augmentation
 from point_ft_jax.layers import Array
 from point_ft_jax.losses import cross_entropy
-from point_ft_jax.mesh import spread
+from point_ft_jax.mesh import compiler_options, spread
 from point_ft_jax.resample import check_points, for_testing, for_training, pool_size
 
 Predict = Callable[[dict[str, params.Tree], np.ndarray], np.ndarray]
@@ -29,7 +29,11 @@ def make_predict(
     """
     batch_size = -(-batch_size // mesh.size) * mesh.size
 
-    @functools.partial(jax.jit, out_shardings=NamedSharding(mesh, PartitionSpec()))
+    @functools.partial(
+        jax.jit,
+        out_shardings=NamedSharding(mesh, PartitionSpec()),
+        compiler_options=compiler_options(),
+    )
     def batch_logits(variables: dict[str, params.Tree], points: Array) -> Array:
         return module.apply(variables, spread(mesh, points), method=method)
 

@@ -211,6 +211,10 @@ def _fit(c: _Context, state: train.State, logs: dict, split: Split) -> Fitted:
             _save(c, state, logs)
         if agree(c.interrupt.signal):
             raise Stopped(agree(c.interrupt.signal), int(state.step))
+    if cost:
+        cost['flops_per_step'] = train.step_flops(
+            c.recipe, state, c.frozen, split, c.plan.batch_size
+        )
     moving, statistics = state.trainable, state.batch_stats
     if c.best.step() is not None:
         (moving, statistics), _ = c.best.restore((moving, statistics))

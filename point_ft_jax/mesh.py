@@ -13,6 +13,15 @@ def make_mesh() -> Mesh:
     return jax.make_mesh((jax.device_count(),), (DATA_AXIS,), axis_types=(AxisType.Auto,))
 
 
+def compiler_options() -> dict[str, str]:
+    """What programs here are compiled with, by the platform of this process.
+
+    XLA's experimental YNNPACK fusions make these models 1.3 times slower on the CPU.
+    """
+    cpu = jax.default_backend() == 'cpu'
+    return {'xla_cpu_experimental_ynn_fusion_type': ''} if cpu else {}
+
+
 def everywhere(mesh: Mesh, tree: object) -> object:
     """The arrays of `tree`, the same on every device; all processes must hold the same."""
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))

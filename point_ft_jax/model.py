@@ -2,11 +2,13 @@
 
 import dataclasses
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.interpreters import partial_eval
 
 from point_ft_jax import heads, params, plugins, torch_import
 from point_ft_jax.backbone import Backbone
@@ -37,18 +39,21 @@ class Model:
         Raises:
             UserError: the method does not fit the backbone, or does nothing there.
         """
+        return evaluate_by_step(self._init, key)
+
+    def shapes(self) -> dict[str, params.Tree]:
+        """What `init` would return, as shapes and types; nothing is computed."""
+        return jax.eval_shape(self._init, jax.random.key(0))
+
+    def _init(self, key: jax.Array) -> dict[str, params.Tree]:
         points = jnp.zeros((1, self.module.backbone.fewest_points, 3))
-        variables = jax.jit(self.module.init)({'params': key, 'dropout': key}, points)
+        variables = self.module.init({'params': key, 'dropout': key}, points)
         if type(self.module.tuner) is not Tuner and 'tuner' not in variables['params']:
             raise UserError(
                 f'{type(self.module.tuner).__name__} puts nothing into this backbone: check '
                 'method_options, such as which layers it is for'
             )
         return {'params': variables['params'], 'batch_stats': variables.get('batch_stats', {})}
-
-    def shapes(self) -> dict[str, params.Tree]:
-        """What `init` would return, as shapes and types; nothing is computed."""
-        return jax.eval_shape(self.init, jax.random.key(0))
 
     def load_backbone(
         self, variables: dict[str, params.Tree], state: Mapping[str, np.ndarray], source: str
@@ -189,3 +194,17 @@ def _backbone(variables: Mapping[str, params.Tree]) -> dict[str, params.Tree]:
 
 def _below(part: str, names: Mapping[str, str]) -> dict[str, str]:
     return {f'{part}/{path}': name for path, name in names.items()}
+
+
+def evaluate_by_step(function: Callable[[jax.Array], Any], argument: jax.Array) -> Any:
+    """`function(argument)`, without what its result does not need, one operation after the other.
+
+    Some four hundred leaves, each drawn by random-number code of its own, take XLA half a minute to
+    compile as one program; step by step, leaves of one shape share theirs.
+    """
+    closed, shapes = jax.make_jaxpr(function, return_shape=True)(argument)
+    needed, _ = partial_eval.dce_jaxpr(
+        closed.jaxpr, [True] * len(closed.jaxpr.outvars), instantiate=True
+    )
+    leaves = jax.core.eval_jaxpr(needed, closed.consts, argument)
+    return jax.tree.unflatten(jax.tree.structure(shapes), leaves)

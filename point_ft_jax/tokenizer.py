@@ -1,7 +1,13 @@
 """Groups of points to tokens: the mini-PointNet of Point-BERT and all that came after it."""
 
+import contextlib
+import contextvars
+import functools
+from collections.abc import Callable, Iterator
+
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
 from point_ft_jax.errors import UserError
@@ -15,6 +21,19 @@ from point_ft_jax.layers import (
     max_pool,
     uniform_init,
 )
+
+BLOCK_ROWS = 4096  # points at a time; their 512 float32 features fill 8 MiB
+_blocked = contextvars.ContextVar('blocked', default=True)
+
+
+@contextlib.contextmanager
+def whole() -> Iterator[None]:
+    """What is traced inside takes all groups at once: XLA counts the body of a loop once."""
+    token = _blocked.set(False)
+    try:
+        yield
+    finally:
+        _blocked.reset(token)
 
 
 def require_points(points: Array, fewest: int) -> None:
@@ -33,6 +52,9 @@ class MiniPointNet(nn.Module):
     Two stages of linear, batch norm, ReLU, linear; the second sees, for every point, the maximum
     over its group beside the point's own features. `widths` are those of the four linear maps but
     the last.
+
+    With running statistics every group is independent of the others; the CPU then takes some at a
+    time, so that what lies between two maps stays in its cache: twice as fast.
     """
 
     width: int
@@ -42,6 +64,8 @@ class MiniPointNet(nn.Module):
 
     @nn.compact
     def __call__(self, groups: Array) -> Array:
+        if self.use_running and _blocked.get() and not self.is_initializing():
+            return _in_blocks(functools.partial(self._apply_whole, self.variables), groups)
         first, local, second = self.widths
 
         def norm(name: str) -> BatchNorm:
@@ -54,6 +78,27 @@ class MiniPointNet(nn.Module):
             jax.nn.relu(norm('second_norm')(x))
         )
         return max_pool(x)
+
+    def _apply_whole(self, variables: dict, groups: Array) -> Array:
+        with whole():
+            return self.clone(parent=None, name=None).apply(variables, groups)
+
+
+def _in_blocks(embed: Callable[[Array], Array], groups: Array) -> Array:
+    """`embed` of groups [B, G, K, C]; on the CPU about BLOCK_ROWS points at a time.
+
+    The groups of every cloud are divided, not the clouds, which may be spread over devices.
+    """
+    batch, count, size, _ = groups.shape
+    divisors = [b for b in range(1, count + 1) if count % b == 0]
+    block = max([b for b in divisors if batch * b * size <= BLOCK_ROWS], default=1)
+
+    def blocked(groups: Array) -> Array:
+        parts = groups.reshape(batch, count // block, block, *groups.shape[2:])
+        embedded = jax.lax.map(embed, jnp.moveaxis(parts, 1, 0))
+        return jnp.moveaxis(embedded, 0, 1).reshape(batch, count, -1)
+
+    return jax.lax.platform_dependent(groups, cpu=blocked, default=embed)
 
 
 class GlobalLocal(nn.Module):

@@ -20,10 +20,11 @@ from point_ft_jax import params
 from point_ft_jax.augment import Augmentation
 from point_ft_jax.layers import Array
 from point_ft_jax.losses import cross_entropy
-from point_ft_jax.mesh import everywhere, over_devices, spread
+from point_ft_jax.mesh import compiler_options, everywhere, over_devices, spread
 from point_ft_jax.optimizer import Schedule
 from point_ft_jax.resample import for_training
 from point_ft_jax.split import Split
+from point_ft_jax.tokenizer import whole
 
 SCALARS = ('train_loss', 'train_accuracy', 'gradient_norm')
 
@@ -132,8 +133,8 @@ class Advance:
 
     Attributes:
         call: does it.
-        cost: of the compiled program, by XLA: the FLOPs of a step and the bytes of its arguments,
-            outputs and temporaries, a device; see `report.Cost`.
+        cost: of the compiled program, by XLA: the bytes of its arguments, outputs and temporaries,
+            a device; see `report.Cost`.
     """
 
     call: Callable[..., tuple[State, dict[str, Array]]]
@@ -171,7 +172,7 @@ def _compile_loop(
     logs: dict[str, Array],
     order: np.ndarray,
 ) -> Advance:
-    @functools.partial(jax.jit, donate_argnums=(0, 2))
+    @functools.partial(jax.jit, donate_argnums=(0, 2), compiler_options=compiler_options())
     def loop(
         state: State,
         frozen: params.Tree,
@@ -214,7 +215,7 @@ def _compile_stream(
     def batch(rows: np.ndarray) -> tuple[Array, Array]:
         return over_devices(recipe.mesh, (split.points[rows], split.labels[rows]))
 
-    @functools.partial(jax.jit, donate_argnums=(0, 2))
+    @functools.partial(jax.jit, donate_argnums=(0, 2), compiler_options=compiler_options())
     def one(
         state: State,
         frozen: params.Tree,
@@ -256,17 +257,30 @@ def _logged(
 
 
 def compiled_cost(compiled: jax.stages.Compiled) -> dict[str, float]:
-    """What XLA says of a compiled program: FLOPs (of one turn, in a loop) and bytes by kind."""
+    """The bytes that a compiled program takes, by kind; {} where XLA does not say."""
     memory = compiled.memory_analysis()
-    analysis = compiled.cost_analysis() or {}
-    cost = {'flops_per_step': analysis.get('flops')}
-    if memory is not None:
-        cost |= {
-            'argument_bytes': memory.argument_size_in_bytes,
-            'temporary_bytes': memory.temp_size_in_bytes,
-            'output_bytes': memory.output_size_in_bytes,
-        }
-    return {name: value for name, value in cost.items() if value is not None}
+    if memory is None:
+        return {}
+    return {
+        'argument_bytes': memory.argument_size_in_bytes,
+        'temporary_bytes': memory.temp_size_in_bytes,
+        'output_bytes': memory.output_size_in_bytes,
+    }
+
+
+def count_flops(function: Callable, *args: object) -> float | None:
+    """The floating-point operations of `function(*args)`, by XLA, before it optimises."""
+    with whole():
+        analysis = jax.jit(lambda *args: function(*args)).lower(*args).cost_analysis()
+    return (analysis or {}).get('flops')
+
+
+def step_flops(
+    recipe: Recipe, state: State, frozen: params.Tree, split: Split, batch_size: int
+) -> float | None:
+    """The floating-point operations of one training step."""
+    batch = (split.points[:batch_size], split.labels[:batch_size], jax.random.key(0))
+    return count_flops(functools.partial(step, recipe), state, frozen, *batch)
 
 
 def epoch_order(seed: int, epoch: int, size: int, batch_size: int) -> np.ndarray:

@@ -2,8 +2,10 @@
 
     python run.py --config=configs/recon_dapt.py
         the tiny model on the embedded shapes: minutes on two cores, nothing to download
+    python run.py --config=configs/recon_dapt.py:probe
+        the same start, linearly probed: what DAPT has to beat
     python run.py --config=configs/recon_dapt.py:own --config.data.root=FOLDER
-        the same on clouds of your own
+        DAPT on clouds of your own
     python run.py --config=configs/recon_dapt.py:pb_t50_rs --config.data.root=DATA \\
         --config.init.checkpoint=recon.pth
         the paper's setting; likewise obj_bg, obj_only and modelnet40
@@ -17,11 +19,11 @@ from ml_collections import ConfigDict, config_dict
 from point_ft_jax.config import default
 from point_ft_jax.papers import DATASETS, check_variant, dapt
 
-VARIANTS = ('', 'own', *DATASETS)
+VARIANTS = ('', 'probe', 'own', *DATASETS)
 
 
 def get_config(variant: str = '') -> ConfigDict:
-    """The config of a variant: '', 'own', or one of the paper's."""
+    """The config of a variant: '', 'probe', 'own', or one of the paper's."""
     check_variant('recon_dapt', variant, VARIANTS)
     if variant in DATASETS:
         return dapt('recon', variant, f'recon_dapt_{variant}')
@@ -30,15 +32,27 @@ def get_config(variant: str = '') -> ConfigDict:
         config.data = ConfigDict({'name': 'folder', 'root': config_dict.placeholder(str)})
         config.data.num_points = config_dict.placeholder(int)
         config.data.normalize = True
+    if variant == 'probe':
+        config.method.name = 'linear_probe'
+        config.method.options = ConfigDict()
     config.name = f'recon_dapt_{variant}' if variant else 'recon_dapt'
     return config
 
 
 def _embedded() -> ConfigDict:
+    """Half the paper's groups and a hundredth of its epochs: a few minutes on two cores."""
     config = default()
     config.data.style = 'scan'
     config.data.variant = 'obj_only'
     config.model.variant = 'tiny'
+    config.model.geometry.num_groups = 32
+    # So few steps leave no time to overfit: a high rate, and hardly any dropout.
+    config.model.geometry.drop_path = 0.0
+    config.model.head.dropout = 0.2
+    config.train.epochs = 12
+    config.train.batch_size = 16
+    config.optim.warmup = 1
+    config.optim.lr = 4e-3
     config.method.name = 'dapt'
     config.method.options = ConfigDict({'rank': 64, 'adapter_dropout': 0.0})
     return config

@@ -16,13 +16,13 @@ from point_ft_jax.interrupt import Stopped
 def start() -> None:
     """Keeps compiled programs on disk, and joins the other processes of a distributed run.
 
-    Libraries that log what they do (orbax, above all) are asked for warnings only. The cache is
+    Libraries that log what they do (orbax, above all) are asked for errors only. The cache is
     $JAX_COMPILATION_CACHE_DIR, or point_ft_jax in the user's cache folder. A distributed run is
     told by JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
     """
     import jax
 
-    absl.logging.set_verbosity(absl.logging.WARNING)
+    absl.logging.set_verbosity(absl.logging.ERROR)
     if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
         home = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
         jax.config.update('jax_compilation_cache_dir', str(pathlib.Path(home, 'point_ft_jax')))

@@ -52,7 +52,13 @@ def _embedded() -> ConfigDict:
     config.train.epochs = 12
     config.train.batch_size = 16
     config.optim.warmup = 1
-    config.optim.lr = 4e-3
+    config.optim.lr = 1e-3
+    config.optim.faster = ('head/*',)
+    config.optim.factor = 4.0
     config.method.name = 'dapt'
-    config.method.options = ConfigDict({'rank': 64, 'adapter_dropout': 0.0})
+    # A random backbone tells shapes apart by where their patches are: positions at every block, as it
+    # was made for, where the paper's setting adds them once.
+    config.method.options = ConfigDict(
+        {'rank': 64, 'adapter_dropout': 0.0, 'positions_every_block': True}
+    )
     return config

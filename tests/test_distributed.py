@@ -73,6 +73,7 @@ def test_two_processes_give_the_curve_of_one(one_device: tuple, tmp_path: pathli
         probe.bind(('127.0.0.1', 0))
         port = str(probe.getsockname()[1])
     processes = [launch(tmp_path, cache, PROCESS=str(i), PORT=port) for i in range(2)]
-    assert [finish(process) for process in processes] == ['2 devices\n'] * 2
+    # The transport prints a line of its own before.
+    assert all(finish(process).endswith('2 devices\n') for process in processes)
     np.testing.assert_allclose(losses(tmp_path), expected, rtol=1e-4)
     assert len(losses(tmp_path)) == 3

@@ -10,6 +10,22 @@ from point_ft_jax import params
 
 STATISTICS = ('running_mean', 'running_var')
 
+# Each architecture trains in one type in every run of the suite; the other half is marked slow.
+EVERY_RUN = {
+    ('point_mae', 'float64'),
+    ('recon', 'float32'),
+    ('dapt', 'float32'),
+    ('dapt', 'float64'),
+    ('idpt', 'float32'),
+    ('point_bert', 'float32'),
+    ('m2ae_scan', 'float64'),
+}
+TRAINING = [
+    pytest.param(name, dtype, marks=() if (name, dtype) in EVERY_RUN else pytest.mark.slow)
+    for name in g.MODELS
+    for dtype in ('float32', 'float64')
+]
+
 
 def assert_near(found: np.ndarray, expected: np.ndarray, tolerance: float, what: str) -> None:
     error = np.abs(np.asarray(found, np.float64) - expected).max() / np.abs(expected).max()
@@ -29,8 +45,7 @@ def test_evaluation_in_float32_gives_the_reference(name: str) -> None:
     assert_near(found['logits'], arrays['logits'], 1e-4, 'logits')
 
 
-@pytest.mark.parametrize('dtype', ['float32', 'float64'])
-@pytest.mark.parametrize('name', g.MODELS)
+@pytest.mark.parametrize(('name', 'dtype'), TRAINING)
 def test_training_gives_the_reference(name: str, dtype: str) -> None:
     """Loss, logits, statistics and the gradient of every parameter, jitted, without dropout."""
     facts, arrays = g.read(f'{name}_s1')

@@ -56,8 +56,8 @@ def _embedded() -> ConfigDict:
     config.optim.faster = ('head/*',)
     config.optim.factor = 4.0
     config.method.name = 'dapt'
-    # A random backbone tells shapes apart by where their patches are: positions at every block, as it
-    # was made for, where the paper's setting adds them once.
+    # A random backbone tells shapes apart by where their patches are: positions at every block, as
+    # it was made for, where the paper's setting adds them once.
     config.method.options = ConfigDict(
         {'rank': 64, 'adapter_dropout': 0.0, 'positions_every_block': True}
     )

@@ -95,8 +95,10 @@ def test_what_is_frozen_costs_no_gradient_no_state_and_no_activations() -> None:
     for method in ('full', 'dapt', 'linear_probe'):
         options = {'method_options': {'rank': 2}} if method == 'dapt' else {}
         geometry = {**wide, 'hold_statistics': method != 'full'}
-        advance, state, *_ = advance_and_state(method, geometry=geometry, **options)
-        cost[method] = advance.cost
+        advance, state, frozen, *_ = advance_and_state(method, geometry=geometry, **options)
+        recipe = small.recipe(small.build(method, geometry=geometry, **options))
+        flops = train.step_flops(recipe, state, frozen, small.split(48, 0), 8)
+        cost[method] = {**advance.cost, 'flops_per_step': flops}
         state_bytes[method] = params.size_bytes(state.opt_state)
     flops = {method: c['flops_per_step'] for method, c in cost.items()}
     memory = {method: c['temporary_bytes'] for method, c in cost.items()}

@@ -191,7 +191,8 @@ def test_no_warning_of_a_constant_or_a_single_epoch(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         for records in (history(1), history(gradient_norm=0.0), history(gradient_norm=None)):
-            r.write_report(tmp_path, report(dataclasses.replace(result(), history=records)))
+            path = r.write_report(tmp_path, report(dataclasses.replace(result(), history=records)))
+            assert path.exists()
 
 
 def test_every_problem_of_a_report_is_listed(tmp_path):

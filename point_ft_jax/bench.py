@@ -89,14 +89,13 @@ def programs(
     labels = (np.arange(batch) % 15).astype(np.int32)
     split = Split(clouds, labels, tuple(map(str, range(15))))
     state = train.start(recipe, moving, variables['batch_stats'])
-    logs = train.empty_logs(1)
+    who = train.alone(jax.random.key(0))
+    logs = train.empty_logs(who, 1)
     order = np.arange(batch, dtype=np.int32)[None]
     since = time.perf_counter()
-    advance = train.compile_advance(
-        recipe, split, jax.random.key(0), state, frozen, logs, order, device_bytes=2**62
-    )
+    advance = train.compile_advance(recipe, who, split, state, frozen, order, device_bytes=2**62)
     seconds = time.perf_counter() - since
-    flops = train.step_flops(recipe, state, frozen, split, batch)
+    flops = train.step_flops(recipe, who, state, frozen, split, order[0])
     carry = [state, logs]
 
     def one_step() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
 from point_ft_jax.errors import UserError
@@ -76,20 +77,33 @@ class Latest:
         return self._manager.restore(self.step(), args=items)[META]
 
 
-class Nowhere:
-    """A `Latest` that keeps nothing."""
+class Memory:
+    """A `Latest` that is gone with the process."""
 
-    def __enter__(self) -> 'Nowhere':
+    def __init__(self) -> None:
+        self._saved: tuple[int, Any, dict[str, Any]] | None = None
+
+    def __enter__(self) -> 'Memory':
         return self
 
     def __exit__(self, *_: object) -> None:
         pass
 
-    def step(self) -> None:
-        """None: nothing is saved."""
+    def step(self) -> int | None:
+        """See `Latest.step`."""
+        return self._saved and self._saved[0]
 
     def save(self, step: int, tree: Any, meta: Mapping[str, Any]) -> None:
-        """Keeps nothing."""
+        """See `Latest.save`."""
+        if step != self.step():
+            # A copy: the arrays are donated to the next training step.
+            self._saved = step, jax.tree.map(jnp.copy, tree), dict(meta)
+
+    def restore(self, like: Any) -> tuple[Any, dict[str, Any]]:
+        """See `Latest.restore`."""
+        if self._saved is None:
+            raise UserError('nothing is saved')
+        return self._saved[1:]
 
 
 def save_tree(folder: str | os.PathLike, tree: Any, meta: Mapping[str, Any]) -> None:

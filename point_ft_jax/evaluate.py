@@ -1,7 +1,7 @@
 """Logits of a whole split, batch by batch, and what follows from them."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import flax.linen as nn
 import jax
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from point_ft_jax import params, scores
+from point_ft_jax import members, params, scores
 from point_ft_jax.augment import Augmentation
 from point_ft_jax.layers import Array
 from point_ft_jax.losses import cross_entropy
@@ -17,6 +17,7 @@ from point_ft_jax.mesh import compiler_options, spread
 from point_ft_jax.resample import check_points, for_testing, for_training, pool_size
 
 Predict = Callable[[dict[str, params.Tree], np.ndarray], np.ndarray]
+PredictAll = Callable[[dict[str, params.Tree], params.Tree, np.ndarray], np.ndarray]
 
 
 def make_predict(
@@ -27,6 +28,42 @@ def make_predict(
     It compiles once, for one batch; the last is filled up with copies of its last cloud. `method`
     is another method of the module than its call: 'features' gives what the head sees.
     """
+
+    def logits(points: Array, variables: dict[str, params.Tree]) -> Array:
+        return module.apply(variables, points, method=method)
+
+    run = _in_batches(logits, mesh, batch_size)
+    return lambda variables, points: run(points, variables)
+
+
+def make_predict_all(
+    module: nn.Module, mesh: Mesh, batch_size: int, shared: Collection[str] = ()
+) -> PredictAll:
+    """Many tuned models over one backbone, in one compiled call.
+
+    A function of K deltas, the frozen half that they share and prepared points [S, n, 3] to logits
+    [K, S, C], on the host. The deltas are one tree: 'params' is the trainable half, 'batch_stats'
+    the statistics, each stacked by `members.stack`; `shared` names the parts of the statistics
+    that are not. What the frozen half computes before the first tuned layer is computed once.
+    """
+
+    def logits(points: Array, deltas: dict[str, params.Tree], frozen: params.Tree) -> Array:
+        def one(moving: params.Tree, statistics: params.Tree) -> Array:
+            tree = {'params': params.combine(moving, frozen), 'batch_stats': statistics}
+            return module.apply(tree, points)
+
+        axes = (0, members.axes(deltas['batch_stats'], shared))
+        found = jax.vmap(one, in_axes=axes)(deltas['params'], deltas['batch_stats'])
+        return found.swapaxes(0, 1)
+
+    run = _in_batches(logits, mesh, batch_size)
+    return lambda deltas, frozen, points: run(points, deltas, frozen).swapaxes(0, 1)
+
+
+def _in_batches(
+    function: Callable[..., Array], mesh: Mesh, batch_size: int
+) -> Callable[..., np.ndarray]:
+    """`function(points, *args)` of any number of clouds, compiled once, for one batch."""
     batch_size = -(-batch_size // mesh.size) * mesh.size
 
     @functools.partial(
@@ -34,19 +71,19 @@ def make_predict(
         out_shardings=NamedSharding(mesh, PartitionSpec()),
         compiler_options=compiler_options(),
     )
-    def batch_logits(variables: dict[str, params.Tree], points: Array) -> Array:
-        return module.apply(variables, spread(mesh, points), method=method)
+    def of_batch(points: Array, *args: object) -> Array:
+        return function(spread(mesh, points), *args)
 
-    def predict(variables: dict[str, params.Tree], points: np.ndarray) -> np.ndarray:
+    def run(points: np.ndarray, *args: object) -> np.ndarray:
         with jax.set_mesh(mesh):
             found = [
-                batch_logits(variables, _fill(points[start : start + batch_size], batch_size))
+                of_batch(_fill(points[start : start + batch_size], batch_size), *args)
                 for start in range(0, len(points), batch_size)
             ]
-            logits = np.concatenate([np.asarray(part.addressable_data(0)) for part in found])
-        return logits[: len(points)]
+            parts = [np.asarray(part.addressable_data(0)) for part in found]
+        return np.concatenate(parts)[: len(points)]
 
-    return predict
+    return run
 
 
 def prepare(points: np.ndarray, num_points: int, batch_size: int = 64) -> np.ndarray:

@@ -13,9 +13,10 @@ from ml_collections import ConfigDict
 from point_ft_jax import augment, builder, evaluate, metrics, params, saved, scores
 from point_ft_jax.checkpoint import write_json
 from point_ft_jax.errors import UserError, raise_all
-from point_ft_jax.fit import Fitted, Plan, fit
+from point_ft_jax.fit import Fitted, fit
 from point_ft_jax.mesh import main_process, make_mesh
 from point_ft_jax.model import Model
+from point_ft_jax.plan import Plan
 from point_ft_jax.progress import progress
 from point_ft_jax.report import Cost, Evaluation, Protocol, Report, SeedResult, write_report
 from point_ft_jax.split import Split

@@ -1,12 +1,13 @@
 """The training step, and the loop over steps that runs on the device.
 
 Trees come in halves (see `params`): gradients, optimizer state and updates exist for the trainable
-half only, and the frozen half is an argument that nothing changes.
+half only, and the frozen half is an argument that nothing changes. That is why many members can
+train at once: `Crew` says who, and the same step runs for one or, through `vmap`, for all of them.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
@@ -16,10 +17,11 @@ import optax
 from flax import struct
 from jax.sharding import Mesh
 
-from point_ft_jax import params
+from point_ft_jax import members, params
 from point_ft_jax.augment import Augmentation
 from point_ft_jax.layers import Array
 from point_ft_jax.losses import cross_entropy
+from point_ft_jax.members import Member
 from point_ft_jax.mesh import compiler_options, everywhere, over_devices, spread
 from point_ft_jax.optimizer import Schedule
 from point_ft_jax.resample import for_training
@@ -32,6 +34,8 @@ SCALARS = ('train_loss', 'train_accuracy', 'gradient_norm')
 @struct.dataclass
 class State:
     """What a training step changes.
+
+    Of K members, every leaf but `step` and the statistics that they share has a leading axis K.
 
     Attributes:
         step: [] int32, the steps taken.
@@ -69,10 +73,57 @@ class Recipe:
     mesh: Mesh
 
 
+@struct.dataclass
+class Crew:
+    """Who trains: one, or K members that share the frozen half.
+
+    Attributes:
+        keys: [] or [K] random keys.
+        rates: [] or [K], multiples of the recipe's learning rate.
+        shared: the parts of the statistics that the members share, since nothing changes them.
+        own_clouds: whether each member has its own order of clouds and its own augmentations.
+            Otherwise all see those of the first, and what the frozen backbone makes of them before
+            the first tuned layer is computed once for all.
+    """
+
+    keys: jax.Array
+    rates: Array
+    shared: tuple[str, ...] = struct.field(pytree_node=False, default=())
+    own_clouds: bool = struct.field(pytree_node=False, default=True)
+
+    @property
+    def several(self) -> bool:
+        """Whether trees and batches have an axis of members."""
+        return jnp.ndim(self.rates) > 0
+
+
+def alone(key: jax.Array, rate: float = 1.0) -> Crew:
+    """One run; its trees have no axis of members."""
+    return Crew(key, jnp.float32(rate))
+
+
+def crew(recipe: Recipe, runs: Sequence[Member], own_clouds: bool = True) -> Crew:
+    """K members of one program."""
+    keys = jnp.stack([jax.random.key(member.seed) for member in runs])
+    shared = ('backbone',) if recipe.module.backbone.hold_statistics else ()
+    return Crew(keys, jnp.float32([member.rate for member in runs]), shared, own_clouds)
+
+
 def start(recipe: Recipe, trainable: params.Tree, batch_stats: params.Tree) -> State:
-    """The state before the first step; copies, since steps donate what they are given."""
+    """The state of one before the first step; copies, since steps donate what they are given."""
     trainable, batch_stats = jax.tree.map(jnp.copy, (trainable, batch_stats))
     return State(jnp.zeros((), jnp.int32), trainable, batch_stats, recipe.tx.init(trainable))
+
+
+def start_all(
+    recipe: Recipe, who: Crew, starts: Sequence[tuple[params.Tree, params.Tree]]
+) -> State:
+    """The state of several: `starts` has each member's trainable half and statistics."""
+    trainable = members.stack([moving for moving, _ in starts])
+    statistics = members.stack([stats for _, stats in starts], who.shared)
+    statistics = jax.tree.map(jnp.copy, statistics)
+    step = jnp.zeros((), jnp.int32)
+    return State(step, trainable, statistics, jax.vmap(recipe.tx.init)(trainable))
 
 
 def step(
@@ -82,14 +133,20 @@ def step(
     points: Array,
     labels: Array,
     key: jax.Array,
+    rate: Array | float = 1.0,
+    cloud_key: jax.Array | None = None,
 ) -> tuple[State, dict[str, Array]]:
-    """One optimizer step on clouds [B, N, 3] and labels [B].
+    """One optimizer step of one member on clouds [B, N, 3] and labels [B].
 
-    The randomness of a step depends on `key` and on the step's number alone. Returns the new state
-    and the batch's scalars: 'train_loss', 'train_accuracy', and the trainable half's
+    The randomness of a step depends on `key` and on the step's number alone, that of the clouds on
+    `cloud_key` if there is one. The learning rate is `rate` times the recipe's. Returns the new
+    state and the batch's scalars: 'train_loss', 'train_accuracy', and the trainable half's
     'gradient_norm' before clipping.
     """
     sample_key, augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step), 3)
+    if cloud_key is not None:
+        cloud_key = jax.random.fold_in(cloud_key, state.step)
+        sample_key, augment_key, _ = jax.random.split(cloud_key, 3)
     points = for_training(sample_key, points, recipe.num_points)
     points = recipe.augment(augment_key, points)
 
@@ -113,13 +170,33 @@ def step(
         'train_accuracy': jnp.mean(jnp.argmax(logits, -1) == labels),
         'gradient_norm': optax.tree.norm(gradients),
     }
+    # AdamW's updates, decay included, are proportional to the learning rate.
+    updates = jax.tree.map(lambda update: rate * update, updates)
     trainable = optax.apply_updates(state.trainable, updates)
     return State(state.step + 1, trainable, batch_stats, opt_state), scalars
 
 
-def empty_logs(steps: int) -> dict[str, Array]:
-    """The scalars of an epoch of `steps` steps, before the first."""
-    return {name: jnp.zeros(steps, jnp.float32) for name in SCALARS}
+def step_all(
+    recipe: Recipe, who: Crew, state: State, frozen: params.Tree, points: Array, labels: Array
+) -> tuple[State, dict[str, Array]]:
+    """`step` for whoever trains; several with clouds of their own take [K, B, ...], scalars [K]."""
+    if not who.several:
+        return step(recipe, state, frozen, points, labels, who.keys, who.rates)
+    axes = State(None, 0, members.axes(state.batch_stats, who.shared), 0)
+    own = 0 if who.own_clouds else None
+
+    def one(state: State, points: Array, labels: Array, key: jax.Array, rate: Array) -> tuple:
+        cloud_key = None if who.own_clouds else who.keys[0]
+        return step(recipe, state, frozen, points, labels, key, rate, cloud_key)
+
+    run = jax.vmap(one, in_axes=(axes, own, own, 0, 0), out_axes=(axes, 0))
+    return run(state, points, labels, who.keys, who.rates)
+
+
+def empty_logs(who: Crew, steps: int) -> dict[str, Array]:
+    """The scalars of an epoch of `steps` steps before the first, [steps]; of several [steps, K]."""
+    shape = (steps, *jnp.shape(who.rates))
+    return {name: jnp.zeros(shape, jnp.float32) for name in SCALARS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,11 +223,10 @@ class Advance:
 
 def compile_advance(
     recipe: Recipe,
+    who: Crew,
     split: Split,
-    key: jax.Array,
     state: State,
     frozen: params.Tree,
-    logs: dict[str, Array],
     order: np.ndarray,
     device_bytes: int,
 ) -> Advance:
@@ -160,17 +236,11 @@ def compile_advance(
     a larger one stream.
     """
     make = _compile_loop if split.points.nbytes <= device_bytes else _compile_stream
-    return make(recipe, split, key, state, frozen, logs, order)
+    return make(recipe, who, split, state, frozen, order)
 
 
 def _compile_loop(
-    recipe: Recipe,
-    split: Split,
-    key: jax.Array,
-    state: State,
-    frozen: params.Tree,
-    logs: dict[str, Array],
-    order: np.ndarray,
+    recipe: Recipe, who: Crew, split: Split, state: State, frozen: params.Tree, order: np.ndarray
 ) -> Advance:
     @functools.partial(jax.jit, donate_argnums=(0, 2), compiler_options=compiler_options())
     def loop(
@@ -182,16 +252,17 @@ def _compile_loop(
         last: Array,
         points: Array,
         labels: Array,
-        key: jax.Array,
+        who: Crew,
     ) -> tuple[State, dict[str, Array]]:
         def body(i: Array, carry: tuple) -> tuple:
             state, logs = carry
-            rows = spread(recipe.mesh, order[i])
-            return _logged(recipe, state, frozen, logs, i, points[rows], labels[rows], key)
+            rows = spread(recipe.mesh, order[i], order.ndim - 2)
+            return _logged(recipe, who, state, frozen, logs, i, points[rows], labels[rows])
 
         return jax.lax.fori_loop(first, last, body, (state, logs))
 
-    data = everywhere(recipe.mesh, (split.points, split.labels, key))
+    data = everywhere(recipe.mesh, (split.points, split.labels, who))
+    logs = everywhere(recipe.mesh, empty_logs(who, len(order)))
     zero = np.int32(0)
     compiled = loop.lower(state, frozen, logs, order, zero, zero, *data).compile()
 
@@ -204,16 +275,10 @@ def _compile_loop(
 
 
 def _compile_stream(
-    recipe: Recipe,
-    split: Split,
-    key: jax.Array,
-    state: State,
-    frozen: params.Tree,
-    logs: dict[str, Array],
-    order: np.ndarray,
+    recipe: Recipe, who: Crew, split: Split, state: State, frozen: params.Tree, order: np.ndarray
 ) -> Advance:
     def batch(rows: np.ndarray) -> tuple[Array, Array]:
-        return over_devices(recipe.mesh, (split.points[rows], split.labels[rows]))
+        return over_devices(recipe.mesh, (split.points[rows], split.labels[rows]), rows.ndim - 1)
 
     @functools.partial(jax.jit, donate_argnums=(0, 2), compiler_options=compiler_options())
     def one(
@@ -223,18 +288,18 @@ def _compile_stream(
         i: Array,
         points: Array,
         labels: Array,
-        key: jax.Array,
+        who: Crew,
     ) -> tuple[State, dict[str, Array]]:
-        return _logged(recipe, state, frozen, logs, i, points, labels, key)
+        return _logged(recipe, who, state, frozen, logs, i, points, labels)
 
-    key = everywhere(recipe.mesh, key)
-    compiled = one.lower(state, frozen, logs, np.int32(0), *batch(order[0]), key).compile()
+    who, logs = everywhere(recipe.mesh, (who, empty_logs(who, len(order))))
+    compiled = one.lower(state, frozen, logs, np.int32(0), *batch(order[0]), who).compile()
 
     def call(
         state: State, frozen: params.Tree, logs: dict, order: np.ndarray, first: int, last: int
     ) -> tuple[State, dict[str, Array]]:
         for i in range(first, last):
-            state, logs = compiled(state, frozen, logs, np.int32(i), *batch(order[i]), key)
+            state, logs = compiled(state, frozen, logs, np.int32(i), *batch(order[i]), who)
         return state, logs
 
     return Advance(call, compiled_cost(compiled))
@@ -242,17 +307,17 @@ def _compile_stream(
 
 def _logged(
     recipe: Recipe,
+    who: Crew,
     state: State,
     frozen: params.Tree,
     logs: dict[str, Array],
     i: Array,
     points: Array,
     labels: Array,
-    key: jax.Array,
 ) -> tuple[State, dict[str, Array]]:
     """A step whose scalars go to place `i` of the logs."""
-    points, labels = (spread(recipe.mesh, a) for a in (points, labels))
-    state, scalars = step(recipe, state, frozen, points, labels, key)
+    points, labels = (spread(recipe.mesh, a, labels.ndim - 1) for a in (points, labels))
+    state, scalars = step_all(recipe, who, state, frozen, points, labels)
     return state, {name: logs[name].at[i].set(value) for name, value in scalars.items()}
 
 
@@ -276,11 +341,11 @@ def count_flops(function: Callable, *args: object) -> float | None:
 
 
 def step_flops(
-    recipe: Recipe, state: State, frozen: params.Tree, split: Split, batch_size: int
+    recipe: Recipe, who: Crew, state: State, frozen: params.Tree, split: Split, rows: np.ndarray
 ) -> float | None:
-    """The floating-point operations of one training step."""
-    batch = (split.points[:batch_size], split.labels[:batch_size], jax.random.key(0))
-    return count_flops(functools.partial(step, recipe), state, frozen, *batch)
+    """The floating-point operations of one training step on the clouds `rows` of `split`."""
+    batch = split.points[rows], split.labels[rows]
+    return count_flops(functools.partial(step_all, recipe), who, state, frozen, *batch)
 
 
 def epoch_order(seed: int, epoch: int, size: int, batch_size: int) -> np.ndarray:
@@ -288,3 +353,11 @@ def epoch_order(seed: int, epoch: int, size: int, batch_size: int) -> np.ndarray
     order = np.random.default_rng([seed, epoch]).permutation(size).astype(np.int32)
     steps = size // batch_size
     return order[: steps * batch_size].reshape(steps, batch_size)
+
+
+def crew_order(
+    runs: Sequence[Member], own_clouds: bool, epoch: int, size: int, batch_size: int
+) -> np.ndarray:
+    """`epoch_order` of one, or of the first of those that share; [steps, K, B] of several."""
+    orders = [epoch_order(member.seed, epoch, size, batch_size) for member in runs]
+    return np.stack(orders, axis=1) if own_clouds and len(runs) > 1 else orders[0]

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 
 from point_ft_jax.errors import UserError
@@ -71,6 +72,14 @@ class Latest:
         restored = self._manager.restore(self.step(), args=items)
         return restored[TREE], restored[META]
 
+    def restore_any(self) -> Any:
+        """What was saved, as numpy arrays, whatever its structure."""
+        like = self._manager.item_metadata(self.step())[TREE]
+        like = like.tree if hasattr(like, 'tree') else like
+        like = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
+        items = ocp.args.Composite(**{TREE: ocp.args.StandardRestore(like)})
+        return self._manager.restore(self.step(), args=items)[TREE]
+
     def meta(self) -> dict[str, Any]:
         """The facts beside what is saved."""
         items = ocp.args.Composite(**{META: ocp.args.JsonRestore()})
@@ -104,6 +113,11 @@ class Memory:
         if self._saved is None:
             raise UserError('nothing is saved')
         return self._saved[1:]
+
+
+def is_store(folder: pathlib.Path) -> bool:
+    """Whether a `Latest` has saved something in `folder`."""
+    return any(folder.glob(f'*/{TREE}'))
 
 
 def save_tree(folder: str | os.PathLike, tree: Any, meta: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from point_ft_jax import augment, builder, evaluate, metrics, params, saved, scores
+from point_ft_jax import augment, builder, delta, evaluate, metrics, params, saved, scores
 from point_ft_jax.checkpoint import write_json
 from point_ft_jax.errors import UserError, raise_all
 from point_ft_jax.fit import Fitted, fit
@@ -99,8 +99,12 @@ def _one_seed(
         fitted = fit(
             recipe, variables, chosen, splits, plan, folder, show if main_process() else _silent
         )
-    size = saved.save_delta(folder, fitted.variables, chosen, facts)
-    _say(f'seed {seed}: delta {size / 2**20:.2f} MiB in {folder / "delta"}')
+    size = delta.save(folder / saved.DELTA, fitted.variables, chosen, facts)
+    whole = params.size_bytes(fitted.variables)
+    _say(
+        f'seed {seed}: delta {size / 2**20:.2f} MiB in {folder / saved.DELTA} '
+        f'(the whole model: {whole / 2**20:.2f} MiB)'
+    )
     result = SeedResult(
         seed=seed,
         chosen=fitted.records['chosen'],

@@ -69,21 +69,12 @@ def programs(
 ) -> tuple[dict[str, Program], dict[str, int]]:
     """A training step and a forward pass of a model, and its parameter counts."""
     dtype = jnp.bfloat16 if compute == 'bfloat16' else None
-    fields = {**_known(backbone, geometry), 'hold_statistics': method != 'full'}
+    fields = {**known(backbone, geometry), 'hold_statistics': method != 'full'}
     built = model.build(backbone, method, 15, variant=variant, geometry=fields, dtype=dtype)
     variables = built.init(jax.random.key(0))
     chosen = params.select(variables['params'], built.method.trainable)
     moving, frozen = params.partition(variables['params'], chosen)
-    schedule = optimizer.make_schedule('constant', 5e-4, epochs=1, warmup=0, steps_per_epoch=1)
-    recipe = train.Recipe(
-        module=built.module,
-        tx=optimizer.make(schedule, weight_decay=0.05, clip=10.0),
-        schedule=schedule,
-        num_points=points,
-        augment=augment.named('scale_translate'),
-        smoothing=0.0,
-        mesh=make_mesh(),
-    )
+    recipe = make_recipe(built, points)
     r = np.random.default_rng(0)
     clouds = r.standard_normal((batch, points, 3)).astype(np.float32)
     labels = (np.arange(batch) % 15).astype(np.int32)
@@ -107,7 +98,22 @@ def programs(
     return found, counts
 
 
-def _known(backbone: str, geometry: dict[str, Any]) -> dict[str, Any]:
+def make_recipe(built: model.Model, points: int, remat: bool = False) -> train.Recipe:
+    """The papers' training step, but for a constant rate."""
+    schedule = optimizer.make_schedule('constant', 5e-4, epochs=1, warmup=0, steps_per_epoch=1)
+    return train.Recipe(
+        module=built.module,
+        tx=optimizer.make(schedule, weight_decay=0.05, clip=10.0),
+        schedule=schedule,
+        num_points=points,
+        augment=augment.named('scale_translate'),
+        smoothing=0.0,
+        mesh=make_mesh(),
+        remat=remat,
+    )
+
+
+def known(backbone: str, geometry: dict[str, Any]) -> dict[str, Any]:
     """The fields that the backbone has: a hierarchical one has no single number of groups."""
     fields = getattr(plugins.load('backbones', backbone).BACKBONE, 'published_geometry', None)
     return geometry if fields is None else {k: v for k, v in geometry.items() if k in fields}

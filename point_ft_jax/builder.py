@@ -158,6 +158,7 @@ def make_recipe(config: ConfigDict, built: Model, steps_per_epoch: int, mesh: Me
         augment=augment.named(config.train.augment),
         smoothing=config.train.smoothing,
         mesh=mesh,
+        remat=config.train.remat,
     )
 
 

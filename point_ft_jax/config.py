@@ -44,6 +44,7 @@ def default() -> ConfigDict:
             'smoothing': 0.0,
             'evaluate_every': 1,
             'save_every_seconds': 30.0,
+            'remat': False,  # less memory for about a third more operations
             'device_bytes': 4 * 2**30,  # a larger training split streams
         }
     )

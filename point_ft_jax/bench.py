@@ -12,7 +12,9 @@ product: what is left of the machine on the way through the whole model.
 
 import argparse
 import dataclasses
+import inspect
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -115,8 +117,12 @@ def make_recipe(built: model.Model, points: int, remat: bool = False) -> train.R
 
 def known(backbone: str, geometry: dict[str, Any]) -> dict[str, Any]:
     """The fields that the backbone has: a hierarchical one has no single number of groups."""
-    fields = getattr(plugins.load('backbones', backbone).BACKBONE, 'published_geometry', None)
-    return geometry if fields is None else {k: v for k, v in geometry.items() if k in fields}
+    fields = inspect.signature(plugins.load('backbones', backbone).BACKBONE.build).parameters
+    return {
+        name: value
+        for name, value in geometry.items()
+        if name in fields and isinstance(fields[name].default, type(value))
+    }
 
 
 def interleaved(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
@@ -178,11 +184,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         kind: plugins.names(kind) if (names := options.pop(key)) == 'all' else names.split(',')
         for key, kind in (('backbone', 'backbones'), ('method', 'methods'))
     }
-    rows = [
-        measure(backbone, method, **options)
-        for backbone in chosen['backbones']
-        for method in chosen['methods']
-    ]
+    rows = []
+    for backbone in chosen['backbones']:
+        for method in chosen['methods']:
+            rows.append(measure(backbone, method, **options))
+            print(tables.text(rows[-1:]), file=sys.stderr, flush=True)
     device = jax.devices()[0]
     print(f'{device.device_kind} x {jax.device_count()}, jax {jax.__version__}')
     for part in ('train', 'forward'):

@@ -16,9 +16,10 @@ HEAD = """# Compiled ahead of time
 Written by that command. **Nothing here has run on a TPU or a GPU**: no time, no result and no
 numerics of these programs were seen on such a chip. What the tables say is what the chips' own
 compilers say on a machine without any: that they accept a program, what memory it takes of a
-device, its operations, and the collectives between devices. The interpreters of the test suite hold
-the kernels' results. `python -m kernels.aot` compares with `kernels/aot.json` and fails where
-something is not accepted, spills registers, or costs over 10 % more.
+device, its operations, and the collectives between devices. What the kernels compute is held by
+the interpreters, `python -m pytest tests/test_kernels_interpreted.py`, the GPU's on Python 3.12 and
+newer only, since it needs jax 0.11. `python -m kernels.aot` compares with `kernels/aot.json` and
+fails where something is not accepted, spills registers, or costs over 10 % more.
 
 *Cycles* are the bundles of a TPU kernel's innermost loop, or its longest chain of dependent
 instructions, whichever is longer, times its rounds, on one core: a lower bound without launch,

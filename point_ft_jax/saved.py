@@ -15,12 +15,14 @@ import json
 import pathlib
 from typing import Any
 
+import jax
 import numpy as np
 
 from point_ft_jax import params
 from point_ft_jax.builder import from_facts
 from point_ft_jax.checkpoint import Latest, save_tree, write_json
 from point_ft_jax.errors import UserError
+from point_ft_jax.mesh import main_process
 from point_ft_jax.model import Model
 
 FACTS = 'facts.json'
@@ -55,8 +57,9 @@ def save_start(folder: pathlib.Path, facts: dict[str, Any], frozen: params.Tree)
     """Writes what does not change while a model trains, once."""
     with Latest(folder / 'frozen') as store:
         if store.step() is None and params.flatten(frozen):
-            store.save(0, params.prune(frozen), {})
-    write_json(folder / FACTS, facts)
+            store.save(0, _on_the_host(params.prune(frozen)), {})
+    if main_process():
+        write_json(folder / FACTS, facts)
 
 
 def save_delta(
@@ -68,8 +71,13 @@ def save_delta(
     """Writes what trained and the statistics, with the fingerprint of the rest; gives the bytes."""
     moving, frozen = params.partition(variables['params'], trainable)
     delta = {'params': params.prune(moving), 'batch_stats': variables['batch_stats']}
-    save_tree(folder / 'delta', delta, {**facts, 'fingerprint': fingerprint(frozen)})
+    save_tree(folder / 'delta', _on_the_host(delta), {**facts, 'fingerprint': fingerprint(frozen)})
     return params.size_bytes(delta)
+
+
+def _on_the_host(tree: params.Tree) -> params.Tree:
+    """What all processes hold alike; arrays on one's own device can't be saved by several."""
+    return jax.tree.map(np.asarray, tree)
 
 
 def find(folder: str | pathlib.Path) -> pathlib.Path:

@@ -19,6 +19,7 @@ from jax.experimental.pallas import mosaic_gpu as plgpu
 from jax.experimental.pallas import tpu as pltpu
 
 from kernels import farthest_point_sample, gather_points, knn
+from kernels.bench import right_picks
 
 GOLDEN = dict(np.load(pathlib.Path(__file__).parent / 'golden' / 'ops_s1.npz'))
 NO_INTERPRETER = pytest.mark.skipif(
@@ -81,6 +82,14 @@ def test_fps_gives_the_references_indices(case: str, backend: str) -> None:
     with interpreted(backend):
         found = farthest_point_sample(points, expected.shape[1], backend=backend)
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize('backend', KERNELS)
+def test_every_pick_is_a_farthest_point(backend: str) -> None:
+    points = np.random.default_rng(4).standard_normal((3, 200, 3)).astype(np.float32)
+    with interpreted(backend):
+        picks = farthest_point_sample(points, 30, skip_near_origin=False, backend=backend)
+    assert right_picks(points, np.asarray(picks)) == 1
 
 
 @NO_INTERPRETER  # and the TPU's does not know the axis that vmap adds to a grid

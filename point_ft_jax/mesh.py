@@ -24,12 +24,26 @@ def compiler_options() -> dict[str, str]:
 
 def everywhere(mesh: Mesh, tree: object) -> object:
     """The arrays of `tree`, the same on every device; all processes must hold the same."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    return _placed(tree, NamedSharding(mesh, PartitionSpec()))
 
 
 def over_devices(mesh: Mesh, tree: object, axis: int = 0) -> object:
     """The arrays of `tree`, spread over the devices along `axis`; all processes hold the same."""
-    return jax.device_put(tree, _along(mesh, axis))
+    return _placed(tree, _along(mesh, axis))
+
+
+def _placed(tree: object, sharding: NamedSharding) -> object:
+    """`tree` on its devices. Of what a host holds, it gives its own devices theirs, unasked.
+
+    `device_put` would send all of it between the hosts, to check that they hold the same.
+    """
+
+    def place(array: object) -> jax.Array:
+        if isinstance(array, np.ndarray):
+            return jax.make_array_from_callback(array.shape, sharding, array.__getitem__)
+        return jax.device_put(array, sharding)
+
+    return jax.tree.map(place, tree)
 
 
 def spread(mesh: Mesh, array: jax.Array, axis: int = 0) -> jax.Array:

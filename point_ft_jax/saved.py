@@ -14,10 +14,14 @@ import json
 import pathlib
 from typing import Any
 
+import jax
+import numpy as np
+
 from point_ft_jax import delta, params, torch_file
 from point_ft_jax.builder import from_facts
 from point_ft_jax.checkpoint import Latest, is_store, write_json
 from point_ft_jax.errors import UserError
+from point_ft_jax.mesh import main_process
 from point_ft_jax.model import Model
 
 FACTS, FROZEN, DELTA = 'facts.json', 'frozen', 'delta'
@@ -42,8 +46,14 @@ def save_start(folder: pathlib.Path, facts: dict[str, Any], frozen: params.Tree)
     """Writes what does not change while a model trains, once."""
     with Latest(folder / FROZEN) as store:
         if store.step() is None and params.flatten(frozen):
-            store.save(0, params.prune(frozen), {})
-    write_json(folder / FACTS, facts)
+            store.save(0, _on_the_host(params.prune(frozen)), {})
+    if main_process():
+        write_json(folder / FACTS, facts)
+
+
+def _on_the_host(tree: params.Tree) -> params.Tree:
+    """What all processes hold alike; arrays on one's own device can't be saved by several."""
+    return jax.tree.map(np.asarray, tree)
 
 
 def find(folder: str | pathlib.Path) -> pathlib.Path:

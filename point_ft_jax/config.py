@@ -7,6 +7,7 @@ def default() -> ConfigDict:
     """Every field a run has, with defaults that are sound rather than the papers'."""
     config = ConfigDict()
     config.name = 'run'  # in titles
+    config.job = 'finetune'  # what run.py does: a name of point_ft_jax/jobs.py
     config.folder = config_dict.placeholder(str)  # where it writes; by default runs/<name>
     config.seeds = (0,)  # one run each; the report gives mean and deviation
     config.points = 1024  # of a cloud, as the model sees it
@@ -40,6 +41,7 @@ def default() -> ConfigDict:
         {
             'epochs': 30,
             'batch_size': 32,
+            'sample': 'farthest',  # points of a stored cloud; or 'random' (the autoencoders')
             'augment': 'scale_translate',  # names of point_ft_jax/augment.py, joined by +
             'smoothing': 0.0,
             'evaluate_every': 1,
@@ -66,4 +68,22 @@ def default() -> ConfigDict:
     # Voting at the end: passes, how often the vote is repeated to keep the best (the papers': 299;
     # optimistic), and the augmentation of a pass.
     config.vote = ConfigDict({'votes': 0, 'repeats': 1, 'augment': 'scale_translate'})
+    return config
+
+
+def pretraining() -> ConfigDict:
+    """The fields of `default` and those of pre-training."""
+    config = default()
+    config.job = 'pretrain'
+    config.select = 'last_epoch'  # the test split only says how far reconstruction has come
+    config.pretrain = ConfigDict(
+        {
+            'mask': 'random',  # or 'block': one patch and those nearest to it
+            'mask_ratio': 0.6,
+            'decoder': {},  # fields of the autoencoder: decoder_depth, decoder_heads, ...
+            'chamfer': 'chamfer_l2',  # or 'chamfer_l1'
+            'teachers': '',  # a file of image and text features of the training clouds
+            'contrast': False,  # pull clouds of one class together, by their class token
+        }
+    )
     return config

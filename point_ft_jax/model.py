@@ -55,6 +55,11 @@ class Model:
             )
         return {'params': variables['params'], 'batch_stats': variables.get('batch_stats', {})}
 
+    @property
+    def trainable(self) -> tuple[str, ...]:
+        """Patterns over the paths of what trains."""
+        return self.method.trainable
+
     def load_backbone(
         self, variables: dict[str, params.Tree], state: Mapping[str, np.ndarray], source: str
     ) -> tuple[dict[str, params.Tree], torch_import.LoadReport]:

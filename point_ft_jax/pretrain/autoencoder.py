@@ -20,9 +20,8 @@ from point_ft_jax.pretrain.decoder import Blocks
 from point_ft_jax.pretrain.reconstruction import Reconstruction
 from point_ft_jax.transformer import Tuner, drop_path_rates, spread
 
-CONTRAST_WIDTH = 128
-# A projection -> the global token that it is made of; where there is none of its own, the first.
-TOKENS = {'image': 'img', 'text': 'text', 'contrast': 'cls'}
+CONTRAST, CONTRAST_WIDTH = 'contrast', 128
+TOKENS = {'image': 'img', 'text': 'text', CONTRAST: 'cls'}  # a projection -> what it is made of
 
 
 class MaskedAutoencoder(nn.Module):
@@ -36,6 +35,8 @@ class MaskedAutoencoder(nn.Module):
         mask: how patches are hidden, a name of `masking.MASKS`.
         mask_ratio: how many of them.
         decoder_depth, decoder_heads: of the decoder; its width is the backbone's.
+        embed_hidden: whether the tokenizer sees the hidden patches too. Nothing but the statistics
+            of its batch norms comes of that; it is as published, and more than doubles the cost.
         projections: the width of each projection of a global token, by its name in `TOKENS`.
         dtype: what to compute in; None for the type of the parameters.
     """
@@ -45,6 +46,7 @@ class MaskedAutoencoder(nn.Module):
     mask_ratio: float = 0.6
     decoder_depth: int = 4
     decoder_heads: int = 6
+    embed_hidden: bool = True
     projections: Mapping[str, int] | None = None
     dtype: Dtype | None = None
 
@@ -73,18 +75,22 @@ class MaskedAutoencoder(nn.Module):
             key = self.make_rng('mask') if self.has_rng('mask') else jax.random.key(0)
             mask = masking.MASKS[self.mask](key, grouped.centers, number)
         keep, hide = masking.split(mask, number)
-        tokens = self.backbone.encode(grouped, self.tuner, train, keep)
         seen, unseen = (gather_points(grouped.centers, indices) for indices in (keep, hide))
+        shown = take_groups(grouped.groups, keep)
+        if self.embed_hidden:
+            tokens = self.backbone.encode(grouped, self.tuner, train, keep)
+        else:
+            some = grouped._replace(groups=shown, centers=seen)
+            tokens = self.backbone.encode(some, self.tuner, train)
         by_token = dict(
             zip(self.backbone.global_tokens, jnp.moveaxis(tokens.cls, 1, 0), strict=True)
         )
-        visible = take_groups(grouped.groups, keep) + seen[:, :, None]
         return Reconstruction(
             predicted=self.decoder(tokens.patches, seen, unseen, train),
             target=take_groups(grouped.groups, hide),
             centers=unseen,
             hidden=jnp.ones(hide.shape, bool),
-            visible=visible.reshape(len(points), -1, 3),
+            visible=(shown + seen[:, :, None]).reshape(len(points), -1, 3),
             projections=self.heads(by_token, train),
         )
 
@@ -130,7 +136,7 @@ class Heads(nn.Module):
         found = {}
         for name, width in self.widths.items():
             x = tokens[TOKENS[name]]
-            if name == 'contrast':
+            if name == CONTRAST:
                 x = Linear(width, dtype=self.dtype, name='contrast_0')(x)
                 x = jax.nn.relu(BatchNorm(not train, self.dtype, name='contrast_norm_0')(x))
                 x = Linear(width, dtype=self.dtype, name='contrast_1')(x)

@@ -33,8 +33,8 @@ def number_hidden(ratio: float, groups: int) -> int:
     Raises:
         UserError: none or all of them.
     """
-    number = int(ratio * groups)
-    if not 0 < ratio < 1 or not 0 < number < groups:
+    number = int(ratio * groups) if 0 < ratio < 1 else 0
+    if not 0 < number < groups:
         raise UserError(
             f'mask_ratio is {ratio}; expected a number between 0 and 1 that hides 1 to '
             f'{groups - 1} of the {groups} patches of a cloud'

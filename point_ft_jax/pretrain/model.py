@@ -15,7 +15,7 @@ from point_ft_jax.hierarchical import HierarchicalTransformer
 from point_ft_jax.layers import Dtype
 from point_ft_jax.model import below, check_options, evaluate_by_step
 from point_ft_jax.pretrain import autoencoder, hierarchy, masking
-from point_ft_jax.pretrain.autoencoder import CONTRAST_WIDTH, TOKENS, MaskedAutoencoder
+from point_ft_jax.pretrain.autoencoder import CONTRAST, CONTRAST_WIDTH, TOKENS, MaskedAutoencoder
 from point_ft_jax.pretrain.hierarchy import HierarchicalAutoencoder
 
 
@@ -43,6 +43,11 @@ class Autoencoder:
         points = jnp.zeros((1, self.module.backbone.fewest_points, 3))
         variables = self.module.init({'params': key}, points)
         return {'params': variables['params'], 'batch_stats': variables['batch_stats']}
+
+    @property
+    def trainable(self) -> tuple[str, ...]:
+        """Patterns over the paths of what trains: all of it."""
+        return ('*',)
 
     def load_all(
         self, variables: dict[str, params.Tree], state: Mapping[str, np.ndarray], source: str
@@ -120,7 +125,7 @@ def build(
     make = HierarchicalAutoencoder if hierarchical else MaskedAutoencoder
     options = dict(options or {})
     check_options('the autoencoder', make, options)
-    projections = {**(teachers or {}), **({'contrast': CONTRAST_WIDTH} if contrast else {})}
+    projections = {**(teachers or {}), **({CONTRAST: CONTRAST_WIDTH} if contrast else {})}
     _check(module, backbone, options, projections)
     if projections:
         options['projections'] = projections

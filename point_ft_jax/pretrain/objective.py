@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from point_ft_jax.layers import Array
+from point_ft_jax.pretrain.autoencoder import CONTRAST
 from point_ft_jax.pretrain.reconstruction import CHAMFER, Reconstruction
 
 TEMPERATURE = 0.1
@@ -28,7 +29,7 @@ def losses(
     hidden = found.hidden.astype(patches.dtype)
     terms = {'reconstruction': (patches * hidden).sum() / hidden.sum()}
     for name, projection in found.projections.items():
-        if name == 'contrast':
+        if name == CONTRAST:
             terms[name] = contrast(projection, targets['labels']).mean()
         else:
             terms[name] = smooth_l1(projection, targets[name]).mean()

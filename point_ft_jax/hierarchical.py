@@ -45,6 +45,7 @@ class Level(nn.Module):
         use_running = self.hold_statistics or not self.train
         self.tokenizer = MiniPointNet(self.width, use_running, self.tokenizer_widths, self.dtype)
         self.positions = Positions(self.width, hidden=self.width, dtype=self.dtype)
+        self.norm = layer_norm(self.dtype)
         self.block = [
             Block(
                 width=self.width,
@@ -71,6 +72,10 @@ class Level(nn.Module):
         for block in self.block:
             tokens = self.tuner.block(block, tokens)
         return tokens
+
+    def normalize(self, tokens: Tokens) -> Tokens:
+        """The tokens normalised, by a norm that only segmentation (and pre-training) has."""
+        return tokens.with_sequence(self.tuner.layer(self.norm, tokens.sequence()))
 
 
 class HierarchicalTransformer(nn.Module):
@@ -116,13 +121,20 @@ class HierarchicalTransformer(nn.Module):
         tokens = self.levels(points, tuner, train)[-1]
         return tokens.with_sequence(tuner.layer(self.norm, tokens.sequence()))
 
+    def stages(self, points: Array, tuner: Tuner, train: bool = False) -> list[Tokens]:
+        """The tokens of every level, each normalised by a norm of its own."""
+        return self.levels(points, tuner, train, normalized=True)
+
     @nn.compact
-    def levels(self, points: Array, tuner: Tuner, train: bool = False) -> list[Tokens]:
-        """The encoded tokens of every level, the finest first, not normalised."""
+    def levels(
+        self, points: Array, tuner: Tuner, train: bool = False, normalized: bool = False
+    ) -> list[Tokens]:
+        """The encoded tokens of every level, the finest first."""
         require_points(points, self.fewest_points)
         drop_paths = iter(drop_path_rates(self.drop_path, sum(self.depths)))
         radii = self.radii or (None,) * len(self.widths)
         levels: list[Tokens] = []
+        outputs: list[Tokens] = []
         for index, grouped in enumerate(group_levels(points, self.num_groups, self.group_sizes)):
             level = Level(
                 width=self.widths[index],
@@ -139,7 +151,8 @@ class HierarchicalTransformer(nn.Module):
             fine = gather_points(levels[-1].patches, grouped.indices) if levels else grouped.groups
             tokens = level.embed(fine, grouped.centers)
             levels.append(level.encode(tokens.replace(mask=near(grouped.centers, radii[index]))))
-        return levels
+            outputs.append(level.normalize(levels[-1]) if normalized else levels[-1])
+        return outputs
 
     def _tokenizer_widths(self, index: int) -> tuple[int, int, int]:
         if index == 0:
@@ -198,5 +211,6 @@ TORCH_NAMES = {
     'level_{level}/block_{block}/norm2': f'{BLOCK}.norm2',
     'level_{level}/block_{block}/mlp/fc1': f'{BLOCK}.mlp.fc1',
     'level_{level}/block_{block}/mlp/fc2': f'{BLOCK}.mlp.fc2',
+    'level_{level}/norm': 'h_encoder.encoder_norms.{level}',
     'norm': 'norm',
 }

@@ -1,5 +1,6 @@
 """The backbone that all non-hierarchical models here share: tokenizer, positions, blocks, norm."""
 
+import itertools
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -53,13 +54,43 @@ class PointTransformer(nn.Module):
         """What a cloud must have; parameters do not depend on the number of points."""
         return max(self.num_groups, self.group_size)
 
-    @nn.compact
+    @property
+    def taps(self) -> tuple[int, ...]:
+        """The blocks, from 0, that end the first, second and last third: 3, 7 and 11 of twelve."""
+        return tuple(max(self.depth * third // 3 - 1, 0) for third in (1, 2, 3))
+
+    def setup(self) -> None:
+        self.norm = layer_norm(self.dtype)
+
     def __call__(self, points: Array, tuner: Tuner, train: bool = False) -> Tokens:
+        tokens = self.after_blocks(points, tuner, train)[-1]
+        return tokens.with_sequence(tuner.layer(self.norm, tokens.sequence()))
+
+    def stages(self, points: Array, tuner: Tuner, train: bool = False) -> list[Tokens]:
+        """The tokens after each of `taps`, which part segmentation reads.
+
+        One norm is for all, and for prompts and patches only: ReCon's head reads the global tokens
+        as they are. It is called once: what a tuner has of its own at a seam is made there.
+        """
+        blocks = self.after_blocks(points, tuner, train)
+        tapped = [blocks[index] for index in self.taps]
+        normed = tuner.layer(self.norm, jnp.concatenate([_others(t) for t in tapped], axis=1))
+        lengths = [_others(t).shape[1] for t in tapped]
+        parts = jnp.split(normed, list(itertools.accumulate(lengths))[:-1], axis=1)
+        return [
+            t.with_sequence(jnp.concatenate([t.cls, part], axis=1))
+            for t, part in zip(tapped, parts, strict=True)
+        ]
+
+    @nn.compact
+    def after_blocks(self, points: Array, tuner: Tuner, train: bool = False) -> list[Tokens]:
+        """The tokens after every block, not normalised."""
         require_points(points, self.fewest_points)
         grouped = group_points(
             points, self.num_groups, self.group_size, skip_near_origin=self.skip_near_origin
         )
         tokens = self._embed(grouped.groups, grouped.centers, tuner, train)
+        blocks: list[Tokens] = []
         for index, rate in enumerate(drop_path_rates(self.drop_path, self.depth)):
             block = self.block(
                 width=self.width,
@@ -72,9 +103,8 @@ class PointTransformer(nn.Module):
                 qkv_bias=self.qkv_bias,
                 name=f'block_{index}',
             )
-            tokens = tuner.block(block, tokens)
-        norm = layer_norm(self.dtype, name='norm')
-        return tokens.with_sequence(tuner.layer(norm, tokens.sequence()))
+            blocks.append(tuner.block(block, blocks[-1] if blocks else tokens))
+        return blocks
 
     def _embed(self, groups: Array, centers: Array, tuner: Tuner, train: bool) -> Tokens:
         """The tokens that enter the first block."""
@@ -105,6 +135,11 @@ class PointTransformer(nn.Module):
             for name in self.global_tokens
         ]
         return jnp.concatenate([no_prompts(like), *tokens], axis=1)
+
+
+def _others(tokens: Tokens) -> Array:
+    """Prompts and patches, [B, P + G, D]."""
+    return jnp.concatenate([tokens.prompts, tokens.patches], axis=1)
 
 
 # Tree path below 'backbone' to PyTorch name; see torch_import.

@@ -73,7 +73,7 @@ def _published(backbone: str) -> ConfigDict:
     config.model.geometry = ConfigDict(
         {'num_groups': 64, 'group_size': 32, 'drop_path': 0.1}  # yaml: num_group, group_size
     )
-    config.train.sample = 'random'
+    config.pretrain.sample = 'random'
     config.train.batch_size = 128  # yaml: total_bs
     config.train.epochs = 301  # 0 to max_epoch = 300, both included
     config.train.evaluate_every = 10

@@ -199,6 +199,7 @@ def make_recipe(
         mesh=mesh,
         task=task or classification(config.train.smoothing),
         momentum=_momentum(config.train.halve_momentum_every * steps_per_epoch),
+        remat=config.train.remat,
     )
 
 

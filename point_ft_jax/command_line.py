@@ -56,6 +56,14 @@ def run_with_config(main: Callable[[list[str]], None]) -> None:
     guarded(lambda: app.run(main, flags_parser=_parse))
 
 
+def numbers(flag: str, text: str) -> list[int]:
+    """The positive whole numbers of a flag, joined by commas; UserError for anything else."""
+    parts = text.split(',')
+    if not all(part.strip().isdecimal() and int(part) for part in parts):
+        raise UserError(f'{flag} is {text!r}; expected whole numbers joined by commas, as 8,16')
+    return [int(part) for part in parts]
+
+
 def _parse(arguments: Sequence[str]) -> list[str]:
     """The flags' values; UserError for what ml_collections says in tracebacks."""
     try:
@@ -76,6 +84,8 @@ def _plain(message: str) -> str:
         return found[1].strip()
     if found := re.search(r'Did you mean \\?\"(.*?)\\?\" instead of \\?\"(.*?)\\?\"', message):
         return f'the config has no field {found[2]!r}; did you mean {found[1]!r}?'
+    if found := re.fullmatch(r"'(\w+)'", message):
+        return f'the config has no field {found[1]!r}; its file in configs/ says what there is'
     if 'Failed loading config file' in message:
         return (
             'the config file could not be loaded:\n' + message.split('config_config', 1)[-1].strip()

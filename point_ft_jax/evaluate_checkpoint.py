@@ -2,29 +2,72 @@
 
 python -m point_ft_jax.evaluate_checkpoint --checkpoint=runs/recon_dapt
     a run of this project, on the data that it was tested on; --config gives other data
+python -m point_ft_jax.evaluate_checkpoint --checkpoint=runs/a,runs/b,runs/c
+    several runs over one backbone, in one compiled call
+python -m point_ft_jax.evaluate_checkpoint --checkpoint=delta --backbone=recon.pth
+    a delta over a copy of its backbone
 python -m point_ft_jax.evaluate_checkpoint --checkpoint=published.pth \\
     --config=configs/recon_dapt.py:pb_t50_rs --config.data.root=DATA
     a fine-tuned file of the PyTorch world, as the model that the config names
 """
 
 import pathlib
+from collections.abc import Sequence
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from point_ft_jax import command_line
 
-CHECKPOINT = flags.DEFINE_string('checkpoint', None, "A run's folder, or a .pth file.")
+CHECKPOINT = flags.DEFINE_list('checkpoint', None, "A run's or a delta's folder, or a .pth file.")
+BACKBONE = flags.DEFINE_string('backbone', None, "A .pth or a run with a delta's backbone.")
 CONFIG = config_flags.DEFINE_config_file('config', None, 'What run.py takes.', lock_config=True)
 BATCH_SIZE = flags.DEFINE_integer('batch_size', 32, 'Clouds at once.', lower_bound=1)
 
 
 def main(_: list[str]) -> None:
     command_line.start()
-    print(evaluated(CHECKPOINT.value, CONFIG.value, BATCH_SIZE.value))
+    if len(CHECKPOINT.value) > 1:
+        print(compared(CHECKPOINT.value, CONFIG.value, BATCH_SIZE.value, BACKBONE.value))
+    else:
+        print(evaluated(CHECKPOINT.value[0], CONFIG.value, BATCH_SIZE.value, BACKBONE.value))
 
 
-def evaluated(checkpoint: str, config: ConfigDict | None, batch_size: int) -> str:
+def compared(
+    checkpoints: Sequence[str],
+    config: ConfigDict | None,
+    batch_size: int,
+    backbone: str | None = None,
+) -> str:
+    """The overall accuracy of several runs over one backbone, evaluated together, as a table.
+
+    Raises:
+        UserError: see `saved.load` and `delta.stack`.
+    """
+    from point_ft_jax import builder, delta, evaluate, params, saved, scores, tables
+    from point_ft_jax.mesh import make_mesh
+
+    deltas = [saved.read_delta(path) for path in checkpoints]
+    stacked, shared = delta.stack(deltas)
+    run = saved.load(checkpoints[0], backbone)
+    frozen = params.map_paths(
+        lambda path, leaf: None if path in params.flatten(deltas[0].params) else leaf,
+        run.variables['params'],
+    )
+    test = builder.load_splits(config or ConfigDict(run.facts['config']))['test']
+    predict = evaluate.make_predict_all(run.model.module, make_mesh(), batch_size, shared)
+    logits = predict(stacked, frozen, evaluate.prepare(test.points, run.facts['points']))
+    found = [scores.overall_accuracy(evaluate.confusion(one, test.labels)) for one in logits]
+    rows = [
+        {'checkpoint': path, 'accuracy %': f'{100 * accuracy:.2f}'}
+        for path, accuracy in zip(checkpoints, found, strict=True)
+    ]
+    return f'{len(test)} clouds, {run.facts["points"]} points each\n\n{tables.text(rows)}'
+
+
+def evaluated(
+    checkpoint: str, config: ConfigDict | None, batch_size: int, backbone: str | None = None
+) -> str:
     """The accuracies of a checkpoint, overall and by class, as text.
 
     Raises:
@@ -38,7 +81,7 @@ def evaluated(checkpoint: str, config: ConfigDict | None, batch_size: int) -> st
     from point_ft_jax.mesh import make_mesh
 
     if pathlib.Path(checkpoint).expanduser().is_dir():
-        run = saved.load(checkpoint)
+        run = saved.load(checkpoint, backbone)
         config = config or ConfigDict(run.facts['config'])
         model, variables, origin = run.model, run.variables, f'run {checkpoint}'
         num_points, outputs = run.facts['points'], len(run.facts['classes'])

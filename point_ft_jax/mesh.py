@@ -27,14 +27,18 @@ def everywhere(mesh: Mesh, tree: object) -> object:
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
-def over_devices(mesh: Mesh, tree: object) -> object:
-    """The arrays of `tree` [B, ...], spread over the devices; all processes must hold the same."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(DATA_AXIS)))
+def over_devices(mesh: Mesh, tree: object, axis: int = 0) -> object:
+    """The arrays of `tree`, spread over the devices along `axis`; all processes hold the same."""
+    return jax.device_put(tree, _along(mesh, axis))
 
 
-def spread(mesh: Mesh, array: jax.Array) -> jax.Array:
-    """Inside a jitted function: `array` [B, ...] with its batch spread over the devices."""
-    return jax.lax.with_sharding_constraint(array, NamedSharding(mesh, PartitionSpec(DATA_AXIS)))
+def spread(mesh: Mesh, array: jax.Array, axis: int = 0) -> jax.Array:
+    """Inside a jitted function: `array` with its batch, at `axis`, spread over the devices."""
+    return jax.lax.with_sharding_constraint(array, _along(mesh, axis))
+
+
+def _along(mesh: Mesh, axis: int) -> NamedSharding:
+    return NamedSharding(mesh, PartitionSpec(*(None,) * axis, DATA_AXIS))
 
 
 def to_host(tree: object) -> object:

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from point_ft_jax import (
     augment,
     builder,
+    delta,
     evaluate,
     metrics,
     params,
@@ -101,8 +102,12 @@ def _one_seed(
         fitted = fit(
             recipe, variables, chosen, splits, plan, folder, show if main_process() else runs.silent
         )
-    size = saved.save_delta(folder, fitted.variables, chosen, facts)
-    runs.say(f'seed {seed}: delta {size / 2**20:.2f} MiB in {folder / "delta"}')
+    size = delta.save(folder / saved.DELTA, fitted.variables, chosen, facts)
+    whole = params.size_bytes(fitted.variables)
+    runs.say(
+        f'seed {seed}: delta {size / 2**20:.2f} MiB in {folder / saved.DELTA} '
+        f'(the whole model: {whole / 2**20:.2f} MiB)'
+    )
     result = SeedResult(
         seed=seed,
         chosen=fitted.records['chosen'],

@@ -9,8 +9,8 @@ from ml_collections import ConfigDict
 
 from point_ft_jax.checkpoint import write_json
 from point_ft_jax.errors import UserError, raise_all
-from point_ft_jax.fit import Plan
 from point_ft_jax.mesh import main_process
+from point_ft_jax.plan import Plan
 
 CONFIG = 'config.json'
 

@@ -9,7 +9,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from kernels.aot_programs import Program
 from kernels.aot_targets import one_axis
 from kernels.dispatch import DATA_AXIS
-from point_ft_jax import augment, model, optimizer, params, train
+from point_ft_jax import bench, model, params, train
 
 # Clouds of 2,048 points in 128 groups of 32, by target.
 BATCHES = {'v5e:4x4': 1024, 'v5e:16x16': 8192, 'H200': 128, '8 x H200': 1024}
@@ -34,16 +34,7 @@ def lower_step(method: str, batch: int, devices: list[jax.Device]) -> jax.stages
         'recon', method, 15, geometry={'hold_statistics': method != 'full'}, dtype=jnp.bfloat16
     )
     mesh = one_axis(devices, DATA_AXIS)
-    schedule = optimizer.make_schedule('constant', 5e-4, epochs=1, warmup=0, steps_per_epoch=1)
-    recipe = train.Recipe(
-        module=built.module,
-        tx=optimizer.make(schedule, weight_decay=0.05, clip=10.0),
-        schedule=schedule,
-        num_points=2048,
-        augment=augment.named('scale_translate'),
-        smoothing=0.0,
-        mesh=mesh,
-    )
+    recipe = bench.make_recipe(built, 2048, mesh=mesh)
     shapes = built.shapes()
     chosen = params.select(shapes['params'], built.method.trainable)
     moving, frozen = params.partition(shapes['params'], chosen)

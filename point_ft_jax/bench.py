@@ -22,6 +22,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from point_ft_jax import augment, command_line, model, optimizer, params, plugins, tables, train
 from point_ft_jax.mesh import compiler_options, make_mesh
@@ -83,7 +84,7 @@ def programs(
     split = Split(clouds, labels, tuple(map(str, range(15))))
     state = train.start(recipe, moving, variables['batch_stats'])
     who = train.alone(jax.random.key(0))
-    logs = train.empty_logs(who, 1)
+    logs = train.empty_logs(recipe, who, 1)
     order = np.arange(batch, dtype=np.int32)[None]
     since = time.perf_counter()
     advance = train.compile_advance(recipe, who, split, state, frozen, order, device_bytes=2**62)
@@ -100,8 +101,10 @@ def programs(
     return found, counts
 
 
-def make_recipe(built: model.Model, points: int, remat: bool = False) -> train.Recipe:
-    """The papers' training step, but for a constant rate."""
+def make_recipe(
+    built: model.Model, points: int, remat: bool = False, mesh: Mesh | None = None
+) -> train.Recipe:
+    """The papers' training step, but for a constant rate; on all devices where there is no mesh."""
     schedule = optimizer.make_schedule('constant', 5e-4, epochs=1, warmup=0, steps_per_epoch=1)
     return train.Recipe(
         module=built.module,
@@ -109,8 +112,7 @@ def make_recipe(built: model.Model, points: int, remat: bool = False) -> train.R
         schedule=schedule,
         num_points=points,
         augment=augment.named('scale_translate'),
-        smoothing=0.0,
-        mesh=make_mesh(),
+        mesh=mesh or make_mesh(),
         remat=remat,
     )
 

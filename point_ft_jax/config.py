@@ -7,9 +7,13 @@ def default() -> ConfigDict:
     """Every field a run has, with defaults that are sound rather than the papers'."""
     config = ConfigDict()
     config.name = 'run'  # in titles
+    config.job = 'finetune'  # what run.py does: a name of point_ft_jax/jobs.py
     config.folder = config_dict.placeholder(str)  # where it writes; by default runs/<name>
     config.seeds = (0,)  # one run each; the report gives mean and deviation
     config.points = 1024  # of a cloud, as the model sees it
+    config.task = 'classification'  # or 'part_segmentation'
+    # How part segmentation draws a cloud's points: 'subset', or 'with_replacement' (the papers').
+    config.sampling = 'subset'
 
     # `name` is a file of point_ft_jax/data/, the rest are options of its `load`.
     config.data = ConfigDict({'name': 'shapes'})
@@ -42,6 +46,9 @@ def default() -> ConfigDict:
             'batch_size': 32,
             'augment': 'scale_translate',  # names of point_ft_jax/augment.py, joined by +
             'smoothing': 0.0,
+            # Epochs after which running statistics move by half as much, down to a tenth, as in
+            # Point-BERT's part segmenter; 0 for never.
+            'halve_momentum_every': 0,
             'evaluate_every': 1,
             'save_every_seconds': 30.0,
             'remat': False,  # less memory for about a third more operations
@@ -62,9 +69,31 @@ def default() -> ConfigDict:
             'faster': (),  # paths (fnmatch) whose rate peaks at `factor` times `lr`
             'factor': 1.0,
             'decay_faster': False,  # decay their vectors and biases too
+            # Step once with the gradient and once more with it clipped, as the references' part
+            # segmenters do.
+            'double_step': False,
         }
     )
     # Voting at the end: passes, how often the vote is repeated to keep the best (the papers': 299;
     # optimistic), and the augmentation of a pass.
     config.vote = ConfigDict({'votes': 0, 'repeats': 1, 'augment': 'scale_translate'})
+    return config
+
+
+def pretraining() -> ConfigDict:
+    """The fields of `default` and those of pre-training."""
+    config = default()
+    config.job = 'pretrain'
+    config.select = 'last_epoch'  # the test split only says how far reconstruction has come
+    config.pretrain = ConfigDict(
+        {
+            'sample': 'farthest',  # points of a stored cloud; or 'random' (the papers')
+            'mask': 'random',  # or 'block': one patch and those nearest to it
+            'mask_ratio': 0.6,
+            'decoder': {},  # fields of the autoencoder: decoder_depth, decoder_heads, ...
+            'chamfer': 'chamfer_l2',  # or 'chamfer_l1'
+            'teachers': '',  # a file of image and text features of the training clouds
+            'contrast': False,  # pull clouds of one class together, by their class token
+        }
+    )
     return config

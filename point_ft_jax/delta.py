@@ -77,7 +77,7 @@ def read(folder: pathlib.Path) -> Delta:
             raise UserError(f'{folder} holds a checkpoint that is no delta')
         model = from_facts(facts)
         shapes = model.shapes()
-        trainable = params.select(shapes['params'], model.method.trainable)
+        trainable = params.select(shapes['params'], model.trainable)
         kept, _ = params.partition(shapes['params'], _kept(trainable))
         like = {'params': params.prune(kept), 'batch_stats': shapes['batch_stats']}
         tree, _ = latest.restore(like)

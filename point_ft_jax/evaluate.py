@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Collection
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -13,7 +14,7 @@ from point_ft_jax import members, params, scores
 from point_ft_jax.augment import Augmentation
 from point_ft_jax.layers import Array
 from point_ft_jax.losses import cross_entropy
-from point_ft_jax.mesh import compiler_options, spread
+from point_ft_jax.mesh import compiler_options, spread, to_host
 from point_ft_jax.resample import check_points, for_testing, for_training, pool_size
 
 Predict = Callable[[dict[str, params.Tree], np.ndarray], np.ndarray]
@@ -23,17 +24,11 @@ PredictAll = Callable[[dict[str, params.Tree], params.Tree, np.ndarray], np.ndar
 def make_predict(
     module: nn.Module, mesh: Mesh, batch_size: int, method: str | None = None
 ) -> Predict:
-    """A function of variables and prepared points [S, n, 3] to logits [S, C], on the host.
+    """A function of variables and prepared points [S, n, 3] to logits [S, C]; see `in_batches`.
 
-    It compiles once, for one batch; the last is filled up with copies of its last cloud. `method`
-    is another method of the module than its call: 'features' gives what the head sees.
+    `method` is another method of the module than its call: 'features' gives what the head sees.
     """
-
-    def logits(points: Array, variables: dict[str, params.Tree]) -> Array:
-        return module.apply(variables, points, method=method)
-
-    run = _in_batches(logits, mesh, batch_size)
-    return lambda variables, points: run(points, variables)
+    return in_batches(functools.partial(module.apply, method=method), mesh, batch_size)
 
 
 def make_predict_all(
@@ -42,28 +37,42 @@ def make_predict_all(
     """Many tuned models over one backbone, in one compiled call.
 
     A function of K deltas, the frozen half that they share and prepared points [S, n, 3] to logits
-    [K, S, C], on the host. The deltas are one tree: 'params' is the trainable half, 'batch_stats'
-    the statistics, each stacked by `members.stack`; `shared` names the parts of the statistics
-    that are not. What the frozen half computes before the first tuned layer is computed once.
+    [K, S, C], on the host; see `all_in_batches`.
+    """
+    run = all_in_batches(module.apply, mesh, batch_size, shared)
+    return lambda deltas, frozen, points: run((deltas, frozen), points).swapaxes(0, 1)
+
+
+def all_in_batches(
+    run: Callable[..., Any], mesh: Mesh, batch_size: int, shared: Collection[str] = ()
+) -> Callable[..., Any]:
+    """`run(variables, *inputs)` of many tuned models, as `in_batches`: trees of arrays [S, K, ...].
+
+    In the place of variables stand K deltas and the frozen half that they share. The deltas are one
+    tree: 'params' is the trainable half, 'batch_stats' the statistics, each stacked by
+    `members.stack`; `shared` names the parts of the statistics that are not. What the frozen half
+    computes before the first tuned layer is computed once.
     """
 
-    def logits(points: Array, deltas: dict[str, params.Tree], frozen: params.Tree) -> Array:
-        def one(moving: params.Tree, statistics: params.Tree) -> Array:
+    def every(models: tuple[dict[str, params.Tree], params.Tree], *inputs: Any) -> Any:
+        deltas, frozen = models
+
+        def one(moving: params.Tree, statistics: params.Tree) -> Any:
             tree = {'params': params.combine(moving, frozen), 'batch_stats': statistics}
-            return module.apply(tree, points)
+            return run(tree, *inputs)
 
         axes = (0, members.axes(deltas['batch_stats'], shared))
         found = jax.vmap(one, in_axes=axes)(deltas['params'], deltas['batch_stats'])
-        return found.swapaxes(0, 1)
+        return jax.tree.map(lambda array: array.swapaxes(0, 1), found)
 
-    run = _in_batches(logits, mesh, batch_size)
-    return lambda deltas, frozen, points: run(points, deltas, frozen).swapaxes(0, 1)
+    return in_batches(every, mesh, batch_size)
 
 
-def _in_batches(
-    function: Callable[..., Array], mesh: Mesh, batch_size: int
-) -> Callable[..., np.ndarray]:
-    """`function(points, *args)` of any number of clouds, compiled once, for one batch."""
+def in_batches(run: Callable[..., Any], mesh: Mesh, batch_size: int) -> Callable[..., Any]:
+    """`run(variables, *inputs)` for inputs of any length, on the host: trees of arrays [S, ...].
+
+    It compiles once, for one batch; the last is filled up with copies of its last row.
+    """
     batch_size = -(-batch_size // mesh.size) * mesh.size
 
     @functools.partial(
@@ -71,19 +80,20 @@ def _in_batches(
         out_shardings=NamedSharding(mesh, PartitionSpec()),
         compiler_options=compiler_options(),
     )
-    def of_batch(points: Array, *args: object) -> Array:
-        return function(spread(mesh, points), *args)
+    def one(variables: Any, *inputs: Any) -> Any:
+        return run(variables, *jax.tree.map(lambda a: spread(mesh, a), inputs))
 
-    def run(points: np.ndarray, *args: object) -> np.ndarray:
+    def all_of(variables: Any, *inputs: Any) -> Any:
+        size = len(jax.tree.leaves(inputs)[0])
+        found = []
         with jax.set_mesh(mesh):
-            found = [
-                of_batch(_fill(points[start : start + batch_size], batch_size), *args)
-                for start in range(0, len(points), batch_size)
-            ]
-            parts = [np.asarray(part.addressable_data(0)) for part in found]
-        return np.concatenate(parts)[: len(points)]
+            for start in range(0, size, batch_size):
+                rows = slice(start, start + batch_size)
+                batch = jax.tree.map(lambda a, rows=rows: _fill(a[rows], batch_size), inputs)
+                found.append(to_host(one(variables, *batch)))
+        return jax.tree.map(lambda *parts: np.concatenate(parts)[:size], *found)
 
-    return run
+    return all_of
 
 
 def prepare(points: np.ndarray, num_points: int, batch_size: int = 64) -> np.ndarray:
@@ -140,7 +150,7 @@ def vote(
     return total / votes
 
 
-def _fill(points: np.ndarray, size: int) -> np.ndarray:
-    """[s, n, 3] to [size, n, 3], repeating the last cloud."""
-    missing = size - len(points)
-    return points if not missing else np.concatenate([points, points[-1:].repeat(missing, 0)])
+def _fill(array: np.ndarray, size: int) -> np.ndarray:
+    """[s, ...] to [size, ...], repeating the last row."""
+    missing = size - len(array)
+    return array if not missing else np.concatenate([array, array[-1:].repeat(missing, 0)])

@@ -18,7 +18,7 @@ def export(run: str, path: str, backbone: str | None = None) -> int:
     """
     from point_ft_jax import saved, torch_file
 
-    loaded = saved.load(run, backbone)
+    loaded = saved.load(run, backbone, job=None)
     state = loaded.model.export(loaded.variables)
     torch_file.write(path, state, classes=list(loaded.facts['classes']))
     return len(state)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,9 +18,9 @@ from point_ft_jax.interrupt import Interrupt, Stopped, interruptible
 from point_ft_jax.members import Member
 from point_ft_jax.mesh import agree, everywhere, main_process, to_host
 from point_ft_jax.plan import Plan, check
-from point_ft_jax.report import Evaluation
 from point_ft_jax.selection import keep_records
 from point_ft_jax.split import Split
+from point_ft_jax.task import Targets
 
 CALL_SECONDS = 10.0  # how long the device runs before the host looks up: at Ctrl-C, at the clock
 
@@ -30,16 +31,17 @@ class Fitted:
 
     Attributes:
         variables: 'params' and 'batch_stats' of the chosen epoch, as numpy arrays.
-        records: the test split's `Evaluation` after the 'chosen', 'best_test' and 'last' epoch;
-            empty without a test split.
-        score: what chose the epoch: its accuracy on the split that `Plan.select` names, a fraction;
-            for 'last_epoch' the number of the epoch.
+        records: the test split's evaluation, as the task has it, after the 'chosen', 'best_test'
+            and 'last' epoch; empty without a test split.
+        score: what chose the epoch: the first that the task ranks by (of classification the
+            accuracy, a fraction) on the split that `Plan.select` names; for 'last_epoch' the number
+            of the epoch.
         cost: the fields of `report.Cost`, of all members together; those of compilation are missing
             where a finished fit was only read back.
     """
 
     variables: dict[str, params.Tree]
-    records: dict[str, Evaluation]
+    records: dict[str, Any]
     score: float
     cost: dict[str, float]
 
@@ -58,8 +60,8 @@ class _Context:
     who: train.Crew
     steps: int
     frozen: params.Tree
-    prepared: dict[str, tuple[np.ndarray, np.ndarray]]
-    predict: Callable[[train.State, np.ndarray], list[np.ndarray]]
+    prepared: dict[str, tuple[np.ndarray, Targets]]
+    answer: Callable[[train.State, np.ndarray, Targets], list[Any]]
     last: Latest | Memory
     best: Latest | Memory
     writers: Sequence[Callable[..., None]]
@@ -152,7 +154,7 @@ def _run(
         else:
             who = train.alone(jax.random.key(runs[0].seed), runs[0].rate)
             state = train.start(recipe, halves[0], starts[0]['batch_stats'])
-        logs = train.empty_logs(who, steps)
+        logs = train.empty_logs(recipe, who, steps)
         frozen, state, logs = everywhere(recipe.mesh, (frozen, state, logs))
         last, best = (
             stack.enter_context(Latest(folder / name) if folder else Memory())
@@ -172,8 +174,12 @@ def _run(
             who=who,
             steps=steps,
             frozen=frozen,
-            prepared=_prepare(splits, recipe.num_points),
-            predict=_predictor(recipe, who, frozen, plan.batch_size),
+            prepared={
+                name: recipe.task.prepare(split, recipe.num_points)
+                for name, split in splits.items()
+                if name != 'train'
+            },
+            answer=_answers(recipe, who, frozen, plan.batch_size),
             last=last,
             best=best,
             writers=writers,
@@ -185,33 +191,27 @@ def _run(
         return _fit(context, state, logs, splits['train'])
 
 
-def _predictor(
+def _answers(
     recipe: train.Recipe, who: train.Crew, frozen: params.Tree, batch_size: int
-) -> Callable[[train.State, np.ndarray], list[np.ndarray]]:
-    """A function of a state and prepared points to the logits [S, C] of each member."""
-    if who.several:
-        many = evaluate.make_predict_all(recipe.module, recipe.mesh, batch_size, who.shared)
-        return lambda state, points: list(
-            many({'params': state.trainable, 'batch_stats': state.batch_stats}, frozen, points)
-        )
-    predict = evaluate.make_predict(recipe.module, recipe.mesh, batch_size)
+) -> Callable[[train.State, np.ndarray, Targets], list[Any]]:
+    """A function of a state, prepared points and targets to what each member says of them."""
+    answer = functools.partial(recipe.task.answer, recipe.module)
+    if not who.several:
+        run = evaluate.in_batches(answer, recipe.mesh, batch_size)
 
-    def one(state: train.State, points: np.ndarray) -> list[np.ndarray]:
-        tree = params.combine(state.trainable, frozen)
-        return [predict({'params': tree, 'batch_stats': state.batch_stats}, points)]
+        def one(state: train.State, *inputs: Any) -> list[Any]:
+            tree = params.combine(state.trainable, frozen)
+            return [run({'params': tree, 'batch_stats': state.batch_stats}, *inputs)]
 
-    return one
+        return one
+    run_all = evaluate.all_in_batches(answer, recipe.mesh, batch_size, who.shared)
 
+    def several(state: train.State, *inputs: Any) -> list[Any]:
+        deltas = {'params': state.trainable, 'batch_stats': state.batch_stats}
+        found = run_all((deltas, frozen), *inputs)
+        return [jax.tree.map(lambda a, k=k: a[:, k], found) for k in range(len(who.rates))]
 
-def _prepare(
-    splits: Mapping[str, Split], num_points: int
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The points and labels of the splits to be evaluated, as the model is tested on them."""
-    return {
-        name: (evaluate.prepare(split.points, num_points), split.labels)
-        for name, split in splits.items()
-        if name != 'train'
-    }
+    return several
 
 
 def _fit(c: _Context, state: train.State, logs: dict, split: Split) -> Fitted:
@@ -257,9 +257,9 @@ def _fitted(
     return Fitted(
         variables={'params': params.combine(moving, frozen), 'batch_stats': statistics},
         records={
-            kind: Evaluation(record['epoch'], np.array(record['confusion']))
+            kind: c.recipe.task.evaluation(record['epoch'], record['found'])
             for kind, record in records.items()
-            if record['confusion']
+            if record['found']
         },
         score=records['chosen']['rank'][0],
         cost=cost,
@@ -322,13 +322,15 @@ def _finish_epoch(c: _Context, state: train.State, logs: dict, epoch: int) -> No
 
 def _evaluate(c: _Context, state: train.State, epoch: int) -> list[dict[str, float]]:
     """Each member's scalars of every split but training's; keeps records and the best trees."""
-    logits = {name: c.predict(state, points) for name, (points, _) in c.prepared.items()}
+    task = c.recipe.task
+    answers = {name: c.answer(state, *arrays) for name, arrays in c.prepared.items()}
     found, better = [], []
     for k, records in enumerate(c.facts['records']):
-        mine = {name: (values[k], c.prepared[name][1]) for name, values in logits.items()}
-        measured = {name: evaluate.measure(*pair) for name, pair in mine.items()}
-        confusion = evaluate.confusion(*mine['test']).tolist() if 'test' in mine else []
-        better.append('chosen' in keep_records(c.plan.select, records, measured, confusion, epoch))
+        mine = {name: (values[k], c.prepared[name][1]) for name, values in answers.items()}
+        measured = {name: task.measure(*pair) for name, pair in mine.items()}
+        ranks = {name: task.rank(scalars) for name, scalars in measured.items()}
+        kept = task.record(*mine['test']) if 'test' in mine else []
+        better.append('chosen' in keep_records(c.plan.select, records, ranks, kept, epoch))
         found.append({f'{n}_{what}': v for n, m in measured.items() for what, v in m.items()})
     _keep_best(c, state, better, epoch)
     return found

@@ -1,8 +1,7 @@
-"""What run.py can do: compositions of build, fit, evaluate and report, from a config."""
+"""Fine-tuning, from a config to a report: build, fit, evaluate, vote."""
 
-import json
+import functools
 import pathlib
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,18 +9,30 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from point_ft_jax import augment, builder, delta, evaluate, metrics, params, saved, scores
-from point_ft_jax.checkpoint import write_json
-from point_ft_jax.errors import UserError, raise_all
+from point_ft_jax import (
+    augment,
+    builder,
+    delta,
+    evaluate,
+    metrics,
+    params,
+    part_report,
+    part_segmentation,
+    runs,
+    saved,
+    tables,
+)
 from point_ft_jax.fit import Fitted, fit
 from point_ft_jax.mesh import main_process, make_mesh
 from point_ft_jax.model import Model
-from point_ft_jax.plan import Plan
+from point_ft_jax.part_report import Gallery
+from point_ft_jax.part_scores import PartEvaluation
 from point_ft_jax.progress import progress
-from point_ft_jax.report import Cost, Evaluation, Protocol, Report, SeedResult, write_report
+from point_ft_jax.report import Cost, Protocol, Report, SeedResult, details, write_report
+from point_ft_jax.scores import Evaluation
 from point_ft_jax.split import Split
-
-CONFIG = 'config.json'
+from point_ft_jax.start import load_start
+from point_ft_jax.train import Recipe
 
 
 def finetune(config: ConfigDict, command: str = '') -> Report:
@@ -40,16 +51,14 @@ def finetune(config: ConfigDict, command: str = '') -> Report:
         UserError: anything that the config, its data or its checkpoint has wrong.
         Stopped: Ctrl-C or SIGTERM; what was done is saved.
     """
-    _check(config)
-    folder = pathlib.Path(config.folder or f'runs/{config.name}').expanduser().absolute()
-    plain = json.loads(config.to_json_best_effort(sort_keys=True))
-    _claim(folder, plain)
+    folder, plain = runs.begin(config)
     splits = builder.load_splits(config)
-    built = builder.build_model(config, len(splits['train'].classes))
+    train = splits['train']
+    built = builder.build_model(config, len(train.classes), len(train.part_names))
     shapes = built.shapes()['params']
     chosen = params.select(shapes, built.method.trainable)
-    _say(describe(splits, shapes, chosen))
-    runs = [
+    runs.say(describe(splits, shapes, chosen))
+    results = [
         _one_seed(config, plain, built, chosen, splits, folder / f'seed_{seed}', seed)
         for seed in config.seeds
     ]
@@ -57,15 +66,16 @@ def finetune(config: ConfigDict, command: str = '') -> Report:
         name=config.name,
         command=command,
         protocol=_protocol(config),
-        classes=splits['train'].classes,
-        seeds=[result for result, _ in runs],
+        classes=train.classes,
+        seeds=[result for result, _, _ in results],
         parameters=ledger(shapes, chosen),
-        cost=Cost(**runs[0][1]),
+        cost=Cost(**results[0][1]),
+        gallery=results[0][2],
     )
     if main_process():
         path = write_report(folder, report)
-        _say(_outcome(report))
-        _say(f'report: {path}')
+        runs.say(_outcome(report))
+        runs.say(f'report: {path}')
     return report
 
 
@@ -77,31 +87,24 @@ def _one_seed(
     splits: Mapping[str, Split],
     folder: pathlib.Path,
     seed: int,
-) -> tuple[SeedResult, dict[str, float]]:
-    """Fits one seed in its folder; gives its result and its cost."""
+) -> tuple[SeedResult, dict[str, float], Gallery | None]:
+    """Fits one seed in its folder; gives its result, its cost, and pictures of segmented shapes."""
     mesh = make_mesh()
     steps = max(len(splits['train']) // config.train.batch_size, 1)
-    recipe = builder.make_recipe(config, built, steps, mesh)
-    variables, origin = builder.load_start(config, built, seed)
-    _say(origin)
+    task = builder.task_of(config, splits['train'])
+    recipe = builder.make_recipe(config, built, steps, mesh, task)
+    variables, origin = load_start(config, built, seed)
+    runs.say(origin)
     facts = {'config': plain, 'seed': seed, **_facts(config, splits['train'])}
     saved.save_start(folder, facts, params.partition(variables['params'], chosen)[1])
-    plan = Plan(
-        epochs=config.train.epochs,
-        batch_size=config.train.batch_size,
-        seed=seed,
-        select=config.select,
-        evaluate_every=config.train.evaluate_every,
-        save_every_seconds=config.train.save_every_seconds,
-        device_bytes=config.train.device_bytes,
-    )
+    plan = runs.plan(config, seed)
     with progress(plan.epochs, label=f'seed {seed}') as show:
         fitted = fit(
-            recipe, variables, chosen, splits, plan, folder, show if main_process() else _silent
+            recipe, variables, chosen, splits, plan, folder, show if main_process() else runs.silent
         )
     size = delta.save(folder / saved.DELTA, fitted.variables, chosen, facts)
     whole = params.size_bytes(fitted.variables)
-    _say(
+    runs.say(
         f'seed {seed}: delta {size / 2**20:.2f} MiB in {folder / saved.DELTA} '
         f'(the whole model: {whole / 2**20:.2f} MiB)'
     )
@@ -110,37 +113,51 @@ def _one_seed(
         chosen=fitted.records['chosen'],
         best_test=fitted.records['best_test'],
         last=fitted.records['last'],
-        voted=_voted(config, recipe.module, mesh, fitted, splits['test'], seed),
+        voted=_voted(config, recipe, fitted, splits['test'], seed),
         history=metrics.read(folder) if main_process() else (),
     )
-    return result, fitted.cost
+    return result, fitted.cost, _gallery(config, recipe, fitted, splits['test'])
 
 
 def _voted(
-    config: ConfigDict, module: Any, mesh: Any, fitted: Fitted, test: Split, seed: int
-) -> Evaluation | None:
+    config: ConfigDict, recipe: Recipe, fitted: Fitted, test: Split, seed: int
+) -> Evaluation | PartEvaluation | None:
     """The test split with voting; the best of `repeats` votes, as the papers report it."""
     if not config.vote.votes:
         return None
-    predict = evaluate.make_predict(module, mesh, config.train.batch_size)
+    task, batch = recipe.task, config.train.batch_size
     view = augment.named(config.vote.augment)
-    confusions = [
-        evaluate.confusion(
-            evaluate.vote(
-                predict,
-                fitted.variables,
-                test.points,
-                config.points,
-                view,
-                config.vote.votes,
-                jax.random.fold_in(jax.random.key(seed), repeat),
-            ),
-            test.labels,
-        )
-        for repeat in range(config.vote.repeats)
-    ]
-    best = max(confusions, key=scores.overall_accuracy)
-    return Evaluation(fitted.records['chosen'].epoch, best)
+    points, targets = task.prepare(test, config.points)
+    classify = evaluate.make_predict(recipe.module, recipe.mesh, batch)
+    found = []
+    for repeat in range(config.vote.repeats):
+        key = jax.random.fold_in(jax.random.key(seed), repeat)
+        if config.task == builder.SEGMENTATION:
+            answers = part_segmentation.vote(
+                *(recipe.module, recipe.mesh, batch, fitted.variables, points, targets, view),
+                *(config.vote.votes, key, test.parts),
+            )
+        else:
+            answers = evaluate.vote(
+                *(classify, fitted.variables, test.points, config.points, view),
+                *(config.vote.votes, key),
+            )
+        measured = task.measure(answers, targets)
+        found.append((task.rank(measured), task.record(answers, targets)))
+    _, best = max(found, key=lambda entry: entry[0])
+    return task.evaluation(fitted.records['chosen'].epoch, best)
+
+
+def _gallery(config: ConfigDict, recipe: Recipe, fitted: Fitted, test: Split) -> Gallery | None:
+    """Test shapes of a part segmenter, segmented at the chosen epoch."""
+    if config.task != builder.SEGMENTATION:
+        return None
+    points, targets = recipe.task.prepare(test, config.points)
+    answer = functools.partial(recipe.task.answer, recipe.module)
+    run = evaluate.in_batches(answer, recipe.mesh, config.train.batch_size)
+    answers = run(fitted.variables, points, targets)['part']
+    chosen = fitted.records['chosen']
+    return part_report.choose(chosen, points, targets['part'], answers, test.names, test.parts)
 
 
 def ledger(shapes: params.Tree, chosen: params.Tree) -> dict[str, tuple[int, int]]:
@@ -166,6 +183,7 @@ def _facts(config: ConfigDict, train: Split) -> dict[str, Any]:
     radius = np.linalg.norm(train.points - train.points.mean(1, keepdims=True), axis=-1).max(1)
     return {
         'classes': list(train.classes),
+        'part_names': list(train.part_names),
         'points': config.points,
         'stored_points': train.points.shape[1],
         'radius': [float(np.quantile(radius, q)) for q in (0.01, 0.5, 0.99)],
@@ -173,90 +191,30 @@ def _facts(config: ConfigDict, train: Split) -> dict[str, Any]:
 
 
 def _protocol(config: ConfigDict) -> Protocol:
-    options = [f'{k}={v}' for k, v in sorted(config.data.items()) if k != 'name' and v is not None]
     return Protocol(
-        data=' '.join([config.data.name, *options]),
+        data=runs.data_line(config),
         points=config.points,
-        augmentation=config.train.augment,
+        augmentation=_augmentation(config),
         selection=config.select,
         batch_norm=config.batch_norm,
         votes=config.vote.votes,
     )
 
 
+def _augmentation(config: ConfigDict) -> str:
+    """What happens to the training clouds, in words."""
+    if config.task == builder.SEGMENTATION and config.sampling == 'with_replacement':
+        return f'{config.train.augment}, points drawn with replacement in training and testing'
+    return config.train.augment
+
+
 def _outcome(report: Report) -> str:
+    name, label = next(iter(details(report).SCORES.items()))
+
     def percent(kind: str) -> str:
-        values = [
-            100 * scores.overall_accuracy(getattr(seed, kind).confusion) for seed in report.seeds
-        ]
-        spread = f' ± {np.std(values, ddof=1):.2f}' if len(values) > 1 else ''
-        return f'{np.mean(values):.2f}{spread} %'
+        return tables.percent([getattr(seed, kind).scores()[name] for seed in report.seeds])
 
     return (
-        f'test accuracy {percent("chosen")} (epoch chosen by {report.protocol.selection}); '
-        f'best test epoch {percent("best_test")} (optimistic)'
+        f'test: {label.removesuffix(", %")} {percent("chosen")} % (epoch chosen by '
+        f'{report.protocol.selection}); best test epoch {percent("best_test")} % (optimistic)'
     )
-
-
-def _check(config: ConfigDict) -> None:
-    """Raises UserError for numbers that no part below looks at."""
-    positive = {
-        'points': config.points,
-        'train.epochs': config.train.epochs,
-        'train.batch_size': config.train.batch_size,
-        'train.evaluate_every': config.train.evaluate_every,
-        'optim.lr': config.optim.lr,
-        'vote.repeats': config.vote.repeats,
-    }
-    wrong = [
-        f'{name} is {value}; expected more than 0' for name, value in positive.items() if value <= 0
-    ]
-    epochs = config.optim.epochs or config.train.epochs
-    if not 0 <= config.optim.warmup < epochs:
-        wrong.append(f'optim.warmup is {config.optim.warmup}; expected 0 to {epochs - 1} epochs')
-    if not config.seeds or len(set(config.seeds)) != len(config.seeds):
-        wrong.append(f'seeds is {config.seeds}; expected one or more different numbers')
-    if config.vote.votes < 0:
-        wrong.append(f'vote.votes is {config.vote.votes}; expected 0 (no voting) or more')
-    if not 0 <= config.train.smoothing < 1:
-        wrong.append(f'train.smoothing is {config.train.smoothing}; expected 0 to 1')
-    raise_all(wrong, 'the config has values that make no sense:')
-
-
-def _claim(folder: pathlib.Path, plain: dict[str, Any]) -> None:
-    """Makes the run's folder, or checks that what is there was made by the same config."""
-    path = folder / CONFIG
-    here = _fields({k: v for k, v in plain.items() if k != 'folder'})
-    if path.exists():
-        there = _fields({k: v for k, v in json.loads(path.read_text()).items() if k != 'folder'})
-        wrong = sorted(k for k in here.keys() | there.keys() if here.get(k) != there.get(k))
-        if wrong:
-            lines = [f'{k}: {there.get(k)} there, {here.get(k)} now' for k in wrong]
-            raise UserError(
-                f'{folder} holds a run of another config; give another --config.folder, or remove '
-                'it to start anew:\n  - ' + '\n  - '.join(lines)
-            )
-        return
-    if main_process():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(path, plain)
-
-
-def _fields(value: Any, path: str = '') -> dict[str, Any]:
-    """{dotted name: value} of a nested dict."""
-    if not isinstance(value, dict):
-        return {path: value}
-    return {
-        k: v
-        for name, item in value.items()
-        for k, v in _fields(item, f'{path}.{name}' if path else name).items()
-    }
-
-
-def _say(text: str) -> None:
-    if main_process():
-        print(text, file=sys.stderr, flush=True)
-
-
-def _silent(*_: Any, **__: Any) -> None:
-    """The progress of the processes that are not the main one."""

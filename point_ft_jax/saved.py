@@ -17,12 +17,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from point_ft_jax import delta, params, torch_file
+from point_ft_jax import delta, params, torch_file, weights
 from point_ft_jax.builder import from_facts
 from point_ft_jax.checkpoint import Latest, is_store, write_json
 from point_ft_jax.errors import UserError
 from point_ft_jax.mesh import main_process
 from point_ft_jax.model import Model
+from point_ft_jax.pretrain.model import Autoencoder
 
 FACTS, FROZEN, DELTA = 'facts.json', 'frozen', 'delta'
 
@@ -32,12 +33,12 @@ class Saved:
     """A model read from a run's folder.
 
     Attributes:
-        model: as it was built.
+        model: as it was built; of a pre-training run an autoencoder.
         variables: 'params' and 'batch_stats' of the chosen epoch.
         facts: what `save_start` was given.
     """
 
-    model: Model
+    model: Model | Autoencoder
     variables: dict[str, params.Tree]
     facts: dict[str, Any]
 
@@ -73,16 +74,19 @@ def find(folder: str | pathlib.Path) -> pathlib.Path:
     return found[0]
 
 
-def load(folder: str | pathlib.Path, backbone: str | None = None) -> Saved:
+def load(
+    folder: str | pathlib.Path, backbone: str | None = None, job: str | None = 'finetune'
+) -> Saved:
     """The model of the chosen epoch so far.
 
     Args:
         folder: of a run, of one of its seeds, or of a delta that was carried away from one.
         backbone: a .pth file or a run to take the backbone from, in place of the run's own copy.
+        job: what the run must have done; None for anything.
 
     Raises:
-        UserError: no run, one without a chosen epoch yet, a delta without a backbone, or a backbone
-            that is not the one that it was trained over.
+        UserError: no run, one of another job, one without a chosen epoch yet, a delta without a
+            backbone, or a backbone that is not the one that it was trained over.
     """
     folder = find(folder)
     if backbone is None and not (folder / FACTS).exists():
@@ -90,6 +94,11 @@ def load(folder: str | pathlib.Path, backbone: str | None = None) -> Saved:
     if backbone is not None:
         return _over(read_delta(folder), backbone)
     facts = json.loads((folder / FACTS).read_text())
+    if job not in (None, done := facts['config'].get('job', 'finetune')):
+        raise UserError(
+            f'{folder} is a run of the job {done!r}; expected {job!r}. To fine-tune what it has '
+            f'pre-trained: --config.init.checkpoint={folder}'
+        )
     model = from_facts(facts)
     frozen = _read_frozen(folder)
     if (folder / DELTA).exists():
@@ -97,7 +106,7 @@ def load(folder: str | pathlib.Path, backbone: str | None = None) -> Saved:
         variables = delta.apply(own, params.unflatten(frozen).get('backbone', {}), str(folder))
         return Saved(model, variables, facts)
     shapes = model.shapes()
-    chosen = params.select(shapes['params'], model.method.trainable)
+    chosen = params.select(shapes['params'], model.trainable)
     moving, rest = params.partition(shapes['params'], chosen)
     with Latest(folder / 'best') as best:
         if best.step() is None:
@@ -120,9 +129,9 @@ def read_delta(folder: str | pathlib.Path) -> delta.Delta:
 def _over(own: delta.Delta, backbone: str) -> Saved:
     """The model of a delta and a backbone from elsewhere."""
     if pathlib.Path(backbone).expanduser().is_dir():
-        tree = load(backbone).variables['params']['backbone']
+        tree = load(backbone, job=None).variables['params']['backbone']
     else:
-        state, _ = torch_file.state_dict(backbone)
+        state, _ = torch_file.state_dict(weights.locate(backbone))
         tree = own.model.load_backbone(own.model.shapes(), state, backbone)[0]['params']['backbone']
     return Saved(own.model, delta.apply(own, tree, backbone), own.facts)
 

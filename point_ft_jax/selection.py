@@ -10,33 +10,23 @@ SELECTIONS = {'validation': 'validation', 'best_test_epoch': 'test', 'last_epoch
 def keep_records(
     select: str,
     records: dict[str, dict[str, Any]],
-    measured: Mapping[str, Mapping[str, float]],
-    confusion: list,
+    ranks: Mapping[str, list[float]],
+    found: Any,
     epoch: int,
 ) -> set[str]:
     """Replaces those `records` that this epoch beats, and says which.
 
     Args:
         select: a key of SELECTIONS.
-        records: 'chosen', 'best_test' and 'last', each with its 'epoch', its 'rank' and its
-            'confusion'; empty before the first epoch.
-        measured: the 'accuracy' and 'loss' of each split.
-        confusion: of the test split.
+        records: 'chosen', 'best_test' and 'last', each with its 'epoch', its 'rank' and what was
+            'found' then; empty before the first epoch.
+        ranks: what epochs are compared by, of each split; the later epoch where no split chooses.
+        found: what is kept of the test split.
         epoch: counted from 1.
     """
-
-    def rank(split: str | None) -> list[float]:
-        """Accuracy first, then loss; the later epoch where no split chooses."""
-        if split not in measured:
-            return [float(epoch), 0.0]
-        return [measured[split]['accuracy'], -measured[split]['loss']]
-
-    ranks = {
-        'chosen': rank(SELECTIONS[select]),
-        'best_test': rank('test'),
-        'last': rank(None),
-    }
-    beaten = {kind for kind in ranks if kind not in records or ranks[kind] > records[kind]['rank']}
+    splits = {'chosen': SELECTIONS[select], 'best_test': 'test', 'last': None}
+    new = {kind: ranks.get(split, [float(epoch)]) for kind, split in splits.items()}
+    beaten = {kind for kind in new if kind not in records or new[kind] > records[kind]['rank']}
     for kind in beaten:
-        records[kind] = {'epoch': epoch, 'rank': ranks[kind], 'confusion': confusion}
+        records[kind] = {'epoch': epoch, 'rank': new[kind], 'found': found}
     return beaten

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from flax import struct
 from jax.ad_checkpoint import checkpoint_name
 
+from kernels import gather_points
+
 Array = jax.Array
 
 BLOCK_INPUT = 'block_input'  # what rematerialisation keeps; see `train.Recipe.remat`
@@ -65,6 +67,17 @@ class Tokens:
             cls_pos=None,
             prompt_pos=None,
             patch_pos=None,
+        )
+
+    def take(self, indices: Array) -> 'Tokens':
+        """With the patches of `indices` [B, V] int32 only, in their order.
+
+        For tokens that see everything: of `mask`, nothing is taken.
+        """
+        return self.replace(
+            patches=gather_points(self.patches, indices),
+            centers=gather_points(self.centers, indices),
+            patch_pos=None if self.patch_pos is None else gather_points(self.patch_pos, indices),
         )
 
     def prepend(self, prompts: Array, positions: Array | None = None) -> 'Tokens':

@@ -20,16 +20,13 @@ from jax.sharding import Mesh
 from point_ft_jax import members, params
 from point_ft_jax.augment import Augmentation
 from point_ft_jax.layers import Array
-from point_ft_jax.losses import cross_entropy
 from point_ft_jax.members import Member
 from point_ft_jax.mesh import compiler_options, everywhere, over_devices, spread
 from point_ft_jax.optimizer import Schedule
-from point_ft_jax.resample import for_training
 from point_ft_jax.split import Split
+from point_ft_jax.task import Targets, Task, classification
 from point_ft_jax.tokenizer import whole
 from point_ft_jax.tokens import BLOCK_INPUT
-
-SCALARS = ('train_loss', 'train_accuracy', 'gradient_norm')
 
 
 @struct.dataclass
@@ -56,13 +53,14 @@ class Recipe:
     """What a training step does, but for the numbers that it does it to.
 
     Attributes:
-        module: the classifier.
+        module: the model.
         tx: the optimizer for the trainable half.
         schedule: the learning rate by step, as in `tx`.
         num_points: how many points of a cloud the model sees.
         augment: what happens to them.
-        smoothing: of the labels; see `losses.cross_entropy`.
         mesh: the devices.
+        task: what the model is trained for.
+        momentum: by step, what running statistics move by, as a share of a tenth; None for all.
         remat: keep what enters each block only, and compute the rest a second time on the way back:
             less memory for about a third more operations.
     """
@@ -72,8 +70,9 @@ class Recipe:
     schedule: Schedule
     num_points: int
     augment: Augmentation
-    smoothing: float
     mesh: Mesh
+    task: Task = dataclasses.field(default_factory=classification)
+    momentum: Schedule | None = None
     remat: bool = False
 
 
@@ -135,79 +134,73 @@ def step(
     state: State,
     frozen: params.Tree,
     points: Array,
-    labels: Array,
+    targets: Targets,
     key: jax.Array,
     rate: Array | float = 1.0,
     cloud_key: jax.Array | None = None,
 ) -> tuple[State, dict[str, Array]]:
-    """One optimizer step of one member on clouds [B, N, 3] and labels [B].
+    """One optimizer step of one member on clouds [B, N, 3] and what its loss is told of them.
 
     The randomness of a step depends on `key` and on the step's number alone, that of the clouds on
     `cloud_key` if there is one. The learning rate is `rate` times the recipe's. Returns the new
-    state and the batch's scalars: 'train_loss', 'train_accuracy', and the trainable half's
+    state and the batch's scalars: 'train_loss', the task's, and the trainable half's
     'gradient_norm' before clipping.
     """
-    sample_key, augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step), 3)
+    sample_key, augment_key, loss_key = jax.random.split(jax.random.fold_in(key, state.step), 3)
     if cloud_key is not None:
         cloud_key = jax.random.fold_in(cloud_key, state.step)
         sample_key, augment_key, _ = jax.random.split(cloud_key, 3)
-    points = for_training(sample_key, points, recipe.num_points)
+    points, targets = recipe.task.draw(sample_key, points, targets, recipe.num_points)
     points = recipe.augment(augment_key, points)
 
-    def forward(trainable: params.Tree) -> tuple[Array, dict[str, params.Tree]]:
-        return recipe.module.apply(
-            {'params': params.combine(trainable, frozen), 'batch_stats': state.batch_stats},
-            points,
-            train=True,
-            mutable=['batch_stats'],
-            rngs={'dropout': dropout_key},
-        )
+    def loss(trainable: params.Tree) -> tuple[Array, tuple[dict[str, Array], params.Tree]]:
+        variables = {
+            'params': params.combine(trainable, frozen),
+            'batch_stats': state.batch_stats,
+        }
+        return recipe.task.loss(recipe.module, variables, points, targets, loss_key)
 
     if recipe.remat:
         kept = jax.checkpoint_policies.save_only_these_names(BLOCK_INPUT)
-        forward = jax.checkpoint(forward, policy=kept)
-
-    def loss(trainable: params.Tree) -> tuple[Array, tuple[Array, params.Tree]]:
-        logits, updates = forward(trainable)
-        losses = cross_entropy(logits, labels, recipe.smoothing)
-        return losses.mean(), (logits, updates.get('batch_stats', {}))
-
-    (value, (logits, batch_stats)), gradients = jax.value_and_grad(loss, has_aux=True)(
+        loss = jax.checkpoint(loss, policy=kept)
+    (value, (scalars, batch_stats)), gradients = jax.value_and_grad(loss, has_aux=True)(
         state.trainable
     )
     updates, opt_state = recipe.tx.update(gradients, state.opt_state, state.trainable)
-    scalars = {
-        'train_loss': value,
-        'train_accuracy': jnp.mean(jnp.argmax(logits, -1) == labels),
-        'gradient_norm': optax.tree.norm(gradients),
-    }
+    scalars = {'train_loss': value, **scalars, 'gradient_norm': optax.tree.norm(gradients)}
     # AdamW's updates, decay included, are proportional to the learning rate.
     updates = jax.tree.map(lambda update: rate * update, updates)
     trainable = optax.apply_updates(state.trainable, updates)
+    if recipe.momentum is not None:
+        share = recipe.momentum(state.step)
+        batch_stats = jax.tree.map(
+            lambda old, new: old + share * (new - old), state.batch_stats, batch_stats
+        )
     return State(state.step + 1, trainable, batch_stats, opt_state), scalars
 
 
 def step_all(
-    recipe: Recipe, who: Crew, state: State, frozen: params.Tree, points: Array, labels: Array
+    recipe: Recipe, who: Crew, state: State, frozen: params.Tree, points: Array, targets: Targets
 ) -> tuple[State, dict[str, Array]]:
     """`step` for whoever trains; several with clouds of their own take [K, B, ...], scalars [K]."""
     if not who.several:
-        return step(recipe, state, frozen, points, labels, who.keys, who.rates)
+        return step(recipe, state, frozen, points, targets, who.keys, who.rates)
     axes = State(None, 0, members.axes(state.batch_stats, who.shared), 0)
     own = 0 if who.own_clouds else None
 
-    def one(state: State, points: Array, labels: Array, key: jax.Array, rate: Array) -> tuple:
+    def one(state: State, points: Array, targets: Targets, key: jax.Array, rate: Array) -> tuple:
         cloud_key = None if who.own_clouds else who.keys[0]
-        return step(recipe, state, frozen, points, labels, key, rate, cloud_key)
+        return step(recipe, state, frozen, points, targets, key, rate, cloud_key)
 
     run = jax.vmap(one, in_axes=(axes, own, own, 0, 0), out_axes=(axes, 0))
-    return run(state, points, labels, who.keys, who.rates)
+    return run(state, points, targets, who.keys, who.rates)
 
 
-def empty_logs(who: Crew, steps: int) -> dict[str, Array]:
+def empty_logs(recipe: Recipe, who: Crew, steps: int) -> dict[str, Array]:
     """The scalars of an epoch of `steps` steps before the first, [steps]; of several [steps, K]."""
     shape = (steps, *jnp.shape(who.rates))
-    return {name: jnp.zeros(shape, jnp.float32) for name in SCALARS}
+    names = ('train_loss', *recipe.task.scalars, 'gradient_norm')
+    return {name: jnp.zeros(shape, jnp.float32) for name in names}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -261,19 +254,19 @@ def _compile_loop(
         order: Array,
         first: Array,
         last: Array,
-        points: Array,
-        labels: Array,
+        data: tuple[Array, Targets],
         who: Crew,
     ) -> tuple[State, dict[str, Array]]:
         def body(i: Array, carry: tuple) -> tuple:
             state, logs = carry
             rows = spread(recipe.mesh, order[i], order.ndim - 2)
-            return _logged(recipe, who, state, frozen, logs, i, points[rows], labels[rows])
+            batch = jax.tree.map(lambda array: array[rows], data)
+            return _logged(recipe, who, state, frozen, logs, i, *batch)
 
         return jax.lax.fori_loop(first, last, body, (state, logs))
 
-    data = everywhere(recipe.mesh, (split.points, split.labels, who))
-    logs = everywhere(recipe.mesh, empty_logs(who, len(order)))
+    data = everywhere(recipe.mesh, ((split.points, recipe.task.targets(split)), who))
+    logs = everywhere(recipe.mesh, empty_logs(recipe, who, len(order)))
     zero = np.int32(0)
     compiled = loop.lower(state, frozen, logs, order, zero, zero, *data).compile()
 
@@ -288,8 +281,11 @@ def _compile_loop(
 def _compile_stream(
     recipe: Recipe, who: Crew, split: Split, state: State, frozen: params.Tree, order: np.ndarray
 ) -> Advance:
-    def batch(rows: np.ndarray) -> tuple[Array, Array]:
-        return over_devices(recipe.mesh, (split.points[rows], split.labels[rows]), rows.ndim - 1)
+    data = split.points, recipe.task.targets(split)
+
+    def batch(rows: np.ndarray) -> tuple[Array, Targets]:
+        some = jax.tree.map(lambda array: array[rows], data)
+        return over_devices(recipe.mesh, some, rows.ndim - 1)
 
     @functools.partial(jax.jit, donate_argnums=(0, 2), compiler_options=compiler_options())
     def one(
@@ -298,12 +294,12 @@ def _compile_stream(
         logs: dict[str, Array],
         i: Array,
         points: Array,
-        labels: Array,
+        targets: Targets,
         who: Crew,
     ) -> tuple[State, dict[str, Array]]:
-        return _logged(recipe, who, state, frozen, logs, i, points, labels)
+        return _logged(recipe, who, state, frozen, logs, i, points, targets)
 
-    who, logs = everywhere(recipe.mesh, (who, empty_logs(who, len(order))))
+    who, logs = everywhere(recipe.mesh, (who, empty_logs(recipe, who, len(order))))
     compiled = one.lower(state, frozen, logs, np.int32(0), *batch(order[0]), who).compile()
 
     def call(
@@ -324,11 +320,12 @@ def _logged(
     logs: dict[str, Array],
     i: Array,
     points: Array,
-    labels: Array,
+    targets: Targets,
 ) -> tuple[State, dict[str, Array]]:
     """A step whose scalars go to place `i` of the logs."""
-    points, labels = (spread(recipe.mesh, a, labels.ndim - 1) for a in (points, labels))
-    state, scalars = step_all(recipe, who, state, frozen, points, labels)
+    axis = points.ndim - 3
+    points, targets = jax.tree.map(lambda a: spread(recipe.mesh, a, axis), (points, targets))
+    state, scalars = step_all(recipe, who, state, frozen, points, targets)
     return state, {name: logs[name].at[i].set(value) for name, value in scalars.items()}
 
 
@@ -355,7 +352,8 @@ def step_flops(
     recipe: Recipe, who: Crew, state: State, frozen: params.Tree, split: Split, rows: np.ndarray
 ) -> float | None:
     """The floating-point operations of one training step on the clouds `rows` of `split`."""
-    batch = split.points[rows], split.labels[rows]
+    data = split.points, recipe.task.targets(split)
+    batch = jax.tree.map(lambda array: array[rows], data)
     return count_flops(functools.partial(step_all, recipe), who, state, frozen, *batch)
 
 

@@ -18,7 +18,8 @@ def advance_and_state(method: str, device_bytes: int = 2**30, **options: Any) ->
     recipe = small.recipe(built)
     moving, frozen = params.partition(variables['params'], chosen)
     who = train.alone(jax.random.key(0))
-    state, logs = train.start(recipe, moving, variables['batch_stats']), train.empty_logs(who, 6)
+    state = train.start(recipe, moving, variables['batch_stats'])
+    logs = train.empty_logs(recipe, who, 6)
     order = train.epoch_order(0, 0, 48, 8)
     advance = train.compile_advance(
         recipe, who, small.split(48, 0), state, frozen, order, device_bytes

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import json
 import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +13,7 @@ import jax
 import numpy as np
 
 from point_ft_jax import evaluate, members, metrics, params, train
-from point_ft_jax.checkpoint import Latest, Memory
+from point_ft_jax.checkpoint import Latest, Memory, write_json
 from point_ft_jax.errors import UserError
 from point_ft_jax.interrupt import Interrupt, Stopped, interruptible
 from point_ft_jax.members import Member
@@ -22,6 +23,7 @@ from point_ft_jax.selection import keep_records
 from point_ft_jax.split import Split
 from point_ft_jax.task import Targets
 
+COST = 'cost.json'
 CALL_SECONDS = 10.0  # how long the device runs before the host looks up: at Ctrl-C, at the clock
 
 
@@ -36,8 +38,7 @@ class Fitted:
         score: what chose the epoch: the first that the task ranks by (of classification the
             accuracy, a fraction) on the split that `Plan.select` names; for 'last_epoch' the number
             of the epoch.
-        cost: the fields of `report.Cost`, of all members together; those of compilation are missing
-            where a finished fit was only read back.
+        cost: the fields of `report.Cost`, of all members together.
     """
 
     variables: dict[str, params.Tree]
@@ -58,6 +59,7 @@ class _Context:
     plan: Plan
     runs: Sequence[Member]
     who: train.Crew
+    folder: pathlib.Path | None
     steps: int
     frozen: params.Tree
     prepared: dict[str, tuple[np.ndarray, Targets]]
@@ -172,6 +174,7 @@ def _run(
             plan=plan,
             runs=runs,
             who=who,
+            folder=folder,
             steps=steps,
             frozen=frozen,
             prepared={
@@ -235,6 +238,10 @@ def _fit(c: _Context, state: train.State, logs: dict, split: Split) -> Fitted:
     if cost:
         rows = _order(c, 0, split)[0]
         cost['flops_per_step'] = train.step_flops(c.recipe, c.who, state, c.frozen, split, rows)
+        if c.folder and main_process():
+            write_json(c.folder / COST, cost)
+    elif c.folder and (c.folder / COST).exists():
+        cost = json.loads((c.folder / COST).read_text())
     cost |= {'train_seconds': c.facts['seconds'], 'clouds_per_s': _clouds_per_s(c)}
     (moving, statistics), _ = c.best.restore((state.trainable, state.batch_stats))
     frozen, moving, statistics = to_host((c.frozen, moving, statistics))

@@ -4,10 +4,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from point_ft_jax import pipeline, pretraining
+from point_ft_jax import compare, pipeline, pretraining
 from point_ft_jax.errors import UserError
 
-JOBS = {'finetune': pipeline.finetune, 'pretrain': pretraining.pretrain}
+JOBS = {'compare': compare.compare, 'finetune': pipeline.finetune, 'pretrain': pretraining.pretrain}
 
 
 def run(config: ConfigDict, command: str = '') -> Any:

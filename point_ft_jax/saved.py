@@ -45,10 +45,21 @@ class Saved:
 
 def save_start(folder: pathlib.Path, facts: dict[str, Any], frozen: params.Tree) -> None:
     """Writes what does not change while a model trains, once."""
+    save_frozen(folder, frozen)
+    save_facts(folder, facts)
+
+
+def save_frozen(folder: pathlib.Path, frozen: params.Tree) -> None:
+    """Writes the half of the parameters that does not train, once."""
     with Latest(folder / FROZEN) as store:
         if store.step() is None and params.flatten(frozen):
             store.save(0, _on_the_host(params.prune(frozen)), {})
+
+
+def save_facts(folder: pathlib.Path, facts: dict[str, Any]) -> None:
+    """Writes what a reader has to know of a run."""
     if main_process():
+        folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / FACTS, facts)
 
 

@@ -41,8 +41,8 @@ def predict_files(
         (best first, in 0..1).
 
     Raises:
-        UserError: no run, no files, unreadable files, or clouds with fewer points than the model
-            takes; one message lists them all.
+        UserError: no run or no classifier, no files, unreadable files, or clouds with fewer points
+            than the model takes; one message lists them all.
     """
     import jax
 
@@ -52,6 +52,11 @@ def predict_files(
 
     loaded = saved.load(run, backbone)
     facts = loaded.facts
+    if facts['config']['task'] != 'classification':
+        raise UserError(
+            f'{run} segments parts, and what is predicted here are classes; look at its report, or '
+            'evaluate it with python -m point_ft_jax.evaluate_checkpoint'
+        )
     files = find_files(paths)
     clouds = [point_files.read(path) for path in files]
     small = [

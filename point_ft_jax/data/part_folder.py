@@ -95,6 +95,6 @@ def _cloud(path: pathlib.Path) -> np.ndarray:
     table = point_files.read_table(path)
     if table.shape[1] < 4:
         raise UserError(
-            f'{path}: {table.shape[1]} columns; expected x, y, z first and the part of the point last'
+            f'{path}: {table.shape[1]} columns; expected x, y, z first and the part last'
         )
     return table[:, [0, 1, 2, -1]].astype(np.float32)

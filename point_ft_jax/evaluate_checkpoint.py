@@ -46,7 +46,7 @@ def compared(
     batch_size: int,
     backbone: str | None = None,
 ) -> str:
-    """The accuracy (of segmenters, the IoU) of several runs over one backbone, evaluated together, as a table.
+    """The accuracy, or IoU, of several runs over one backbone, evaluated together, as a table.
 
     Raises:
         UserError: see `saved.load` and `delta.stack`.

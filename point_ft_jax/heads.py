@@ -16,6 +16,7 @@ def _cls(tokens: Tokens) -> Array:
 # Each takes [B, n, D] tokens of one kind to a feature vector [B, ...].
 READOUTS = {
     'cls': _cls,
+    'cls_max': lambda tokens: max_pool(tokens.cls),
     'prompts_mean': lambda tokens: tokens.prompts.mean(axis=1),
     'prompts_max': lambda tokens: max_pool(tokens.prompts),
     'patches_mean': lambda tokens: tokens.patches.mean(axis=1),
@@ -30,9 +31,9 @@ READOUTS = {
 def read_out(tokens: Tokens, readout: tuple[str, ...]) -> Array:
     """The features [B, F] that a head sees: the named readouts side by side, in float32 at least.
 
-    'cls' is every global token in turn; 'prompts_mean', 'prompts_max', 'patches_mean' and
-    'patches_max' pool tokens of one kind; 'patches_mean_plus_max' is the sum of the two poolings,
-    'patches_max_but_first' the maximum without the first patch.
+    'cls' is every global token in turn, 'cls_max' their maximum; 'prompts_mean', 'prompts_max',
+    'patches_mean' and 'patches_max' pool tokens of one kind; 'patches_mean_plus_max' is the sum of
+    the two poolings, 'patches_max_but_first' the maximum without the first patch.
 
     Raises:
         UserError: an unknown name, or a readout of tokens that this model does not have.

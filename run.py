@@ -20,10 +20,10 @@ CONFIG = config_flags.DEFINE_config_file(
 
 
 def main(_: list[str]) -> None:
-    from point_ft_jax import pipeline
+    from point_ft_jax import jobs
 
     command_line.start()
-    pipeline.finetune(CONFIG.value, command=' '.join(['python', *sys.argv]))
+    jobs.run(CONFIG.value, command=' '.join(['python', *sys.argv]))
 
 
 if __name__ == '__main__':

@@ -1,5 +1,6 @@
 """Point operations that every model here starts with, behind one call each."""
 
+from kernels.chamfer import chamfer_distance
 from kernels.fps import NEAR_ORIGIN, farthest_point_sample
 from kernels.grouping import Groups, gather_points, group_points
 from kernels.knn import knn
@@ -7,6 +8,7 @@ from kernels.knn import knn
 __all__ = [
     'NEAR_ORIGIN',
     'Groups',
+    'chamfer_distance',
     'farthest_point_sample',
     'gather_points',
     'group_points',

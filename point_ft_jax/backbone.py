@@ -21,6 +21,8 @@ class Backbone:
         prefixes: the prefixes below which a pre-training file keeps this backbone, best first.
         may_lack: PyTorch names that a pre-training file of this backbone legitimately lacks.
         leaves: PyTorch names in such files that are no part of it: decoders, teachers, other heads.
+        pretraining: fields of the module that differ while a masked autoencoder pre-trains it; None
+            where none has been published.
     """
 
     build: Callable[..., nn.Module]
@@ -32,6 +34,7 @@ class Backbone:
     prefixes: tuple[str, ...] = ()
     may_lack: tuple[str, ...] = ()
     leaves: tuple[str, ...] = ()
+    pretraining: Mapping[str, object] | None = None
 
 
 SIZES = {

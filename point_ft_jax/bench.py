@@ -81,7 +81,6 @@ def programs(
         schedule=schedule,
         num_points=points,
         augment=augment.named('scale_translate'),
-        smoothing=0.0,
         mesh=make_mesh(),
     )
     r = np.random.default_rng(0)
@@ -89,7 +88,7 @@ def programs(
     labels = (np.arange(batch) % 15).astype(np.int32)
     split = Split(clouds, labels, tuple(map(str, range(15))))
     state = train.start(recipe, moving, variables['batch_stats'])
-    logs = train.empty_logs(1)
+    logs = train.empty_logs(recipe, 1)
     order = np.arange(batch, dtype=np.int32)[None]
     since = time.perf_counter()
     advance = train.compile_advance(

@@ -4,16 +4,21 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from point_ft_jax import augment, model, optimizer, params, plugins, torch_file, torch_import, train
+from point_ft_jax import augment, model, optimizer, params, plugins, torch_import, train
 from point_ft_jax.errors import UserError, raise_all
+from point_ft_jax.layers import Dtype
 from point_ft_jax.model import Model
+from point_ft_jax.pretrain import model as pretrain
+from point_ft_jax.pretrain import teachers
+from point_ft_jax.pretrain.model import Autoencoder
+from point_ft_jax.resample import SAMPLES
 from point_ft_jax.split import Split
+from point_ft_jax.task import Task, classification
 
 COMPUTE = {'float32': None, 'bfloat16': jnp.bfloat16}
 
@@ -38,6 +43,8 @@ def load_splits(config: ConfigDict) -> dict[str, Split]:
     ]
     raise_all(problems, f'data set {config.data.name!r}:')
     splits = {name: plugin.load(name, **options) for name in ('train', 'test')}
+    if 'pretrain' in config and config.pretrain.teachers:
+        splits['train'] = teachers.attach(splits['train'], config.pretrain.teachers)
     if config.validation.fraction > 0 and config.select == 'validation':
         splits['train'], splits['validation'] = hold_out(
             splits['train'], config.validation.fraction, config.validation.seed
@@ -66,10 +73,7 @@ def hold_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
 
 def build_model(config: ConfigDict, num_classes: int) -> Model:
     """The model; what trains in it is `model.method.trainable`."""
-    if config.model.compute not in COMPUTE:
-        raise UserError(
-            f'model.compute is {config.model.compute!r}; expected {" or ".join(COMPUTE)}'
-        )
+    dtype = compute_type(config)
     if config.batch_norm not in ('hold', 'update'):
         raise UserError(f"batch_norm is {config.batch_norm!r}; expected 'hold' or 'update'")
 
@@ -84,7 +88,7 @@ def build_model(config: ConfigDict, num_classes: int) -> Model:
             trainable=tuple(config.method.trainable) or None,
             readout=tuple(config.model.readout) or None,
             head=_plain(config.model.head),
-            dtype=COMPUTE[config.model.compute],
+            dtype=dtype,
         )
 
     # Statistics are held for the sake of frozen norms; those that train need the batch's own.
@@ -92,9 +96,39 @@ def build_model(config: ConfigDict, num_classes: int) -> Model:
     return build(frozen and config.batch_norm == 'hold')
 
 
-def from_facts(facts: Mapping[str, Any]) -> Model:
+def build_autoencoder(config: ConfigDict, widths: Mapping[str, int]) -> Autoencoder:
+    """The autoencoder that pre-trains the config's backbone; `widths` are of teachers' features."""
+    options = _plain(config.pretrain)
+    return pretrain.build(
+        config.model.backbone,
+        variant=config.model.variant,
+        geometry=_plain(config.model.geometry),
+        options={
+            'mask': options['mask'],
+            'mask_ratio': options['mask_ratio'],
+            **_plain(config.pretrain.decoder),
+        },
+        teachers=widths,
+        contrast=options['contrast'],
+        dtype=compute_type(config),
+    )
+
+
+def compute_type(config: ConfigDict) -> Dtype | None:
+    """The type of `model.compute`, None for that of the parameters; UserError for another."""
+    if config.model.compute not in COMPUTE:
+        raise UserError(
+            f'model.compute is {config.model.compute!r}; expected {" or ".join(COMPUTE)}'
+        )
+    return COMPUTE[config.model.compute]
+
+
+def from_facts(facts: Mapping[str, Any]) -> Model | Autoencoder:
     """The model of a saved run."""
-    return build_model(ConfigDict(facts['config']), len(facts['classes']))
+    config = ConfigDict(facts['config'])
+    if 'pretrain' in config:
+        return build_autoencoder(config, facts['teachers'])
+    return build_model(config, len(facts['classes']))
 
 
 def outputs_of(config: ConfigDict, state: Mapping[str, np.ndarray]) -> int | None:
@@ -105,29 +139,19 @@ def outputs_of(config: ConfigDict, state: Mapping[str, np.ndarray]) -> int | Non
     return len(found[0]) if found else None
 
 
-def load_start(config: ConfigDict, built: Model, seed: int) -> tuple[dict[str, params.Tree], str]:
-    """The variables to start from, and a line that says where they came from.
-
-    Raises:
-        UserError: the checkpoint is not set, missing, unreadable, or does not fit.
-    """
-    if config.init.checkpoint is None:
-        raise UserError(
-            'this config starts from a pre-trained backbone: give --config.init.checkpoint=FILE, '
-            'or an empty one for random weights'
-        )
-    variables = built.init(jax.random.key(seed))
-    path = config.init.checkpoint
-    if not path:
-        return variables, f'backbone: random, from seed {seed}'
-    state, _ = torch_file.state_dict(path)
-    variables, report = built.load_backbone(variables, state, str(path))
-    return variables, f'backbone: {path}: {report}'
-
-
-def make_recipe(config: ConfigDict, built: Model, steps_per_epoch: int, mesh: Mesh) -> train.Recipe:
-    """The training step of a config."""
+def make_recipe(
+    config: ConfigDict,
+    built: Model | Autoencoder,
+    steps_per_epoch: int,
+    mesh: Mesh,
+    task: Task | None = None,
+) -> train.Recipe:
+    """The training step of a config; `task` is classification where nothing else is said."""
     optim = config.optim
+    if config.train.sample not in SAMPLES:
+        raise UserError(
+            f'train.sample is {config.train.sample!r}; expected one of {", ".join(SAMPLES)}'
+        )
     schedule, faster_schedule = (
         optimizer.make_schedule(
             optim.schedule,
@@ -156,8 +180,9 @@ def make_recipe(config: ConfigDict, built: Model, steps_per_epoch: int, mesh: Me
         schedule=schedule,
         num_points=config.points,
         augment=augment.named(config.train.augment),
-        smoothing=config.train.smoothing,
         mesh=mesh,
+        task=task or classification(config.train.smoothing),
+        sample=SAMPLES[config.train.sample],
     )
 
 

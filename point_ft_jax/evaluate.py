@@ -20,12 +20,16 @@ Predict = Callable[[dict[str, params.Tree], np.ndarray], np.ndarray]
 
 
 def make_predict(
-    module: nn.Module, mesh: Mesh, batch_size: int, method: str | None = None
+    module: nn.Module,
+    mesh: Mesh,
+    batch_size: int,
+    method: str | Callable[..., Array] | None = None,
 ) -> Predict:
     """A function of variables and prepared points [S, n, 3] to logits [S, C], on the host.
 
     It compiles once, for one batch; the last is filled up with copies of its last cloud. `method`
-    is another method of the module than its call: 'features' gives what the head sees.
+    is another method of the module than its call ('features' gives what the head sees), or a
+    function of module and points.
     """
     batch_size = -(-batch_size // mesh.size) * mesh.size
 

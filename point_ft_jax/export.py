@@ -17,7 +17,7 @@ def export(run: str, path: str) -> int:
     """
     from point_ft_jax import saved, torch_file
 
-    loaded = saved.load(run)
+    loaded = saved.load(run, job=None)
     state = loaded.model.export(loaded.variables)
     torch_file.write(path, state, classes=list(loaded.facts['classes']))
     return len(state)

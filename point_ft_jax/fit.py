@@ -30,7 +30,7 @@ class Plan:
         epochs: passes over the training split.
         batch_size: clouds a step.
         seed: of the order of the clouds and of everything random in a step.
-        select: whose accuracy chooses the epoch: 'validation', 'best_test_epoch' (the papers':
+        select: whose scalars choose the epoch: 'validation', 'best_test_epoch' (the papers':
             optimistic, since the test set chooses) or 'last_epoch'.
         evaluate_every: epochs between evaluations; the last epoch is always evaluated.
         save_every_seconds: between checkpoints; after the last epoch there is always one.
@@ -53,7 +53,7 @@ class Fitted:
     Attributes:
         variables: 'params' and 'batch_stats' of the chosen epoch, as numpy arrays.
         records: the test split's `Evaluation` after the 'chosen', 'best_test' and 'last' epoch;
-            empty without a test split.
+            empty without a test split, or without classes.
         cost: the fields of `report.Cost`; those of compilation are missing where a finished fit was
             only read back.
     """
@@ -74,7 +74,7 @@ class _Context:
     plan: Plan
     steps: int
     frozen: params.Tree
-    prepared: dict[str, tuple[np.ndarray, np.ndarray]]
+    prepared: dict[str, tuple[np.ndarray, train.Targets]]
     predict: evaluate.Predict
     last: Latest | Nowhere
     best: Latest | Nowhere
@@ -117,7 +117,9 @@ def fit(
     with contextlib.ExitStack() as stack:
         stack.enter_context(jax.set_mesh(recipe.mesh))
         state = train.start(recipe, moving, variables['batch_stats'])
-        frozen, state, logs = everywhere(recipe.mesh, (frozen, state, train.empty_logs(steps)))
+        frozen, state, logs = everywhere(
+            recipe.mesh, (frozen, state, train.empty_logs(recipe, steps))
+        )
         last, best = (
             stack.enter_context(Latest(folder / name) if folder else Nowhere())
             for name in ('last', 'best')
@@ -133,8 +135,10 @@ def fit(
             plan=plan,
             steps=steps,
             frozen=frozen,
-            prepared=_prepare(splits, recipe.num_points),
-            predict=evaluate.make_predict(recipe.module, recipe.mesh, plan.batch_size),
+            prepared=_prepare(splits, recipe),
+            predict=evaluate.make_predict(
+                recipe.module, recipe.mesh, plan.batch_size, recipe.task.method
+            ),
             last=last,
             best=best,
             write=write,
@@ -175,11 +179,11 @@ def _check(plan: Plan, splits: Mapping[str, Split], recipe: train.Recipe) -> Non
 
 
 def _prepare(
-    splits: Mapping[str, Split], num_points: int
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The points and labels of the splits to be evaluated, as the model is tested on them."""
+    splits: Mapping[str, Split], recipe: train.Recipe
+) -> dict[str, tuple[np.ndarray, train.Targets]]:
+    """The points and targets of the splits to be evaluated, as the model is tested on them."""
     return {
-        name: (evaluate.prepare(split.points, num_points), split.labels)
+        name: (evaluate.prepare(split.points, recipe.num_points), recipe.task.targets(split))
         for name, split in splits.items()
         if name != 'train'
     }
@@ -278,19 +282,16 @@ def _evaluate(c: _Context, state: train.State, epoch: int) -> dict[str, float]:
         'params': params.combine(state.trainable, c.frozen),
         'batch_stats': state.batch_stats,
     }
-    logits = {name: c.predict(variables, points) for name, (points, _) in c.prepared.items()}
-    measured = {name: evaluate.measure(logits[name], c.prepared[name][1]) for name in logits}
-    confusion = (
-        evaluate.confusion(logits['test'], c.prepared['test'][1]).tolist()
-        if 'test' in logits
-        else []
-    )
+    task = c.recipe.task
+    outputs = {name: c.predict(variables, points) for name, (points, _) in c.prepared.items()}
+    measured = {name: task.measure(outputs[name], c.prepared[name][1]) for name in outputs}
+    confusion = []
+    if task.confusion is not None and 'test' in outputs:
+        confusion = task.confusion(outputs['test'], c.prepared['test'][1]).tolist()
 
     def rank(split: str | None) -> list[float]:
-        """Accuracy first, then loss; the later epoch where no split chooses."""
-        if split not in measured:
-            return [float(epoch), 0.0]
-        return [measured[split]['accuracy'], -measured[split]['loss']]
+        """As the task ranks a split; the later epoch where no split chooses."""
+        return task.rank(measured[split]) if split in measured else [float(epoch)]
 
     ranks = {
         'chosen': rank(SELECTIONS[c.plan.select]),

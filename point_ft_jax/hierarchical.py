@@ -7,6 +7,7 @@ a level (prompts) ends with that level.
 """
 
 import itertools
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
@@ -113,17 +114,31 @@ class HierarchicalTransformer(nn.Module):
         return max(self.num_groups[0], self.group_sizes[0])
 
     def __call__(self, points: Array, tuner: Tuner, train: bool = False) -> Tokens:
-        tokens = self.levels(points, tuner, train)[-1]
+        tokens = self.levels(self.group(points), tuner, train)[-1]
         return tokens.with_sequence(tuner.layer(self.norm, tokens.sequence()))
 
-    @nn.compact
-    def levels(self, points: Array, tuner: Tuner, train: bool = False) -> list[Tokens]:
-        """The encoded tokens of every level, the finest first, not normalised."""
+    def group(self, points: Array) -> list[Groups]:
+        """The neighbourhoods of every level, the finest first; see `group_levels`."""
         require_points(points, self.fewest_points)
+        return group_levels(points, self.num_groups, self.group_sizes)
+
+    @nn.compact
+    def levels(
+        self,
+        grouped_levels: Sequence[Groups],
+        tuner: Tuner,
+        train: bool = False,
+        visible: Sequence[Array] | None = None,
+    ) -> list[Tokens]:
+        """The encoded tokens of every level, the finest first, not normalised.
+
+        With `visible`, [B, G] bool a level, only those tokens go through the blocks: what an
+        autoencoder shows of a cloud. The others stay as they were embedded.
+        """
         drop_paths = iter(drop_path_rates(self.drop_path, sum(self.depths)))
         radii = self.radii or (None,) * len(self.widths)
         levels: list[Tokens] = []
-        for index, grouped in enumerate(group_levels(points, self.num_groups, self.group_sizes)):
+        for index, grouped in enumerate(grouped_levels):
             level = Level(
                 width=self.widths[index],
                 heads=self.heads,
@@ -137,8 +152,13 @@ class HierarchicalTransformer(nn.Module):
                 name=f'level_{index}',
             )
             fine = gather_points(levels[-1].patches, grouped.indices) if levels else grouped.groups
-            tokens = level.embed(fine, grouped.centers)
-            levels.append(level.encode(tokens.replace(mask=near(grouped.centers, radii[index]))))
+            if visible is None:
+                tokens = level.embed(fine, grouped.centers)
+                mask = near(grouped.centers, radii[index])
+                levels.append(level.encode(tokens.replace(mask=mask)))
+            else:
+                tokens = _encode_visible(level, fine, grouped.centers, visible[index], radii[index])
+                levels.append(tokens)
         return levels
 
     def _tokenizer_widths(self, index: int) -> tuple[int, int, int]:
@@ -166,6 +186,34 @@ def group_levels(
     for groups, size in zip(num_groups, group_sizes, strict=True):
         levels.append(group_points(levels[-1].centers if levels else points, groups, size))
     return levels
+
+
+def _encode_visible(
+    level: Level, neighbourhoods: Array, centers: Array, visible: Array, radius: float | None
+) -> Tokens:
+    """A level's tokens, of which those `visible` [B, G] have gone through its blocks.
+
+    The reference moves a cloud's visible tokens together and fills up with zeros, at the origin, to
+    the most visible tokens that a cloud of the batch has. In its mask visible tokens see each other
+    whatever their distance, and the zeros count as tokens: what is nearer to the origin than the
+    radius sees them. Here the hidden tokens stand in for the zeros, as many as there would be, and
+    the rest of them is seen by nobody: the same numbers at fixed shapes. (The reference also keeps
+    the distances of a finer level where two levels happen to be filled up to one length; that has
+    not been taken over.)
+    """
+    shown = visible[..., None]
+    embedded = level.embed(neighbourhoods, jnp.where(shown, centers, 0))
+    count = visible.sum(axis=1)
+    zeros = jnp.cumsum(~visible, axis=1) <= (count.max() - count)[:, None]
+    mask = visible[:, :, None] & visible[:, None]
+    close = near(embedded.centers, radius)
+    mask = mask | (True if close is None else close)
+    mask &= (visible | zeros)[:, None]
+    patches = jnp.where(shown, embedded.patches, 0)
+    encoded = level.encode(embedded.replace(patches=patches, mask=mask)).patches
+    return embedded.replace(
+        patches=jnp.where(shown, encoded, embedded.patches), centers=centers, patch_pos=None
+    )
 
 
 def near(centers: Array, radius: float | None) -> Array | None:

@@ -217,6 +217,11 @@ def _plain_model(config: ConfigDict, num_classes: int) -> tuple[Model, Variables
     built = builder.build_model(config, num_classes)
     variables, origin = start.load_start(config, built, config.seeds[0])
     runs.say(origin)
+    if config.svm.rename and config.init.checkpoint:
+        state = start.state_dict(config.init.checkpoint)
+        for old, new in config.svm.rename:
+            state = {key.replace(f'{old}.', f'{new}.'): value for key, value in state.items()}
+        variables, _ = built.load_backbone(variables, state, config.init.checkpoint)
     return built, variables
 
 

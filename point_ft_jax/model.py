@@ -55,6 +55,11 @@ class Model:
             )
         return {'params': variables['params'], 'batch_stats': variables.get('batch_stats', {})}
 
+    @property
+    def trainable(self) -> tuple[str, ...]:
+        """Patterns over the paths of what trains."""
+        return self.method.trainable
+
     def load_backbone(
         self, variables: dict[str, params.Tree], state: Mapping[str, np.ndarray], source: str
     ) -> tuple[dict[str, params.Tree], torch_import.LoadReport]:
@@ -74,7 +79,7 @@ class Model:
     def _tables(self) -> dict[str, object]:
         """What `torch_import` wants to know of the backbone."""
         return {
-            'names': _below('backbone', self.backbone.torch_names),
+            'names': below('backbone', self.backbone.torch_names),
             'conv': self.backbone.conv,
             'prefixes': self.backbone.prefixes,
             'may_lack': self.backbone.may_lack,
@@ -104,9 +109,9 @@ class Model:
     def torch_names(self) -> dict[str, str]:
         """The PyTorch names of the whole tree."""
         return {
-            **_below('backbone', self.backbone.torch_names),
-            **_below('tuner', self.method.torch_names),
-            **_below('head', heads.torch_names(self.module.head)),
+            **below('backbone', self.backbone.torch_names),
+            **below('tuner', self.method.torch_names),
+            **below('head', heads.torch_names(self.module.head)),
         }
 
 
@@ -151,8 +156,8 @@ def build(
             f'no variant {variant!r} of {backbone}; there are {", ".join(spec.variants)}'
         )
     fields = {**spec.variants[variant], **(geometry or {})}
-    _check_options(f'backbone {backbone}', spec.build, fields)
-    _check_options('head', heads.ClassificationHead, head or {})
+    check_options(f'backbone {backbone}', spec.build, fields)
+    check_options('head', heads.ClassificationHead, head or {})
     module = Classifier(
         backbone=spec.build(**fields, dtype=dtype),
         tuner=tuner,
@@ -173,12 +178,13 @@ def _method(name: str, options: Mapping[str, object]) -> tuple[Method, Tuner]:
             f'keyed by their names, {{{names[0]!r}: {{…}}}}'
         )
     for part, given in by_method.items():
-        _check_options(f'method {part}', plans[part].tuner, given)
+        check_options(f'method {part}', plans[part].tuner, given)
     plan = chain(plans) if len(names) > 1 else plans[name]
     return plan, plan.tuner(**options)
 
 
-def _check_options(what: str, make: object, options: Mapping[str, object]) -> None:
+def check_options(what: str, make: object, options: Mapping[str, object]) -> None:
+    """Raises UserError unless `make` takes all of `options`; the message lists what it takes."""
     hidden = {'parent', 'name', 'dtype', 'num_classes'}
     known = [name for name in inspect.signature(make).parameters if name not in hidden]
     unknown = [name for name in options if name not in known]
@@ -192,7 +198,8 @@ def _backbone(variables: Mapping[str, params.Tree]) -> dict[str, params.Tree]:
     return {name: {'backbone': tree['backbone']} for name, tree in variables.items()}
 
 
-def _below(part: str, names: Mapping[str, str]) -> dict[str, str]:
+def below(part: str, names: Mapping[str, str]) -> dict[str, str]:
+    """A table of PyTorch names with its tree paths below `part`."""
     return {f'{part}/{path}': name for path, name in names.items()}
 
 

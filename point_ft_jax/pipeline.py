@@ -1,8 +1,6 @@
-"""What run.py can do: compositions of build, fit, evaluate and report, from a config."""
+"""Fine-tuning, from a config to a report: build, fit, evaluate, vote."""
 
-import json
 import pathlib
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,17 +8,14 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from point_ft_jax import augment, builder, evaluate, metrics, params, saved, scores
-from point_ft_jax.checkpoint import write_json
-from point_ft_jax.errors import UserError, raise_all
-from point_ft_jax.fit import Fitted, Plan, fit
+from point_ft_jax import augment, builder, evaluate, metrics, params, runs, saved, scores
+from point_ft_jax.fit import Fitted, fit
 from point_ft_jax.mesh import main_process, make_mesh
 from point_ft_jax.model import Model
 from point_ft_jax.progress import progress
 from point_ft_jax.report import Cost, Evaluation, Protocol, Report, SeedResult, write_report
 from point_ft_jax.split import Split
-
-CONFIG = 'config.json'
+from point_ft_jax.start import load_start
 
 
 def finetune(config: ConfigDict, command: str = '') -> Report:
@@ -39,16 +34,13 @@ def finetune(config: ConfigDict, command: str = '') -> Report:
         UserError: anything that the config, its data or its checkpoint has wrong.
         Stopped: Ctrl-C or SIGTERM; what was done is saved.
     """
-    _check(config)
-    folder = pathlib.Path(config.folder or f'runs/{config.name}').expanduser().absolute()
-    plain = json.loads(config.to_json_best_effort(sort_keys=True))
-    _claim(folder, plain)
+    folder, plain = runs.begin(config)
     splits = builder.load_splits(config)
     built = builder.build_model(config, len(splits['train'].classes))
     shapes = built.shapes()['params']
     chosen = params.select(shapes, built.method.trainable)
-    _say(describe(splits, shapes, chosen))
-    runs = [
+    runs.say(describe(splits, shapes, chosen))
+    results = [
         _one_seed(config, plain, built, chosen, splits, folder / f'seed_{seed}', seed)
         for seed in config.seeds
     ]
@@ -57,14 +49,14 @@ def finetune(config: ConfigDict, command: str = '') -> Report:
         command=command,
         protocol=_protocol(config),
         classes=splits['train'].classes,
-        seeds=[result for result, _ in runs],
+        seeds=[result for result, _ in results],
         parameters=ledger(shapes, chosen),
-        cost=Cost(**runs[0][1]),
+        cost=Cost(**results[0][1]),
     )
     if main_process():
         path = write_report(folder, report)
-        _say(_outcome(report))
-        _say(f'report: {path}')
+        runs.say(_outcome(report))
+        runs.say(f'report: {path}')
     return report
 
 
@@ -81,25 +73,17 @@ def _one_seed(
     mesh = make_mesh()
     steps = max(len(splits['train']) // config.train.batch_size, 1)
     recipe = builder.make_recipe(config, built, steps, mesh)
-    variables, origin = builder.load_start(config, built, seed)
-    _say(origin)
+    variables, origin = load_start(config, built, seed)
+    runs.say(origin)
     facts = {'config': plain, 'seed': seed, **_facts(config, splits['train'])}
     saved.save_start(folder, facts, params.partition(variables['params'], chosen)[1])
-    plan = Plan(
-        epochs=config.train.epochs,
-        batch_size=config.train.batch_size,
-        seed=seed,
-        select=config.select,
-        evaluate_every=config.train.evaluate_every,
-        save_every_seconds=config.train.save_every_seconds,
-        device_bytes=config.train.device_bytes,
-    )
+    plan = runs.plan(config, seed)
     with progress(plan.epochs, label=f'seed {seed}') as show:
         fitted = fit(
-            recipe, variables, chosen, splits, plan, folder, show if main_process() else _silent
+            recipe, variables, chosen, splits, plan, folder, show if main_process() else runs.silent
         )
     size = saved.save_delta(folder, fitted.variables, chosen, facts)
-    _say(f'seed {seed}: delta {size / 2**20:.2f} MiB in {folder / "delta"}')
+    runs.say(f'seed {seed}: delta {size / 2**20:.2f} MiB in {folder / "delta"}')
     result = SeedResult(
         seed=seed,
         chosen=fitted.records['chosen'],
@@ -168,9 +152,8 @@ def _facts(config: ConfigDict, train: Split) -> dict[str, Any]:
 
 
 def _protocol(config: ConfigDict) -> Protocol:
-    options = [f'{k}={v}' for k, v in sorted(config.data.items()) if k != 'name' and v is not None]
     return Protocol(
-        data=' '.join([config.data.name, *options]),
+        data=runs.data_line(config),
         points=config.points,
         augmentation=config.train.augment,
         selection=config.select,
@@ -191,67 +174,3 @@ def _outcome(report: Report) -> str:
         f'test accuracy {percent("chosen")} (epoch chosen by {report.protocol.selection}); '
         f'best test epoch {percent("best_test")} (optimistic)'
     )
-
-
-def _check(config: ConfigDict) -> None:
-    """Raises UserError for numbers that no part below looks at."""
-    positive = {
-        'points': config.points,
-        'train.epochs': config.train.epochs,
-        'train.batch_size': config.train.batch_size,
-        'train.evaluate_every': config.train.evaluate_every,
-        'optim.lr': config.optim.lr,
-        'vote.repeats': config.vote.repeats,
-    }
-    wrong = [
-        f'{name} is {value}; expected more than 0' for name, value in positive.items() if value <= 0
-    ]
-    epochs = config.optim.epochs or config.train.epochs
-    if not 0 <= config.optim.warmup < epochs:
-        wrong.append(f'optim.warmup is {config.optim.warmup}; expected 0 to {epochs - 1} epochs')
-    if not config.seeds or len(set(config.seeds)) != len(config.seeds):
-        wrong.append(f'seeds is {config.seeds}; expected one or more different numbers')
-    if config.vote.votes < 0:
-        wrong.append(f'vote.votes is {config.vote.votes}; expected 0 (no voting) or more')
-    if not 0 <= config.train.smoothing < 1:
-        wrong.append(f'train.smoothing is {config.train.smoothing}; expected 0 to 1')
-    raise_all(wrong, 'the config has values that make no sense:')
-
-
-def _claim(folder: pathlib.Path, plain: dict[str, Any]) -> None:
-    """Makes the run's folder, or checks that what is there was made by the same config."""
-    path = folder / CONFIG
-    here = _fields({k: v for k, v in plain.items() if k != 'folder'})
-    if path.exists():
-        there = _fields({k: v for k, v in json.loads(path.read_text()).items() if k != 'folder'})
-        wrong = sorted(k for k in here.keys() | there.keys() if here.get(k) != there.get(k))
-        if wrong:
-            lines = [f'{k}: {there.get(k)} there, {here.get(k)} now' for k in wrong]
-            raise UserError(
-                f'{folder} holds a run of another config; give another --config.folder, or remove '
-                'it to start anew:\n  - ' + '\n  - '.join(lines)
-            )
-        return
-    if main_process():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(path, plain)
-
-
-def _fields(value: Any, path: str = '') -> dict[str, Any]:
-    """{dotted name: value} of a nested dict."""
-    if not isinstance(value, dict):
-        return {path: value}
-    return {
-        k: v
-        for name, item in value.items()
-        for k, v in _fields(item, f'{path}.{name}' if path else name).items()
-    }
-
-
-def _say(text: str) -> None:
-    if main_process():
-        print(text, file=sys.stderr, flush=True)
-
-
-def _silent(*_: Any, **__: Any) -> None:
-    """The progress of the processes that are not the main one."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax.numpy as jnp
 
-from kernels import group_points
+from kernels import Groups, group_points
 from point_ft_jax.layers import Array, Dtype, Linear, layer_norm, token_init
 from point_ft_jax.tokenizer import MiniPointNet, require_points
 from point_ft_jax.tokens import Tokens, no_prompts
@@ -53,13 +53,28 @@ class PointTransformer(nn.Module):
         """What a cloud must have; parameters do not depend on the number of points."""
         return max(self.num_groups, self.group_size)
 
-    @nn.compact
     def __call__(self, points: Array, tuner: Tuner, train: bool = False) -> Tokens:
+        return self.encode(self.group(points), tuner, train)
+
+    def group(self, points: Array) -> Groups:
+        """The neighbourhoods that become patches."""
         require_points(points, self.fewest_points)
-        grouped = group_points(
+        return group_points(
             points, self.num_groups, self.group_size, skip_near_origin=self.skip_near_origin
         )
+
+    @nn.compact
+    def encode(
+        self, grouped: Groups, tuner: Tuner, train: bool = False, keep: Array | None = None
+    ) -> Tokens:
+        """The normalised tokens of neighbourhoods.
+
+        With `keep` [B, V] int32 only those patches enter the blocks: what an autoencoder shows of a
+        cloud. The tokenizer, and its batch norm, sees all of them.
+        """
         tokens = self._embed(grouped.groups, grouped.centers, tuner, train)
+        if keep is not None:
+            tokens = tokens.take(keep)
         for index, rate in enumerate(drop_path_rates(self.drop_path, self.depth)):
             block = self.block(
                 width=self.width,

@@ -63,7 +63,6 @@ def finetune(
         schedule=schedule,
         num_points=num_points,
         augment=augment.named('scale_translate'),
-        smoothing=0.0,
         mesh=mesh,
     )
     chosen = params.select(variables['params'], built.method.trainable)

@@ -181,7 +181,7 @@ def markdown(report: Report) -> str:
         ),
         'Accuracy by class': tables.markdown(_class_rows(report)),
         'Parameters': tables.markdown(_parameter_rows(report.parameters)),
-        'Memory and time': tables.markdown(_cost_rows(report.cost)),
+        'Memory and time': tables.markdown(cost_rows(report.cost)),
     }
     parts = [f'# {report.name}', f'```\n{report.command}\n```', _protocol(report)]
     parts += [f'## {title}\n\n{body}' for title, body in sections.items() if body]
@@ -339,7 +339,8 @@ def _parameter_rows(parameters: Mapping[str, tuple[int, int]]) -> list[dict[str,
     ]
 
 
-def _cost_rows(cost: Cost) -> list[dict[str, Any]]:
+def cost_rows(cost: Cost) -> list[dict[str, Any]]:
+    """What is known of a cost, a row each."""
     rows = {
         'Arguments of a training step': (cost.argument_bytes, 2**20, 'MiB'),
         'Temporaries': (cost.temporary_bytes, 2**20, 'MiB'),

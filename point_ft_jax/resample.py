@@ -44,6 +44,21 @@ def for_training(key: jax.Array, points: Array, num_points: int) -> Array:
     return gather_points(points, indices[:, columns])
 
 
+def for_pretraining(key: jax.Array, points: Array, num_points: int) -> Array:
+    """[B, N, 3] to any [B, num_points, 3] of each cloud, about their mean and of radius 1.
+
+    How the autoencoders were trained on ShapeNet: no farthest points here.
+    """
+    indices = jnp.argsort(jax.random.uniform(key, points.shape[:2]), axis=1)[:, :num_points]
+    points = gather_points(points, indices.astype(jnp.int32))
+    points = points - points.mean(axis=1, keepdims=True)
+    radius = jnp.sqrt(jnp.square(points).sum(axis=-1, keepdims=True).max(axis=1, keepdims=True))
+    return points / radius
+
+
+SAMPLES = {'farthest': for_training, 'random': for_pretraining}
+
+
 def for_testing(points: Array, num_points: int) -> Array:
     """[B, N, 3] to its [B, num_points, 3] farthest points from index 0 on."""
     if num_points == points.shape[1]:

@@ -22,6 +22,7 @@ from point_ft_jax.builder import from_facts
 from point_ft_jax.checkpoint import Latest, save_tree, write_json
 from point_ft_jax.errors import UserError
 from point_ft_jax.model import Model
+from point_ft_jax.pretrain.model import Autoencoder
 
 FACTS = 'facts.json'
 
@@ -31,12 +32,12 @@ class Saved:
     """A model read from a run's folder.
 
     Attributes:
-        model: as it was built.
+        model: as it was built; of a pre-training run an autoencoder.
         variables: 'params' and 'batch_stats' of the chosen epoch.
         facts: what `save_start` was given.
     """
 
-    model: Model
+    model: Model | Autoencoder
     variables: dict[str, params.Tree]
     facts: dict[str, Any]
 
@@ -89,17 +90,26 @@ def find(folder: str | pathlib.Path) -> pathlib.Path:
     return found[0]
 
 
-def load(folder: str | pathlib.Path) -> Saved:
+def load(folder: str | pathlib.Path, job: str | None = 'finetune') -> Saved:
     """The model of the chosen epoch so far.
 
+    Args:
+        folder: of a run or of one of its seeds.
+        job: what the run must have done; None for anything.
+
     Raises:
-        UserError: no run, or one without a chosen epoch yet.
+        UserError: no run, one of another job, or one without a chosen epoch yet.
     """
     folder = find(folder)
     facts = json.loads((folder / FACTS).read_text())
+    if job not in (None, done := facts['config'].get('job', 'finetune')):
+        raise UserError(
+            f'{folder} is a run of the job {done!r}; expected {job!r}. To fine-tune what it has '
+            f'pre-trained: --config.init.checkpoint={folder}'
+        )
     model = from_facts(facts)
     shapes = model.shapes()
-    chosen = params.select(shapes['params'], model.method.trainable)
+    chosen = params.select(shapes['params'], model.trainable)
     moving, frozen = params.partition(shapes['params'], chosen)
     with Latest(folder / 'best') as best, Latest(folder / 'frozen') as rest:
         if best.step() is None:

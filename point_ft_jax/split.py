@@ -1,7 +1,7 @@
 """A split of labelled point clouds as arrays: what every data plug-in returns."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,12 +19,14 @@ class Split:
         labels: [S] int32, in 0..len(classes)-1.
         classes: the class names by label.
         part_labels: [S, N] int32 or None, a part label for every point.
+        features: arrays [S, ...] of what teachers of pre-training know of each cloud, by name.
     """
 
     points: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
     part_labels: np.ndarray | None = None
+    features: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -33,7 +35,11 @@ class Split:
         """The clouds of `indices`, in their order."""
         parts = None if self.part_labels is None else self.part_labels[indices]
         return dataclasses.replace(
-            self, points=self.points[indices], labels=self.labels[indices], part_labels=parts
+            self,
+            points=self.points[indices],
+            labels=self.labels[indices],
+            part_labels=parts,
+            features={name: array[indices] for name, array in self.features.items()},
         )
 
 

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from kernels import gather_points
+
 Array = jax.Array
 
 
@@ -62,6 +64,17 @@ class Tokens:
             cls_pos=None,
             prompt_pos=None,
             patch_pos=None,
+        )
+
+    def take(self, indices: Array) -> 'Tokens':
+        """With the patches of `indices` [B, V] int32 only, in their order.
+
+        For tokens that see everything: of `mask`, nothing is taken.
+        """
+        return self.replace(
+            patches=gather_points(self.patches, indices),
+            centers=gather_points(self.centers, indices),
+            patch_pos=None if self.patch_pos is None else gather_points(self.patch_pos, indices),
         )
 
     def prepend(self, prompts: Array, positions: Array | None = None) -> 'Tokens':

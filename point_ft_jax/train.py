@@ -7,6 +7,7 @@ half only, and the frozen half is an argument that nothing changes.
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -19,14 +20,14 @@ from jax.sharding import Mesh
 from point_ft_jax import params
 from point_ft_jax.augment import Augmentation
 from point_ft_jax.layers import Array
-from point_ft_jax.losses import cross_entropy
 from point_ft_jax.mesh import compiler_options, everywhere, over_devices, spread
 from point_ft_jax.optimizer import Schedule
 from point_ft_jax.resample import for_training
 from point_ft_jax.split import Split
+from point_ft_jax.task import Task, classification
 from point_ft_jax.tokenizer import whole
 
-SCALARS = ('train_loss', 'train_accuracy', 'gradient_norm')
+Targets = Any  # an array [B, ...], or a tree of such: what a task's loss is told
 
 
 @struct.dataclass
@@ -51,13 +52,14 @@ class Recipe:
     """What a training step does, but for the numbers that it does it to.
 
     Attributes:
-        module: the classifier.
+        module: the model.
         tx: the optimizer for the trainable half.
         schedule: the learning rate by step, as in `tx`.
         num_points: how many points of a cloud the model sees.
         augment: what happens to them.
-        smoothing: of the labels; see `losses.cross_entropy`.
         mesh: the devices.
+        task: what the model is trained for.
+        sample: (key, points, number) to the points that are seen, before they are augmented.
     """
 
     module: nn.Module
@@ -65,8 +67,9 @@ class Recipe:
     schedule: Schedule
     num_points: int
     augment: Augmentation
-    smoothing: float
     mesh: Mesh
+    task: Task = dataclasses.field(default_factory=classification)
+    sample: Callable[[jax.Array, Array, int], Array] = for_training
 
 
 def start(recipe: Recipe, trainable: params.Tree, batch_stats: params.Tree) -> State:
@@ -80,46 +83,40 @@ def step(
     state: State,
     frozen: params.Tree,
     points: Array,
-    labels: Array,
+    targets: Targets,
     key: jax.Array,
 ) -> tuple[State, dict[str, Array]]:
-    """One optimizer step on clouds [B, N, 3] and labels [B].
+    """One optimizer step on clouds [B, N, 3] and what the task's loss is told of them [B, ...].
 
     The randomness of a step depends on `key` and on the step's number alone. Returns the new state
-    and the batch's scalars: 'train_loss', 'train_accuracy', and the trainable half's
-    'gradient_norm' before clipping.
+    and the batch's scalars: 'train_loss', the task's, and the trainable half's 'gradient_norm'
+    before clipping.
     """
-    sample_key, augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step), 3)
-    points = for_training(sample_key, points, recipe.num_points)
+    sample_key, augment_key, loss_key = jax.random.split(jax.random.fold_in(key, state.step), 3)
+    points = recipe.sample(sample_key, points, recipe.num_points)
     points = recipe.augment(augment_key, points)
 
-    def loss(trainable: params.Tree) -> tuple[Array, tuple[Array, params.Tree]]:
-        logits, updates = recipe.module.apply(
-            {'params': params.combine(trainable, frozen), 'batch_stats': state.batch_stats},
-            points,
-            train=True,
-            mutable=['batch_stats'],
-            rngs={'dropout': dropout_key},
-        )
-        losses = cross_entropy(logits, labels, recipe.smoothing)
-        return losses.mean(), (logits, updates.get('batch_stats', {}))
+    def loss(trainable: params.Tree) -> tuple[Array, tuple[dict[str, Array], params.Tree]]:
+        variables = {
+            'params': params.combine(trainable, frozen),
+            'batch_stats': state.batch_stats,
+        }
+        return recipe.task.loss(recipe.module, variables, points, targets, loss_key)
 
-    (value, (logits, batch_stats)), gradients = jax.value_and_grad(loss, has_aux=True)(
+    (value, (scalars, batch_stats)), gradients = jax.value_and_grad(loss, has_aux=True)(
         state.trainable
     )
     updates, opt_state = recipe.tx.update(gradients, state.opt_state, state.trainable)
-    scalars = {
-        'train_loss': value,
-        'train_accuracy': jnp.mean(jnp.argmax(logits, -1) == labels),
-        'gradient_norm': optax.tree.norm(gradients),
-    }
+    norm = optax.tree.norm(gradients)
     trainable = optax.apply_updates(state.trainable, updates)
-    return State(state.step + 1, trainable, batch_stats, opt_state), scalars
+    state = State(state.step + 1, trainable, batch_stats, opt_state)
+    return state, {'train_loss': value, **scalars, 'gradient_norm': norm}
 
 
-def empty_logs(steps: int) -> dict[str, Array]:
+def empty_logs(recipe: Recipe, steps: int) -> dict[str, Array]:
     """The scalars of an epoch of `steps` steps, before the first."""
-    return {name: jnp.zeros(steps, jnp.float32) for name in SCALARS}
+    names = ('train_loss', *recipe.task.scalars, 'gradient_norm')
+    return {name: jnp.zeros(steps, jnp.float32) for name in names}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,18 +177,18 @@ def _compile_loop(
         order: Array,
         first: Array,
         last: Array,
-        points: Array,
-        labels: Array,
+        data: tuple[Array, Targets],
         key: jax.Array,
     ) -> tuple[State, dict[str, Array]]:
         def body(i: Array, carry: tuple) -> tuple:
             state, logs = carry
             rows = spread(recipe.mesh, order[i])
-            return _logged(recipe, state, frozen, logs, i, points[rows], labels[rows], key)
+            batch = jax.tree.map(lambda array: array[rows], data)
+            return _logged(recipe, state, frozen, logs, i, *batch, key)
 
         return jax.lax.fori_loop(first, last, body, (state, logs))
 
-    data = everywhere(recipe.mesh, (split.points, split.labels, key))
+    data = everywhere(recipe.mesh, ((split.points, recipe.task.targets(split)), key))
     zero = np.int32(0)
     compiled = loop.lower(state, frozen, logs, order, zero, zero, *data).compile()
 
@@ -212,8 +209,10 @@ def _compile_stream(
     logs: dict[str, Array],
     order: np.ndarray,
 ) -> Advance:
-    def batch(rows: np.ndarray) -> tuple[Array, Array]:
-        return over_devices(recipe.mesh, (split.points[rows], split.labels[rows]))
+    data = split.points, recipe.task.targets(split)
+
+    def batch(rows: np.ndarray) -> tuple[Array, Targets]:
+        return over_devices(recipe.mesh, jax.tree.map(lambda array: array[rows], data))
 
     @functools.partial(jax.jit, donate_argnums=(0, 2), compiler_options=compiler_options())
     def one(
@@ -222,10 +221,10 @@ def _compile_stream(
         logs: dict[str, Array],
         i: Array,
         points: Array,
-        labels: Array,
+        targets: Targets,
         key: jax.Array,
     ) -> tuple[State, dict[str, Array]]:
-        return _logged(recipe, state, frozen, logs, i, points, labels, key)
+        return _logged(recipe, state, frozen, logs, i, points, targets, key)
 
     key = everywhere(recipe.mesh, key)
     compiled = one.lower(state, frozen, logs, np.int32(0), *batch(order[0]), key).compile()
@@ -247,12 +246,12 @@ def _logged(
     logs: dict[str, Array],
     i: Array,
     points: Array,
-    labels: Array,
+    targets: Targets,
     key: jax.Array,
 ) -> tuple[State, dict[str, Array]]:
     """A step whose scalars go to place `i` of the logs."""
-    points, labels = (spread(recipe.mesh, a) for a in (points, labels))
-    state, scalars = step(recipe, state, frozen, points, labels, key)
+    points, targets = jax.tree.map(lambda a: spread(recipe.mesh, a), (points, targets))
+    state, scalars = step(recipe, state, frozen, points, targets, key)
     return state, {name: logs[name].at[i].set(value) for name, value in scalars.items()}
 
 
@@ -279,8 +278,9 @@ def step_flops(
     recipe: Recipe, state: State, frozen: params.Tree, split: Split, batch_size: int
 ) -> float | None:
     """The floating-point operations of one training step."""
-    batch = (split.points[:batch_size], split.labels[:batch_size], jax.random.key(0))
-    return count_flops(functools.partial(step, recipe), state, frozen, *batch)
+    data = split.points, recipe.task.targets(split)
+    batch = jax.tree.map(lambda array: array[:batch_size], data)
+    return count_flops(functools.partial(step, recipe), state, frozen, *batch, jax.random.key(0))
 
 
 def epoch_order(seed: int, epoch: int, size: int, batch_size: int) -> np.ndarray:

@@ -6,6 +6,7 @@ x <- LN(x) + f(LN(x)); the plain residual stream ends at each norm.
 """
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from point_ft_jax.layers import Array, DropPath, Dtype, Linear, layer_norm
@@ -38,6 +39,8 @@ class TwoStreamBlock(nn.Module):
     """ReCon's block, with the four steps of `transformer.Block`.
 
     The first `num_global` tokens of a sequence are the global stream; prompts go with the patches.
+    With `detach` no gradient flows from the global stream into the patches: the reference's
+    pre-training has it so, its fine-tuning does not.
     """
 
     width: int
@@ -49,6 +52,7 @@ class TwoStreamBlock(nn.Module):
     dtype: Dtype | None = None
     qkv_bias: bool = False
     num_global: int = 3
+    detach: bool = False
 
     def setup(self) -> None:
         self.norm1 = layer_norm(self.dtype)
@@ -72,8 +76,9 @@ class TwoStreamBlock(nn.Module):
         cls, patches = self._split(tokens.positioned())
         cls = self.tuner.layer(self.norm1_global, cls)
         patches = self.tuner.layer(self.norm1, patches)
+        seen = jax.lax.stop_gradient(patches) if self.detach else patches
         both = (
-            cls + self.drop(self.attention_global(cls, patches)),
+            cls + self.drop(self.attention_global(cls, seen)),
             patches + self.drop(self.attention(patches)),
         )
         return jnp.concatenate(both, axis=1)

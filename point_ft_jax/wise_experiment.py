@@ -20,6 +20,7 @@ from point_ft_jax import (
     corruptions,
     params,
     pipeline,
+    pretraining,
     runs,
     saved,
     start,
@@ -119,8 +120,6 @@ def _pretrained(config: ConfigDict, folder: pathlib.Path) -> str:
     """Where the pre-trained backbone is: as the config says, or made here."""
     if 'pretraining' not in config:
         return config.init.checkpoint
-    from point_ft_jax import pretraining
-
     made = copy.deepcopy(config.pretraining)
     made.folder = str(folder / 'pretrained')
     pretraining.pretrain(made)

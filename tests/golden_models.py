@@ -147,3 +147,43 @@ def training_pass(golden: Model, tree: dict, arrays: dict, smoothing: float = 0.
         return losses.mean(), (logits, updates['batch_stats'])
 
     return jax.jit(jax.value_and_grad(loss, has_aux=True))(tree['params'])
+
+
+def assert_near(found: np.ndarray, expected: np.ndarray, tolerance: float, what: str) -> None:
+    error = np.abs(np.asarray(found, np.float64) - expected).max() / np.abs(expected).max()
+    assert error < tolerance, f'{what}: {error:.2g} of the largest entry, at most {tolerance}'
+
+
+def assert_statistics(facts: dict, found: dict[str, np.ndarray]) -> None:
+    """The running statistics after a pass, under PyTorch's names, are the fixture's."""
+    for key, value in found.items():
+        if key.endswith(('running_mean', 'running_var')):
+            expected = np.array(facts['batch_stats_after_probes'][key])
+            assert_near(probe(key, value), expected, 1e-4, key)
+
+
+def assert_gradients(errors: dict[str, float], dtype: str) -> None:
+    """The errors of the gradients' probes are within the tolerances of the type."""
+    worst = sorted(errors.items(), key=lambda e: -e[1])[:5]
+    if dtype == 'float64':
+        assert max(errors.values()) < 1e-4, worst
+    else:
+        assert np.median(list(errors.values())) < 1e-2
+        assert max(errors.values()) < 5e-2, worst
+
+
+def gradient_errors(facts: dict, gradients: dict, dtype: str) -> dict[str, float]:
+    """The relative error of each gradient's probe, where the type can be expected to hold it.
+
+    A bias in front of a batch norm has no true gradient, its probe is rounding: errors are measured
+    against 1e-6 of the largest norm at least, and in float32 only where the norm is 1e-4 of it.
+    """
+    probes = {key: np.array(value) for key, value in facts['gradient_probes'].items()}
+    assert set(probes) | set(facts['no_gradient']) == set(gradients)
+    largest = max(norm for norm, _ in probes.values())
+    floor = 1e-6 if dtype == 'float64' else 1e-4
+    return {
+        key: np.abs(probe(key, gradients[key]) - expected).max() / max(expected[0], 1e-6 * largest)
+        for key, expected in probes.items()
+        if dtype == 'float64' or expected[0] > floor * largest
+    }

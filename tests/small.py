@@ -47,7 +47,6 @@ def recipe(built: Model, epochs: int = 4, steps: int = 6, **options: Any) -> tra
         schedule=schedule,
         num_points=32,
         augment=augment.named('scale_translate'),
-        smoothing=0.0,
         mesh=make_mesh(),
         **options,
     )

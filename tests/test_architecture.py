@@ -15,6 +15,7 @@ FORBIDDEN = {
     'point_ft_jax/methods': ('point_ft_jax.backbones', 'point_ft_jax.model', 'ml_collections'),
     'point_ft_jax/backbones': ('point_ft_jax.methods', 'point_ft_jax.model', 'ml_collections'),
     'point_ft_jax/data': ('point_ft_jax.model', 'flax', 'ml_collections'),
+    'point_ft_jax/pretrain': ('point_ft_jax.pipeline', 'point_ft_jax.builder', 'ml_collections'),
     'point_ft_jax/params.py': ('point_ft_jax.model', 'point_ft_jax.backbones', 'flax.linen'),
     'point_ft_jax/checkpoint.py': ('point_ft_jax.model', 'point_ft_jax.train', 'ml_collections'),
     'point_ft_jax/optimizer.py': ('point_ft_jax.model', 'point_ft_jax.train', 'ml_collections'),

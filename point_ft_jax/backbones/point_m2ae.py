@@ -27,4 +27,5 @@ BACKBONE = Backbone(
         'rec_head.*',
         *FINE_TUNED_HEAD,
     ),
+    pretraining={},
 )

@@ -17,4 +17,5 @@ BACKBONE = Backbone(
         'increase_dim.*',
         *FINE_TUNED_HEAD,
     ),
+    pretraining={'global_tokens': ()},
 )

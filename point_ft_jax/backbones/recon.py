@@ -36,4 +36,5 @@ BACKBONE = Backbone(
         'blocks.blocks.*_contrast.*',
         *FINE_TUNED_HEAD,
     ),
+    pretraining={},
 )

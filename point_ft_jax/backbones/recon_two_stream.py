@@ -33,4 +33,5 @@ BACKBONE = Backbone(
     },
     prefixes=('MAE_encoder.', 'base_model.'),
     leaves=(*PRETRAINING, *FINE_TUNED_HEAD),
+    pretraining={'block': functools.partial(TwoStreamBlock, detach=True)},
 )

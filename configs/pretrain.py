@@ -1,0 +1,95 @@
+"""Masked-autoencoder pre-training of Point-MAE, Point-M2AE and ReCon.
+
+    python run.py --config=configs/pretrain.py
+        tiny single-stream ReCon on the embedded CAD shapes, reconstruction and contrast by class:
+        what made the backbone that ships; likewise tiny_point_mae, tiny_point_m2ae and
+        tiny_recon_two_stream
+    python run.py --config=configs/pretrain.py:point_mae --config.data.root=DATA
+        as published, on ShapeNet; likewise point_m2ae and recon, which takes its teachers' features
+        of the training clouds from a file, --config.pretrain.teachers=FILE
+
+The folder of a run is what a fine-tuning run takes as its --config.init.checkpoint.
+
+The published variants follow Pang et al. (ECCV 2022), Zhang et al. (NeurIPS 2022) and Qi et al.
+(ICML 2023): 301 epochs on a cosine of 300 (Point-M2AE: of 400, so that it does not end), no
+clipping, the last epoch kept (Point-M2AE's own runs keep the epoch with the best linear SVM).
+Without a file of teachers, `recon` is reconstruction alone.
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+from point_ft_jax.config import pretraining
+from point_ft_jax.papers import check_variant
+
+TINY = {
+    '': 'recon',
+    'tiny_point_mae': 'point_mae',
+    'tiny_recon_two_stream': 'recon_two_stream',
+    'tiny_point_m2ae': 'point_m2ae',
+}
+PUBLISHED = {'point_mae': 'point_mae', 'point_m2ae': 'point_m2ae', 'recon': 'recon_two_stream'}
+VARIANTS = (*TINY, *PUBLISHED)
+
+
+def get_config(variant: str = '') -> ConfigDict:
+    """The config of one of `VARIANTS`; UserError for any other."""
+    check_variant('pretrain', variant, VARIANTS)
+    config = _tiny(TINY[variant]) if variant in TINY else _published(PUBLISHED[variant])
+    config.name = f'pretrain_{variant}' if variant else 'pretrain'
+    return config
+
+
+def _tiny(backbone: str) -> ConfigDict:
+    """A quarter of an hour on two cores, or less."""
+    config = pretraining()
+    config.data.style = 'cad'
+    config.data.train_size = 1200
+    config.data.test_size = 300
+    config.model.backbone = backbone
+    config.model.variant = 'tiny'
+    config.model.geometry = ConfigDict({'num_groups': 32, 'group_size': 32, 'drop_path': 0.0})
+    config.train.epochs = 60
+    config.train.batch_size = 32
+    config.optim.lr = 1e-3
+    config.optim.warmup = 3
+    config.pretrain.decoder = ConfigDict(
+        {'decoder_depth': 2, 'decoder_heads': 3, 'embed_hidden': False}
+    )
+    config.pretrain.contrast = backbone.startswith('recon')
+    if backbone == 'point_m2ae':
+        config.model.geometry = ConfigDict(
+            {'num_groups': (128, 64, 16), 'group_sizes': (16, 8, 8), 'drop_path': 0.0}
+        )
+        config.pretrain.mask_ratio = 0.8
+        config.pretrain.decoder = ConfigDict({'decoder_heads': 3})
+    return config
+
+
+def _published(backbone: str) -> ConfigDict:
+    """The reference's pre-training; yaml: what its config says."""
+    config = pretraining()
+    config.data = ConfigDict({'name': 'shapenet55', 'root': config_dict.placeholder(str)})
+    config.model.backbone = backbone
+    config.model.geometry = ConfigDict(
+        {'num_groups': 64, 'group_size': 32, 'drop_path': 0.1}  # yaml: num_group, group_size
+    )
+    config.train.sample = 'random'
+    config.train.batch_size = 128  # yaml: total_bs
+    config.train.epochs = 301  # 0 to max_epoch = 300, both included
+    config.train.evaluate_every = 10
+    config.optim.schedule = 'cosine_by_epoch'
+    config.optim.epochs = 300  # yaml: scheduler.kwargs.epochs
+    config.optim.warmup = 10  # yaml: scheduler.kwargs.initial_epochs
+    config.optim.lr = 1e-3  # yaml: optimizer.kwargs
+    config.optim.clip = 0.0
+    if backbone == 'recon_two_stream':
+        config.optim.lr = 5e-4
+        config.train.augment = 'rotate_y'
+    if backbone == 'point_m2ae':
+        config.points = 2048
+        config.model.geometry = ConfigDict(
+            {'num_groups': (512, 256, 64), 'group_sizes': (16, 8, 8), 'drop_path': 0.1}
+        )
+        config.pretrain.mask_ratio = 0.8
+        config.optim.epochs = 400
+    return config

@@ -1,0 +1,1 @@
+"""Pre-training without labels: masked autoencoders around the backbones, and their losses."""

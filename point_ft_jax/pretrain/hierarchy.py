@@ -1,0 +1,189 @@
+"""The masked autoencoder of Point-M2AE (Zhang et al., NeurIPS 2022, arXiv 2205.14401).
+
+The mask is drawn for the coarsest level and carried down: a finer token is visible if a visible one
+is made of it. The decoder goes the other way, from the coarsest level to the one before, whose
+hidden neighbourhoods it reconstructs.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from kernels import Groups, gather_points, knn
+from point_ft_jax.hierarchical import HierarchicalTransformer
+from point_ft_jax.layers import Array, BatchNorm, Dtype, Linear, gelu, layer_norm, token_init
+from point_ft_jax.pretrain import masking
+from point_ft_jax.pretrain.decoder import Blocks
+from point_ft_jax.pretrain.reconstruction import Reconstruction
+from point_ft_jax.tokens import Tokens
+from point_ft_jax.transformer import Tuner, drop_path_rates
+
+
+class HierarchicalAutoencoder(nn.Module):
+    """Clouds [B, N, 3] to a `Reconstruction` of the hidden patches of the last level but one.
+
+    Its variables are `params` = {'backbone', 'decoder'} and `batch_stats` in the same shape. The
+    patches predicted have as many points as the first level's, the true ones as the level's own.
+
+    Attributes:
+        backbone: what is being pre-trained.
+        mask: how patches of the coarsest level are hidden, a name of `masking.MASKS`.
+        mask_ratio: how many of them.
+        decoder_depths: of the two stages of the decoder, at the width of the level of each.
+        decoder_heads: of both.
+        dtype: what to compute in; None for the type of the parameters.
+    """
+
+    backbone: HierarchicalTransformer
+    mask: str = 'random'
+    mask_ratio: float = 0.8
+    decoder_depths: tuple[int, int] = (1, 1)
+    decoder_heads: int = 6
+    dtype: Dtype | None = None
+
+    def setup(self) -> None:
+        self.tuner = Tuner()
+        self.decoder = HierarchicalDecoder(
+            self.decoder_depths,
+            self.decoder_heads,
+            self.backbone.group_sizes[0],
+            self.backbone.drop_path,
+            self.dtype,
+        )
+
+    def __call__(
+        self, points: Array, mask: Array | None = None, train: bool = False
+    ) -> Reconstruction:
+        """The reconstruction under `mask` [B, G] of the coarsest level, true = hidden.
+
+        Without a mask one is drawn, from the random numbers 'mask' where there are any; where there
+        are none, in evaluation, it is always the same.
+        """
+        grouped = self.backbone.group(points)
+        number = masking.number_hidden(self.mask_ratio, self.backbone.num_groups[-1])
+        if mask is None:
+            key = self.make_rng('mask') if self.has_rng('mask') else jax.random.key(0)
+            mask = masking.MASKS[self.mask](key, grouped[-1].centers, number)
+        visible = carry_down(~mask, grouped)
+        levels = self.backbone.levels(grouped, self.tuner, train, visible)
+        fine = grouped[-2]
+        absolute = fine.groups + fine.centers[:, :, None]
+        shown = jnp.where(visible[-2][..., None, None], absolute, jnp.nan)
+        return Reconstruction(
+            predicted=self.decoder(levels, visible, train),
+            target=fine.groups,
+            centers=fine.centers,
+            hidden=~visible[-2],
+            visible=shown.reshape(len(points), -1, 3),
+        )
+
+
+def carry_down(visible: Array, grouped: list[Groups]) -> list[Array]:
+    """The visible tokens, [B, G] bool, of every level, the finest first, from the coarsest's.
+
+    As in the reference, the first token of the first cloud of a batch is visible on every level but
+    the coarsest: its index is what hidden tokens are given.
+    """
+    found = [visible]
+    for level in reversed(range(1, len(grouped))):
+        indices, above = grouped[level].indices, found[0]
+        finer = jnp.zeros(grouped[level - 1].centers.shape[:2], bool)
+        batch = jnp.arange(len(indices))[:, None, None]
+        finer = finer.at[batch, indices].max(above[..., None])
+        found.insert(0, finer.at[0, 0].set(True))
+    return found
+
+
+class HierarchicalDecoder(nn.Module):
+    """The encoded `Tokens` of all levels to the points [B, G, K, 3] of the last level but one."""
+
+    depths: tuple[int, int]
+    heads: int
+    num_points: int
+    drop_path: float = 0.0
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, levels: list[Tokens], visible: list[Array], train: bool) -> Array:
+        normed = [
+            layer_norm(self.dtype, name=f'norm_{index}')(level.patches)
+            for index, level in enumerate(levels)  # the first only for its place in the files
+        ]
+        width = normed[-1].shape[-1]
+        token = self.param('mask_token', token_init, (1, width)).astype(normed[-1].dtype)
+        x = jnp.where(visible[-1][..., None], normed[-1], token[None])
+        rates = drop_path_rates(self.drop_path, sum(self.depths))
+        coarse, fine = levels[-1].centers, levels[-2].centers
+
+        def blocks(stage: int, width: int, rates: list[float]) -> Blocks:
+            return Blocks(self.heads, rates, width, train, self.dtype, name=f'level_{stage}')
+
+        x = blocks(0, width, rates[: self.depths[0]])(x, coarse)
+        grid = jnp.where(visible[-2][..., None], normed[-2], 0)
+        x = Propagation(not train, self.dtype, name='propagation')(fine, coarse, grid, x)
+        x = blocks(1, grid.shape[-1], rates[self.depths[0] :])(x, fine)
+        x = layer_norm(self.dtype, name='norm')(x)
+        points = Linear(3 * self.num_points, dtype=self.dtype, name='points')(x)
+        return points.reshape(*points.shape[:2], self.num_points, 3)
+
+
+class Propagation(nn.Module):
+    """Features of coarse tokens brought to fine ones, beside what those have: [B, G, D].
+
+    Interpolated over the three nearest coarse centres by inverse squared distance, fused with the
+    fine tokens' own features, then one residual unit.
+    """
+
+    use_running: bool
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, fine: Array, coarse: Array, own: Array, features: Array) -> Array:
+        width = own.shape[-1]
+
+        def linear(name: str, x: Array) -> Array:
+            x = Linear(width, dtype=self.dtype, name=name)(x)
+            return BatchNorm(self.use_running, self.dtype, name=f'{name}_norm')(x)
+
+        both = jnp.concatenate([own, interpolate(fine, coarse, features)], axis=-1)
+        x = gelu(linear('fuse', both))
+        return gelu(x + linear('unit_1', gelu(linear('unit_0', x))))
+
+
+def interpolate(fine: Array, coarse: Array, features: Array) -> Array:
+    """Features [B, G, D] of coarse centres [B, G, 3] at the fine [B, F, 3]: [B, F, D].
+
+    By direct differences; the reference's expanded distances are noise where two centres coincide.
+    """
+    _, nearest = knn(fine, coarse, min(3, coarse.shape[1]))
+    squared = jnp.square(fine[:, :, None] - gather_points(coarse, nearest)).sum(axis=-1)
+    weights = 1.0 / (jax.lax.stop_gradient(squared) + 1e-8)
+    weights = (weights / weights.sum(axis=-1, keepdims=True)).astype(features.dtype)
+    return (gather_points(features, nearest) * weights[..., None]).sum(axis=2)
+
+
+# Tree path to PyTorch name, of what is not the backbone; see torch_import.
+BLOCK = 'h_decoder.{level}.blocks.{block}'
+UNIT = 'token_prop.0.extraction.operation.0'
+TORCH_NAMES = {
+    'decoder/mask_token': 'mask_token',
+    **{f'decoder/norm_{level}': f'h_encoder.encoder_norms.{level}' for level in range(3)},
+    'decoder/level_{level}/positions/hidden': 'decoder_pos_embeds.{level}.0',
+    'decoder/level_{level}/positions/out': 'decoder_pos_embeds.{level}.2',
+    'decoder/level_{level}/block_{block}/norm1': f'{BLOCK}.norm1',
+    'decoder/level_{level}/block_{block}/attention/qkv': f'{BLOCK}.attn.qkv',
+    'decoder/level_{level}/block_{block}/attention/proj': f'{BLOCK}.attn.proj',
+    'decoder/level_{level}/block_{block}/norm2': f'{BLOCK}.norm2',
+    'decoder/level_{level}/block_{block}/mlp/fc1': f'{BLOCK}.mlp.fc1',
+    'decoder/level_{level}/block_{block}/mlp/fc2': f'{BLOCK}.mlp.fc2',
+    'decoder/propagation/fuse': 'token_prop.0.fuse.net.0',
+    'decoder/propagation/fuse_norm': 'token_prop.0.fuse.net.1',
+    'decoder/propagation/unit_0': f'{UNIT}.net1.0',
+    'decoder/propagation/unit_0_norm': f'{UNIT}.net1.1',
+    'decoder/propagation/unit_1': f'{UNIT}.net2.0',
+    'decoder/propagation/unit_1_norm': f'{UNIT}.net2.1',
+    'decoder/norm': 'decoder_norm',
+    'decoder/points': 'rec_head',
+}
+PREFIX = ''  # of the backbone's names
+CONV = ('h_encoder.token_embed.*', 'token_prop.*', 'rec_head.*')

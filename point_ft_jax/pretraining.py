@@ -1,0 +1,150 @@
+"""Pre-training, from a config to a report: build, fit, reconstruct, report."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from point_ft_jax import builder, evaluate, metrics, params, runs, saved
+from point_ft_jax.errors import UserError
+from point_ft_jax.fit import fit
+from point_ft_jax.mesh import main_process, make_mesh
+from point_ft_jax.pipeline import describe, ledger
+from point_ft_jax.pretrain import report, teachers
+from point_ft_jax.pretrain.autoencoder import CONTRAST
+from point_ft_jax.pretrain.model import Autoencoder
+from point_ft_jax.pretrain.reconstruction import CHAMFER
+from point_ft_jax.pretrain.report import Example, Pretrained, SeedResult
+from point_ft_jax.pretrain.task import reconstruction
+from point_ft_jax.progress import progress
+from point_ft_jax.split import Split
+from point_ft_jax.start import load_start
+
+EXAMPLES = 6
+
+
+def pretrain(config: ConfigDict, command: str = '') -> Pretrained:
+    """Pre-trains as the config says, for every seed, and writes a report.
+
+    A run that was stopped or killed goes on where it was; one that is done is read back. Its folder
+    is what --config.init.checkpoint of a fine-tuning run takes.
+
+    Args:
+        config: see `config.pretraining`.
+        command: what the report says that made it.
+
+    Returns:
+        What the report was written from.
+
+    Raises:
+        UserError: anything that the config, its data, teachers or checkpoint have wrong.
+        Stopped: Ctrl-C or SIGTERM; what was done is saved.
+    """
+    if config.pretrain.chamfer not in CHAMFER:
+        raise UserError(
+            f'pretrain.chamfer is {config.pretrain.chamfer!r}; expected {" or ".join(CHAMFER)}'
+        )
+    folder, plain = runs.begin(config)
+    splits = builder.load_splits(config)
+    widths = teachers.widths(splits['train'])
+    built = builder.build_autoencoder(config, widths)
+    shapes = built.shapes()['params']
+    chosen = params.select(shapes, built.trainable)
+    runs.say(describe(splits, shapes, chosen))
+    results = [
+        _one_seed(config, plain, built, chosen, splits, folder / f'seed_{seed}', seed)
+        for seed in config.seeds
+    ]
+    found = Pretrained(
+        name=config.name,
+        command=command,
+        protocol=_protocol(config, widths),
+        seeds=[result for result, _ in results],
+        parameters={part: number for part, (number, _) in ledger(shapes, chosen).items()},
+        cost=results[0][1],
+    )
+    if main_process():
+        path = report.write(folder, found)
+        runs.say(report.outcome(found))
+        runs.say(f'report: {path}')
+    return found
+
+
+def _one_seed(
+    config: ConfigDict,
+    plain: dict[str, Any],
+    built: Autoencoder,
+    chosen: params.Tree,
+    splits: Mapping[str, Split],
+    folder: pathlib.Path,
+    seed: int,
+) -> tuple[SeedResult, dict[str, float]]:
+    """Fits one seed in its folder; gives its result and its cost."""
+    mesh = make_mesh()
+    steps = max(len(splits['train']) // config.train.batch_size, 1)
+    names = tuple(getattr(built.module, 'projections', None) or ())
+    task = reconstruction(names, config.pretrain.chamfer)
+    recipe = builder.make_recipe(config, built, steps, mesh, task)
+    variables, origin = load_start(config, built, seed)
+    runs.say(origin)
+    train = splits['train']
+    facts = {
+        'config': plain,
+        'seed': seed,
+        'classes': list(train.classes),
+        'points': config.points,
+        'teachers': teachers.widths(train),
+    }
+    saved.save_start(folder, facts, params.partition(variables['params'], chosen)[1])
+    plan = runs.plan(config, seed)
+    with progress(plan.epochs, label=f'seed {seed}') as show:
+        fitted = fit(
+            recipe,
+            variables,
+            chosen,
+            splits,
+            plan,
+            folder,
+            show if main_process() else runs.silent,
+        )
+    examples = _examples(built, fitted.variables, splits['test'], config.points)
+    result = SeedResult(seed, metrics.read(folder) if main_process() else (), examples)
+    return result, fitted.cost
+
+
+def _examples(
+    built: Autoencoder, variables: dict[str, params.Tree], test: Split, num_points: int
+) -> list[Example]:
+    """Some test clouds of different classes, masked and reconstructed."""
+    _, first = np.unique(test.labels, return_index=True)
+    clouds = test.take(np.sort(first)[:EXAMPLES])
+    points = evaluate.prepare(clouds.points, num_points)
+    found = built.module.apply(variables, points)
+    predicted = np.asarray(found.predicted + found.centers[:, :, None])
+    hidden = np.asarray(found.hidden)
+    return [
+        Example(
+            name=clouds.classes[clouds.labels[i]],
+            true=points[i],
+            visible=np.asarray(found.visible[i]),
+            predicted=predicted[i][hidden[i]].reshape(-1, 3),
+        )
+        for i in range(len(clouds))
+    ]
+
+
+def _protocol(config: ConfigDict, widths: Mapping[str, int]) -> dict[str, str]:
+    """What the numbers mean, in words."""
+    losses = [config.pretrain.chamfer, *(f'{name} features of a teacher' for name in widths)]
+    if config.pretrain.contrast:
+        losses.append(f'{CONTRAST} by class')
+    return {
+        'backbone': f'{config.model.backbone} {config.model.variant}',
+        'data': f'{runs.data_line(config)}, {config.points:,} points',
+        'augmentation': config.train.augment,
+        'mask': f'{config.pretrain.mask}, {config.pretrain.mask_ratio:g} of the patches',
+        'loss': ' + '.join(losses),
+        'kept': config.select.replace('_', ' '),
+    }

@@ -1,0 +1,112 @@
+"""What every job of run.py begins with: a config that makes sense, and a folder of its own."""
+
+import json
+import pathlib
+import sys
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from point_ft_jax.checkpoint import write_json
+from point_ft_jax.errors import UserError, raise_all
+from point_ft_jax.fit import Plan
+from point_ft_jax.mesh import main_process
+
+CONFIG = 'config.json'
+
+
+def begin(config: ConfigDict) -> tuple[pathlib.Path, dict[str, Any]]:
+    """The folder of the config's run, made or found again, and the config as plain values.
+
+    Raises:
+        UserError: numbers that make no sense, or a folder that holds a run of another config.
+    """
+    _check(config)
+    folder = pathlib.Path(config.folder or f'runs/{config.name}').expanduser().absolute()
+    plain = json.loads(config.to_json_best_effort(sort_keys=True))
+    _claim(folder, plain)
+    return folder, plain
+
+
+def plan(config: ConfigDict, seed: int) -> Plan:
+    """How long to train and what to keep."""
+    return Plan(
+        epochs=config.train.epochs,
+        batch_size=config.train.batch_size,
+        seed=seed,
+        select=config.select,
+        evaluate_every=config.train.evaluate_every,
+        save_every_seconds=config.train.save_every_seconds,
+        device_bytes=config.train.device_bytes,
+    )
+
+
+def data_line(config: ConfigDict) -> str:
+    """The data set and its options, for a report."""
+    options = [f'{k}={v}' for k, v in sorted(config.data.items()) if k != 'name' and v is not None]
+    return ' '.join([config.data.name, *options])
+
+
+def say(text: str) -> None:
+    """Tells the user, once among the processes of a run."""
+    if main_process():
+        print(text, file=sys.stderr, flush=True)
+
+
+def silent(*_: Any, **__: Any) -> None:
+    """The progress of the processes that are not the main one."""
+
+
+def _check(config: ConfigDict) -> None:
+    """Raises UserError for numbers that no part below looks at."""
+    positive = {
+        'points': config.points,
+        'train.epochs': config.train.epochs,
+        'train.batch_size': config.train.batch_size,
+        'train.evaluate_every': config.train.evaluate_every,
+        'optim.lr': config.optim.lr,
+        'vote.repeats': config.vote.repeats,
+    }
+    wrong = [
+        f'{name} is {value}; expected more than 0' for name, value in positive.items() if value <= 0
+    ]
+    epochs = config.optim.epochs or config.train.epochs
+    if not 0 <= config.optim.warmup < epochs:
+        wrong.append(f'optim.warmup is {config.optim.warmup}; expected 0 to {epochs - 1} epochs')
+    if not config.seeds or len(set(config.seeds)) != len(config.seeds):
+        wrong.append(f'seeds is {config.seeds}; expected one or more different numbers')
+    if config.vote.votes < 0:
+        wrong.append(f'vote.votes is {config.vote.votes}; expected 0 (no voting) or more')
+    if not 0 <= config.train.smoothing < 1:
+        wrong.append(f'train.smoothing is {config.train.smoothing}; expected 0 to 1')
+    raise_all(wrong, 'the config has values that make no sense:')
+
+
+def _claim(folder: pathlib.Path, plain: dict[str, Any]) -> None:
+    """Makes the run's folder, or checks that what is there was made by the same config."""
+    path = folder / CONFIG
+    here = _fields({k: v for k, v in plain.items() if k != 'folder'})
+    if path.exists():
+        there = _fields({k: v for k, v in json.loads(path.read_text()).items() if k != 'folder'})
+        wrong = sorted(k for k in here.keys() | there.keys() if here.get(k) != there.get(k))
+        if wrong:
+            lines = [f'{k}: {there.get(k)} there, {here.get(k)} now' for k in wrong]
+            raise UserError(
+                f'{folder} holds a run of another config; give another --config.folder, or remove '
+                'it to start anew:\n  - ' + '\n  - '.join(lines)
+            )
+        return
+    if main_process():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, plain)
+
+
+def _fields(value: Any, path: str = '') -> dict[str, Any]:
+    """{dotted name: value} of a nested dict."""
+    if not isinstance(value, dict):
+        return {path: value}
+    return {
+        k: v
+        for name, item in value.items()
+        for k, v in _fields(item, f'{path}.{name}' if path else name).items()
+    }

@@ -1,0 +1,61 @@
+"""What a run starts from: random weights, a file, a run, or the backbone that ships."""
+
+import pathlib
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from point_ft_jax import params, saved, torch_file
+from point_ft_jax.errors import UserError
+from point_ft_jax.model import Model
+from point_ft_jax.pretrain.model import Autoencoder
+
+SHIPPED, FOLDER = 'shipped:', pathlib.Path(__file__).parent / 'weights'
+
+
+def load_start(
+    config: ConfigDict, built: Model | Autoencoder, seed: int
+) -> tuple[dict[str, params.Tree], str]:
+    """The variables to start from, and a line that says where they came from.
+
+    A classifier takes its backbone from `config.init.checkpoint`, an autoencoder everything.
+
+    Raises:
+        UserError: the checkpoint is not set, missing, unreadable, or does not fit.
+    """
+    path = config.init.checkpoint
+    if path is None:
+        raise UserError(
+            'this config starts from a pre-trained backbone: give --config.init.checkpoint=FILE, '
+            'or an empty one for random weights'
+        )
+    variables = built.init(jax.random.key(seed))
+    whole = isinstance(built, Autoencoder)
+    what = 'autoencoder' if whole else 'backbone'
+    if not path:
+        return variables, f'{what}: random, from seed {seed}'
+    load = built.load_all if whole else built.load_backbone
+    variables, report = load(variables, state_dict(path), str(path))
+    return variables, f'{what}: {path}: {report}'
+
+
+def state_dict(path: str) -> Mapping[str, np.ndarray]:
+    """The weights at `path`, under PyTorch's names.
+
+    `path` is a .pth file, the folder of a run (fine-tuned or pre-trained; of its chosen epoch), or
+    'shipped:NAME' for a backbone that comes with this project.
+
+    Raises:
+        UserError: nothing there, or nothing that can be read.
+    """
+    if path.startswith(SHIPPED):
+        names = sorted(file.stem for file in FOLDER.glob('*.pth'))
+        if path.removeprefix(SHIPPED) not in names:
+            raise UserError(f'no {path}; there are {", ".join(SHIPPED + name for name in names)}')
+        return torch_file.state_dict(FOLDER / f'{path.removeprefix(SHIPPED)}.pth')[0]
+    if pathlib.Path(path).expanduser().is_dir():
+        run = saved.load(path, job=None)
+        return run.model.export(run.variables)
+    return torch_file.state_dict(path)[0]

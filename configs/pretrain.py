@@ -40,18 +40,24 @@ def get_config(variant: str = '') -> ConfigDict:
 
 
 def _tiny(backbone: str) -> ConfigDict:
-    """A quarter of an hour on two cores, or less."""
+    """About a quarter of an hour on two cores.
+
+    Objects that no fine-tuning on the embedded shapes sees (another seed), turned about y, as
+    scanned ones are: a mere rotation gives better features of scans than scaling besides.
+    """
     config = pretraining()
     config.data.style = 'cad'
-    config.data.train_size = 1200
+    config.data.seed = 1
+    config.data.train_size = 4500
     config.data.test_size = 300
     config.model.backbone = backbone
     config.model.variant = 'tiny'
     config.model.geometry = ConfigDict({'num_groups': 32, 'group_size': 32, 'drop_path': 0.0})
-    config.train.epochs = 60
+    config.train.epochs = 10
     config.train.batch_size = 32
-    config.optim.lr = 1e-3
-    config.optim.warmup = 3
+    config.train.augment = 'rotate_y'
+    config.optim.lr = 5e-4
+    config.optim.warmup = 1
     config.pretrain.decoder = ConfigDict(
         {'decoder_depth': 2, 'decoder_heads': 3, 'embed_hidden': False}
     )
@@ -73,7 +79,7 @@ def _published(backbone: str) -> ConfigDict:
     config.model.geometry = ConfigDict(
         {'num_groups': 64, 'group_size': 32, 'drop_path': 0.1}  # yaml: num_group, group_size
     )
-    config.train.sample = 'random'
+    config.pretrain.sample = 'random'
     config.train.batch_size = 128  # yaml: total_bs
     config.train.epochs = 301  # 0 to max_epoch = 300, both included
     config.train.evaluate_every = 10

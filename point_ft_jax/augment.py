@@ -34,6 +34,24 @@ def scale_translate(key: jax.Array, points: Array) -> Array:
     return translate(second, scale(first, points))
 
 
+def scale_isotropic(key: jax.Array, points: Array) -> Array:
+    """Scales every cloud by one factor, uniform in 0.8 to 1.25: of part segmentation."""
+    return points * jax.random.uniform(key, (points.shape[0], 1, 1), points.dtype, 0.8, 1.25)
+
+
+def shift(key: jax.Array, points: Array) -> Array:
+    """Moves every cloud along every axis, uniform in -0.1 to 0.1."""
+    shape = (points.shape[0], 1, 3)
+    return points + jax.random.uniform(key, shape, points.dtype, -0.1, 0.1)
+
+
+def batch_scale_translate(key: jax.Array, points: Array) -> Array:
+    """`scale_translate` with one factor and one shift an axis for the whole batch, as IDPT's."""
+    first, second = jax.random.split(key)
+    factor = jax.random.uniform(first, (1, 1, 3), points.dtype, 2 / 3, 3 / 2)
+    return points * factor + jax.random.uniform(second, (1, 1, 3), points.dtype, -0.2, 0.2)
+
+
 def rotate_y(key: jax.Array, points: Array) -> Array:
     """Rotates every cloud about the vertical axis y, by any angle."""
     angle = jax.random.uniform(key, (points.shape[0], 1), points.dtype, 0.0, 2 * jnp.pi)
@@ -47,7 +65,19 @@ def none(key: jax.Array, points: Array) -> Array:
     return points
 
 
-AUGMENTATIONS = {f.__name__: f for f in (none, scale, translate, scale_translate, rotate_y)}
+AUGMENTATIONS = {
+    f.__name__: f
+    for f in (
+        none,
+        scale,
+        translate,
+        scale_translate,
+        scale_isotropic,
+        shift,
+        batch_scale_translate,
+        rotate_y,
+    )
+}
 
 
 def named(name: str) -> Augmentation:

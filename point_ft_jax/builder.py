@@ -13,13 +13,15 @@ from point_ft_jax import augment, model, optimizer, params, plugins, torch_impor
 from point_ft_jax.errors import UserError, raise_all
 from point_ft_jax.layers import Dtype
 from point_ft_jax.model import Model
+from point_ft_jax.part_segmentation import part_segmentation
 from point_ft_jax.pretrain import model as pretrain
 from point_ft_jax.pretrain import teachers
 from point_ft_jax.pretrain.model import Autoencoder
-from point_ft_jax.resample import SAMPLES
 from point_ft_jax.split import Split
 from point_ft_jax.task import Task, classification
 
+SEGMENTATION = 'part_segmentation'
+TASKS = ('classification', SEGMENTATION)
 COMPUTE = {'float32': None, 'bfloat16': jnp.bfloat16}
 
 
@@ -45,6 +47,13 @@ def load_splits(config: ConfigDict) -> dict[str, Split]:
     splits = {name: plugin.load(name, **options) for name in ('train', 'test')}
     if 'pretrain' in config and config.pretrain.teachers:
         splits['train'] = teachers.attach(splits['train'], config.pretrain.teachers)
+    if config.task not in TASKS:
+        raise UserError(f'task is {config.task!r}; expected one of {", ".join(TASKS)}')
+    if config.task == SEGMENTATION and any(s.part_labels is None for s in splits.values()):
+        raise UserError(
+            f'data set {config.data.name!r} has no part labels: choose one that has, such as '
+            "shapes, shapenetpart or part_folder, or set config.task to 'classification'"
+        )
     if config.validation.fraction > 0 and config.select == 'validation':
         splits['train'], splits['validation'] = hold_out(
             splits['train'], config.validation.fraction, config.validation.seed
@@ -71,7 +80,7 @@ def hold_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
     return split.take(np.flatnonzero(~held)), split.take(np.flatnonzero(held))
 
 
-def build_model(config: ConfigDict, num_classes: int) -> Model:
+def build_model(config: ConfigDict, num_classes: int, num_parts: int = 0) -> Model:
     """The model; what trains in it is `model.method.trainable`."""
     dtype = compute_type(config)
     if config.batch_norm not in ('hold', 'update'):
@@ -82,6 +91,7 @@ def build_model(config: ConfigDict, num_classes: int) -> Model:
             config.model.backbone,
             config.method.name,
             num_classes,
+            num_parts=num_parts if config.task == SEGMENTATION else None,
             variant=config.model.variant,
             geometry={**_plain(config.model.geometry), 'hold_statistics': hold_statistics},
             method_options=_plain(config.method.options),
@@ -128,7 +138,16 @@ def from_facts(facts: Mapping[str, Any]) -> Model | Autoencoder:
     config = ConfigDict(facts['config'])
     if 'pretrain' in config:
         return build_autoencoder(config, facts['teachers'])
-    return build_model(config, len(facts['classes']))
+    return build_model(config, len(facts['classes']), len(facts['part_names']))
+
+
+def task_of(config: ConfigDict, split: Split) -> Task:
+    """What the model is trained for, on data like `split`."""
+    if config.task == SEGMENTATION:
+        return part_segmentation(
+            split.parts, len(split.part_names), config.sampling, config.train.smoothing
+        )
+    return classification(config.train.smoothing)
 
 
 def outputs_of(config: ConfigDict, state: Mapping[str, np.ndarray]) -> int | None:
@@ -148,10 +167,6 @@ def make_recipe(
 ) -> train.Recipe:
     """The training step of a config; `task` is classification where nothing else is said."""
     optim = config.optim
-    if config.train.sample not in SAMPLES:
-        raise UserError(
-            f'train.sample is {config.train.sample!r}; expected one of {", ".join(SAMPLES)}'
-        )
     schedule, faster_schedule = (
         optimizer.make_schedule(
             optim.schedule,
@@ -173,6 +188,7 @@ def make_recipe(
         faster=tuple(optim.faster),
         faster_schedule=faster_schedule,
         decay_faster=optim.decay_faster,
+        double_step=optim.double_step,
     )
     return train.Recipe(
         module=built.module,
@@ -182,8 +198,13 @@ def make_recipe(
         augment=augment.named(config.train.augment),
         mesh=mesh,
         task=task or classification(config.train.smoothing),
-        sample=SAMPLES[config.train.sample],
+        momentum=_momentum(config.train.halve_momentum_every * steps_per_epoch),
     )
+
+
+def _momentum(steps: int) -> optimizer.Schedule | None:
+    """By step, half as much after every `steps`, but a tenth at least; None for 0."""
+    return (lambda step: jnp.maximum(0.5 ** (step // steps), 0.1)) if steps else None
 
 
 def _plain(config: ConfigDict) -> dict[str, Any]:

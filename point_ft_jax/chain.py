@@ -90,6 +90,7 @@ def chain(plans: Mapping[str, Method]) -> Method:
         trainable=tuple(pattern(n, path) for n, plan in plans.items() for path in plan.trainable),
         tuner=tuner,
         readout=next((plan.readout for plan in plans.values() if plan.readout), None),
+        head={k: v for plan in plans.values() for k, v in plan.head.items()},
         torch_names={
             inside(n, path): name
             for n, plan in tuned.items()

@@ -1,6 +1,7 @@
 """A classifier: a backbone, the tuner at its seams, and a head."""
 
 import flax.linen as nn
+import jax.numpy as jnp
 
 from point_ft_jax.heads import read_out
 from point_ft_jax.layers import Array
@@ -31,3 +32,7 @@ class Classifier(nn.Module):
     def features(self, points: Array, train: bool = False) -> Array:
         """What the head sees, [B, F]."""
         return read_out(self.backbone(points, self.tuner, train), self.readout)
+
+    def blank(self) -> tuple[Array, ...]:
+        """The smallest inputs: parameters do not depend on the number of points."""
+        return (jnp.zeros((1, self.backbone.fewest_points, 3)),)

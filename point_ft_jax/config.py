@@ -11,6 +11,9 @@ def default() -> ConfigDict:
     config.folder = config_dict.placeholder(str)  # where it writes; by default runs/<name>
     config.seeds = (0,)  # one run each; the report gives mean and deviation
     config.points = 1024  # of a cloud, as the model sees it
+    config.task = 'classification'  # or 'part_segmentation'
+    # How part segmentation draws a cloud's points: 'subset', or 'with_replacement' (the papers').
+    config.sampling = 'subset'
 
     # `name` is a file of point_ft_jax/data/, the rest are options of its `load`.
     config.data = ConfigDict({'name': 'shapes'})
@@ -41,9 +44,11 @@ def default() -> ConfigDict:
         {
             'epochs': 30,
             'batch_size': 32,
-            'sample': 'farthest',  # points of a stored cloud; or 'random' (the autoencoders')
             'augment': 'scale_translate',  # names of point_ft_jax/augment.py, joined by +
             'smoothing': 0.0,
+            # Epochs after which running statistics move by half as much, down to a tenth, as in
+            # Point-BERT's part segmenter; 0 for never.
+            'halve_momentum_every': 0,
             'evaluate_every': 1,
             'save_every_seconds': 30.0,
             'device_bytes': 4 * 2**30,  # a larger training split streams
@@ -63,6 +68,9 @@ def default() -> ConfigDict:
             'faster': (),  # paths (fnmatch) whose rate peaks at `factor` times `lr`
             'factor': 1.0,
             'decay_faster': False,  # decay their vectors and biases too
+            # Step once with the gradient and once more with it clipped, as the references' part
+            # segmenters do.
+            'double_step': False,
         }
     )
     # Voting at the end: passes, how often the vote is repeated to keep the best (the papers': 299;
@@ -78,6 +86,7 @@ def pretraining() -> ConfigDict:
     config.select = 'last_epoch'  # the test split only says how far reconstruction has come
     config.pretrain = ConfigDict(
         {
+            'sample': 'farthest',  # points of a stored cloud; or 'random' (the papers')
             'mask': 'random',  # or 'block': one patch and those nearest to it
             'mask_ratio': 0.6,
             'decoder': {},  # fields of the autoencoder: decoder_depth, decoder_heads, ...

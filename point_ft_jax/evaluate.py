@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -13,23 +14,26 @@ from point_ft_jax import params, scores
 from point_ft_jax.augment import Augmentation
 from point_ft_jax.layers import Array
 from point_ft_jax.losses import cross_entropy
-from point_ft_jax.mesh import compiler_options, spread
+from point_ft_jax.mesh import compiler_options, spread, to_host
 from point_ft_jax.resample import check_points, for_testing, for_training, pool_size
 
 Predict = Callable[[dict[str, params.Tree], np.ndarray], np.ndarray]
 
 
 def make_predict(
-    module: nn.Module,
-    mesh: Mesh,
-    batch_size: int,
-    method: str | Callable[..., Array] | None = None,
+    module: nn.Module, mesh: Mesh, batch_size: int, method: str | None = None
 ) -> Predict:
-    """A function of variables and prepared points [S, n, 3] to logits [S, C], on the host.
+    """A function of variables and prepared points [S, n, 3] to logits [S, C]; see `in_batches`.
 
-    It compiles once, for one batch; the last is filled up with copies of its last cloud. `method`
-    is another method of the module than its call ('features' gives what the head sees), or a
-    function of module and points.
+    `method` is another method of the module than its call: 'features' gives what the head sees.
+    """
+    return in_batches(functools.partial(module.apply, method=method), mesh, batch_size)
+
+
+def in_batches(run: Callable[..., Any], mesh: Mesh, batch_size: int) -> Callable[..., Any]:
+    """`run(variables, *inputs)` for inputs of any length, on the host: trees of arrays [S, ...].
+
+    It compiles once, for one batch; the last is filled up with copies of its last row.
     """
     batch_size = -(-batch_size // mesh.size) * mesh.size
 
@@ -38,19 +42,20 @@ def make_predict(
         out_shardings=NamedSharding(mesh, PartitionSpec()),
         compiler_options=compiler_options(),
     )
-    def batch_logits(variables: dict[str, params.Tree], points: Array) -> Array:
-        return module.apply(variables, spread(mesh, points), method=method)
+    def one(variables: dict[str, params.Tree], *inputs: Any) -> Any:
+        return run(variables, *jax.tree.map(lambda a: spread(mesh, a), inputs))
 
-    def predict(variables: dict[str, params.Tree], points: np.ndarray) -> np.ndarray:
+    def all_of(variables: dict[str, params.Tree], *inputs: Any) -> Any:
+        size = len(jax.tree.leaves(inputs)[0])
+        found = []
         with jax.set_mesh(mesh):
-            found = [
-                batch_logits(variables, _fill(points[start : start + batch_size], batch_size))
-                for start in range(0, len(points), batch_size)
-            ]
-            logits = np.concatenate([np.asarray(part.addressable_data(0)) for part in found])
-        return logits[: len(points)]
+            for start in range(0, size, batch_size):
+                rows = slice(start, start + batch_size)
+                batch = jax.tree.map(lambda a, rows=rows: _fill(a[rows], batch_size), inputs)
+                found.append(to_host(one(variables, *batch)))
+        return jax.tree.map(lambda *parts: np.concatenate(parts)[:size], *found)
 
-    return predict
+    return all_of
 
 
 def prepare(points: np.ndarray, num_points: int, batch_size: int = 64) -> np.ndarray:
@@ -107,7 +112,7 @@ def vote(
     return total / votes
 
 
-def _fill(points: np.ndarray, size: int) -> np.ndarray:
-    """[s, n, 3] to [size, n, 3], repeating the last cloud."""
-    missing = size - len(points)
-    return points if not missing else np.concatenate([points, points[-1:].repeat(missing, 0)])
+def _fill(array: np.ndarray, size: int) -> np.ndarray:
+    """[s, ...] to [size, ...], repeating the last row."""
+    missing = size - len(array)
+    return array if not missing else np.concatenate([array, array[-1:].repeat(missing, 0)])

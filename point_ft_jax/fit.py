@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
 import time
 from collections.abc import Callable, Mapping
@@ -15,8 +16,8 @@ from point_ft_jax.checkpoint import Latest, Nowhere
 from point_ft_jax.errors import UserError, raise_all
 from point_ft_jax.interrupt import Interrupt, Stopped, interruptible
 from point_ft_jax.mesh import agree, everywhere, main_process, to_host
-from point_ft_jax.report import Evaluation
 from point_ft_jax.split import Split
+from point_ft_jax.task import Targets
 
 SELECTIONS = {'validation': 'validation', 'best_test_epoch': 'test', 'last_epoch': None}
 CALL_SECONDS = 10.0  # how long the device runs before the host looks up: at Ctrl-C, at the clock
@@ -30,8 +31,8 @@ class Plan:
         epochs: passes over the training split.
         batch_size: clouds a step.
         seed: of the order of the clouds and of everything random in a step.
-        select: whose scalars choose the epoch: 'validation', 'best_test_epoch' (the papers':
-            optimistic, since the test set chooses) or 'last_epoch'.
+        select: whose accuracy (of parts, instance mIoU) chooses the epoch: 'validation',
+            'best_test_epoch' (the papers': optimistic, since the test set chooses) or 'last_epoch'.
         evaluate_every: epochs between evaluations; the last epoch is always evaluated.
         save_every_seconds: between checkpoints; after the last epoch there is always one.
         device_bytes: the largest training split that is kept on the device; a larger one streams.
@@ -52,14 +53,14 @@ class Fitted:
 
     Attributes:
         variables: 'params' and 'batch_stats' of the chosen epoch, as numpy arrays.
-        records: the test split's `Evaluation` after the 'chosen', 'best_test' and 'last' epoch;
-            empty without a test split, or without classes.
+        records: the test split's evaluation, as the task has it, after the 'chosen', 'best_test'
+            and 'last' epoch; empty without a test split.
         cost: the fields of `report.Cost`; those of compilation are missing where a finished fit was
             only read back.
     """
 
     variables: dict[str, params.Tree]
-    records: dict[str, Evaluation]
+    records: dict[str, Any]
     cost: dict[str, float]
 
 
@@ -74,8 +75,8 @@ class _Context:
     plan: Plan
     steps: int
     frozen: params.Tree
-    prepared: dict[str, tuple[np.ndarray, train.Targets]]
-    predict: evaluate.Predict
+    prepared: dict[str, tuple[np.ndarray, Targets]]
+    answer: Callable[..., Any]
     last: Latest | Nowhere
     best: Latest | Nowhere
     write: Callable[..., None]
@@ -135,9 +136,13 @@ def fit(
             plan=plan,
             steps=steps,
             frozen=frozen,
-            prepared=_prepare(splits, recipe),
-            predict=evaluate.make_predict(
-                recipe.module, recipe.mesh, plan.batch_size, recipe.task.method
+            prepared={
+                name: recipe.task.prepare(split, recipe.num_points)
+                for name, split in splits.items()
+                if name != 'train'
+            },
+            answer=evaluate.in_batches(
+                functools.partial(recipe.task.answer, recipe.module), recipe.mesh, plan.batch_size
             ),
             last=last,
             best=best,
@@ -178,17 +183,6 @@ def _check(plan: Plan, splits: Mapping[str, Split], recipe: train.Recipe) -> Non
     raise_all(problems, 'this cannot be trained:')
 
 
-def _prepare(
-    splits: Mapping[str, Split], recipe: train.Recipe
-) -> dict[str, tuple[np.ndarray, train.Targets]]:
-    """The points and targets of the splits to be evaluated, as the model is tested on them."""
-    return {
-        name: (evaluate.prepare(split.points, recipe.num_points), recipe.task.targets(split))
-        for name, split in splits.items()
-        if name != 'train'
-    }
-
-
 def _fit(c: _Context, state: train.State, logs: dict, split: Split) -> Fitted:
     """All epochs that remain, then the chosen one's variables."""
     epoch = int(state.step) // c.steps
@@ -225,9 +219,9 @@ def _fit(c: _Context, state: train.State, logs: dict, split: Split) -> Fitted:
     return Fitted(
         variables=to_host({'params': params.combine(moving, c.frozen), 'batch_stats': statistics}),
         records={
-            kind: Evaluation(record['epoch'], np.array(record['confusion']))
+            kind: c.recipe.task.evaluation(record['epoch'], record['found'])
             for kind, record in c.facts['records'].items()
-            if record['confusion']
+            if record['found']
         },
         cost={**cost, 'train_seconds': c.facts['seconds'], 'clouds_per_s': _clouds_per_s(c)},
     )
@@ -283,11 +277,9 @@ def _evaluate(c: _Context, state: train.State, epoch: int) -> dict[str, float]:
         'batch_stats': state.batch_stats,
     }
     task = c.recipe.task
-    outputs = {name: c.predict(variables, points) for name, (points, _) in c.prepared.items()}
-    measured = {name: task.measure(outputs[name], c.prepared[name][1]) for name in outputs}
-    confusion = []
-    if task.confusion is not None and 'test' in outputs:
-        confusion = task.confusion(outputs['test'], c.prepared['test'][1]).tolist()
+    answers = {name: c.answer(variables, *arrays) for name, arrays in c.prepared.items()}
+    measured = {name: task.measure(answers[name], c.prepared[name][1]) for name in answers}
+    found = task.record(answers['test'], c.prepared['test'][1]) if 'test' in answers else []
 
     def rank(split: str | None) -> list[float]:
         """As the task ranks a split; the later epoch where no split chooses."""
@@ -301,7 +293,7 @@ def _evaluate(c: _Context, state: train.State, epoch: int) -> dict[str, float]:
     for kind, new in ranks.items():
         old = c.facts['records'].get(kind)
         if old is None or new > old['rank']:
-            c.facts['records'][kind] = {'epoch': epoch, 'rank': new, 'confusion': confusion}
+            c.facts['records'][kind] = {'epoch': epoch, 'rank': new, 'found': found}
             if kind == 'chosen':
                 c.best.save(epoch, (state.trainable, state.batch_stats), {'epoch': epoch})
     return {f'{name}_{what}': v for name, m in measured.items() for what, v in m.items()}

@@ -1,5 +1,7 @@
 """What comes after the backbone: readouts by name, and the classification head."""
 
+from collections.abc import Sequence
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -17,6 +19,8 @@ def _cls(tokens: Tokens) -> Array:
 READOUTS = {
     'cls': _cls,
     'cls_max': lambda tokens: max_pool(tokens.cls),
+    'prompts_first': lambda tokens: tokens.prompts[:, 0],
+    'prompts_last': lambda tokens: tokens.prompts[:, -1],
     'prompts_mean': lambda tokens: tokens.prompts.mean(axis=1),
     'prompts_max': lambda tokens: max_pool(tokens.prompts),
     'patches_mean': lambda tokens: tokens.patches.mean(axis=1),
@@ -28,31 +32,54 @@ READOUTS = {
 }
 
 
+EXPECTED = (
+    f'expected one or more of {", ".join(READOUTS)}; they are put side by side in the order given'
+)
+
+
 def read_out(tokens: Tokens, readout: tuple[str, ...]) -> Array:
     """The features [B, F] that a head sees: the named readouts side by side, in float32 at least.
 
-    'cls' is every global token in turn, 'cls_max' their maximum; 'prompts_mean', 'prompts_max',
-    'patches_mean' and 'patches_max' pool tokens of one kind; 'patches_mean_plus_max' is the sum of
-    the two poolings, 'patches_max_but_first' the maximum without the first patch.
+    'cls' is every global token in turn, 'cls_max' their maximum; 'prompts_first' and 'prompts_last'
+    are the newest and the oldest prompt; 'prompts_mean', 'prompts_max', 'patches_mean' and
+    'patches_max' pool tokens of one kind; 'patches_mean_plus_max' is the sum of the two poolings,
+    'patches_max_but_first' the maximum without the first patch.
 
     Raises:
         UserError: an unknown name, or a readout of tokens that this model does not have.
     """
-    unknown = [name for name in readout if name not in READOUTS]
-    if unknown or not readout:
-        raise UserError(
-            f'readout {tuple(readout)}: expected one or more of {", ".join(READOUTS)}; '
-            'they are put side by side in the order given'
-        )
-    for name in readout:
-        kind = name.split('_')[0]
-        if getattr(tokens, kind).shape[1] == 0:
-            raise UserError(
-                f'readout {name!r} needs {kind} tokens, and this backbone with this method has '
-                'none: choose another readout, backbone or method'
-            )
-    features = jnp.concatenate([READOUTS[name](tokens) for name in readout], axis=-1)
+    if not readout:
+        raise UserError(f'readout {tuple(readout)}: {EXPECTED}')
+    features = jnp.concatenate([_read(tokens, name) for name in readout], axis=-1)
     return features.astype(jnp.promote_types(features.dtype, jnp.float32))
+
+
+def read_stages(stages: Sequence[Tokens], readout: tuple[str, ...]) -> Array:
+    """What a part-segmentation head reads of the whole clouds, [B, F]; F may be 0.
+
+    Each of the named readouts in turn, for all stages side by side; the global tokens ('cls',
+    'cls_max') of the last stage only.
+
+    Raises:
+        UserError: as `read_out`.
+    """
+    found = [stages[-1].patches[:, 0, :0]]
+    for name in readout:
+        read = stages[-1:] if name.startswith('cls') else stages
+        found += [_read(tokens, name) for tokens in read]
+    return jnp.concatenate(found, axis=-1)
+
+
+def _read(tokens: Tokens, name: str) -> Array:
+    if name not in READOUTS:
+        raise UserError(f'readout {name!r}: {EXPECTED}')
+    kind = name.split('_')[0]
+    if getattr(tokens, kind).shape[1] == 0:
+        raise UserError(
+            f'readout {name!r} needs {kind} tokens, and this backbone with this method has '
+            'none: choose another readout, backbone or method'
+        )
+    return READOUTS[name](tokens)
 
 
 class ClassificationHead(nn.Module):
@@ -74,6 +101,8 @@ class ClassificationHead(nn.Module):
     outputs: int = 0
     dtype: Dtype | None = None
 
+    conv = ()  # PyTorch names of convolutions: there are none
+
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
         for index, width in enumerate(self.widths):
@@ -87,17 +116,17 @@ class ClassificationHead(nn.Module):
             logits = logits[..., : self.num_classes]
         return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
 
+    @property
+    def torch_names(self) -> dict[str, str]:
+        """The head's tree paths to PyTorch names.
 
-def torch_names(head: ClassificationHead) -> dict[str, str]:
-    """The PyTorch names of a head's modules.
-
-    The published heads are one `nn.Sequential` each, numbered through: linear, batch norm if any,
-    ReLU and dropout for every hidden layer, then the last linear.
-    """
-    step = 4 if head.batch_norm else 3
-    names = {'logits': step * len(head.widths)}
-    for index in range(len(head.widths)):
-        names[f'layer_{index}'] = step * index
-        if head.batch_norm:
-            names[f'norm_{index}'] = step * index + 1
-    return {path: f'cls_head_finetune.{number}' for path, number in names.items()}
+        The published heads are one `nn.Sequential` each, numbered through: linear, batch norm if
+        any, ReLU and dropout for every hidden layer, then the last linear.
+        """
+        step = 4 if self.batch_norm else 3
+        names = {'logits': step * len(self.widths)}
+        for index in range(len(self.widths)):
+            names[f'layer_{index}'] = step * index
+            if self.batch_norm:
+                names[f'norm_{index}'] = step * index + 1
+        return {path: f'cls_head_finetune.{number}' for path, number in names.items()}

@@ -46,6 +46,7 @@ class Level(nn.Module):
         use_running = self.hold_statistics or not self.train
         self.tokenizer = MiniPointNet(self.width, use_running, self.tokenizer_widths, self.dtype)
         self.positions = Positions(self.width, hidden=self.width, dtype=self.dtype)
+        self.norm = layer_norm(self.dtype)
         self.block = [
             Block(
                 width=self.width,
@@ -72,6 +73,10 @@ class Level(nn.Module):
         for block in self.block:
             tokens = self.tuner.block(block, tokens)
         return tokens
+
+    def normalize(self, tokens: Tokens) -> Tokens:
+        """The tokens normalised, by a norm that only segmentation (and pre-training) has."""
+        return tokens.with_sequence(self.tuner.layer(self.norm, tokens.sequence()))
 
 
 class HierarchicalTransformer(nn.Module):
@@ -117,6 +122,10 @@ class HierarchicalTransformer(nn.Module):
         tokens = self.levels(self.group(points), tuner, train)[-1]
         return tokens.with_sequence(tuner.layer(self.norm, tokens.sequence()))
 
+    def stages(self, points: Array, tuner: Tuner, train: bool = False) -> list[Tokens]:
+        """The tokens of every level, each normalised by a norm of its own."""
+        return self.levels(self.group(points), tuner, train, normalized=True)
+
     def group(self, points: Array) -> list[Groups]:
         """The neighbourhoods of every level, the finest first; see `group_levels`."""
         require_points(points, self.fewest_points)
@@ -128,9 +137,10 @@ class HierarchicalTransformer(nn.Module):
         grouped_levels: Sequence[Groups],
         tuner: Tuner,
         train: bool = False,
+        normalized: bool = False,
         visible: Sequence[Array] | None = None,
     ) -> list[Tokens]:
-        """The encoded tokens of every level, the finest first, not normalised.
+        """The encoded tokens of every level, the finest first.
 
         With `visible`, [B, G] bool a level, only those tokens go through the blocks: what an
         autoencoder shows of a cloud. The others stay as they were embedded.
@@ -138,6 +148,7 @@ class HierarchicalTransformer(nn.Module):
         drop_paths = iter(drop_path_rates(self.drop_path, sum(self.depths)))
         radii = self.radii or (None,) * len(self.widths)
         levels: list[Tokens] = []
+        outputs: list[Tokens] = []
         for index, grouped in enumerate(grouped_levels):
             level = Level(
                 width=self.widths[index],
@@ -159,7 +170,8 @@ class HierarchicalTransformer(nn.Module):
             else:
                 tokens = _encode_visible(level, fine, grouped.centers, visible[index], radii[index])
                 levels.append(tokens)
-        return levels
+            outputs.append(level.normalize(levels[-1]) if normalized else levels[-1])
+        return outputs
 
     def _tokenizer_widths(self, index: int) -> tuple[int, int, int]:
         if index == 0:
@@ -246,5 +258,6 @@ TORCH_NAMES = {
     'level_{level}/block_{block}/norm2': f'{BLOCK}.norm2',
     'level_{level}/block_{block}/mlp/fc1': f'{BLOCK}.mlp.fc1',
     'level_{level}/block_{block}/mlp/fc2': f'{BLOCK}.mlp.fc2',
+    'level_{level}/norm': 'h_encoder.encoder_norms.{level}',
     'norm': 'norm',
 }

@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
+from kernels import gather_points
+
 Array = jax.Array
 Dtype = Any
 
@@ -20,6 +22,23 @@ Dtype = Any
 def gelu(x: Array) -> Array:
     """The exact GELU, by the error function."""
     return jax.nn.gelu(x, approximate=False)
+
+
+def leaky(x: Array) -> Array:
+    """Leaky ReLU with slope 0.2."""
+    return jax.nn.leaky_relu(x, 0.2)
+
+
+def edge_products(kernel: Array, own: Array, values: Array, indices: Array) -> Array:
+    """Edges [x_j - x_i, x_i] by a kernel [2C, F]: [B, M, K, F].
+
+    `own` [B, M, C] are the x_i, `values` [B, N, C] hold the x_j, at `indices` [B, M, K]. The kernel
+    is that of the concatenation; by linearity it needs two products a row, not one an edge.
+    """
+    width = own.shape[-1]
+    difference, itself = kernel[:width], kernel[width:]
+    near = gather_points(values @ difference, indices)
+    return near + (own @ (itself - difference))[:, :, None]
 
 
 def token_init(key: Array, shape: tuple[int, ...], dtype: Dtype = jnp.float32) -> Array:

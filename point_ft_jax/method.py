@@ -16,6 +16,8 @@ class Method:
             none is frozen.
         tuner: makes the tuner; its fields are the method's options.
         readout: what the head reads where the config says nothing; None for the backbone's own.
+        head: fields of the head that the published model has otherwise than the backbone's.
+        segmentation: the method's form for part segmentation, where it has another.
         torch_names: the tuner's tree paths to PyTorch names, as a backbone's `torch_names`.
         conv: PyTorch names of the tuner's convolutions, as a backbone's `conv`; a name that fits
             two is two-dimensional.
@@ -31,6 +33,8 @@ class Method:
     trainable: tuple[str, ...]
     tuner: Callable[..., Tuner] = Tuner
     readout: tuple[str, ...] | None = None
+    head: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    segmentation: 'Method | None' = None
     torch_names: Mapping[str, str] = dataclasses.field(default_factory=dict)
     conv: tuple[str, ...] = ()
     torch_twins: Mapping[str, str] = dataclasses.field(default_factory=dict)

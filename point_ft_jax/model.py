@@ -1,12 +1,12 @@
 """A model from names: a backbone, a method, a head, and the tables of all three."""
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.interpreters import partial_eval
 
@@ -17,19 +17,21 @@ from point_ft_jax.classifier import Classifier
 from point_ft_jax.errors import UserError
 from point_ft_jax.layers import Dtype
 from point_ft_jax.method import Method
+from point_ft_jax.segmenter import Segmenter
 from point_ft_jax.transformer import Tuner
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A classifier with the plug-ins that it was built from.
+    """A classifier or part segmenter with the plug-ins that it was built from.
 
     Attributes:
-        module: the Flax module; `module.apply(variables, points, train)` gives logits.
+        module: the Flax module; `module.apply(variables, points, train)`, for a segmenter
+            `module.apply(variables, points, categories, train)`, gives logits.
         backbone, method: the plug-ins.
     """
 
-    module: Classifier
+    module: Classifier | Segmenter
     backbone: Backbone
     method: Method
 
@@ -46,8 +48,7 @@ class Model:
         return jax.eval_shape(self._init, jax.random.key(0))
 
     def _init(self, key: jax.Array) -> dict[str, params.Tree]:
-        points = jnp.zeros((1, self.module.backbone.fewest_points, 3))
-        variables = self.module.init({'params': key, 'dropout': key}, points)
+        variables = self.module.init({'params': key, 'dropout': key}, *self.module.blank())
         if type(self.module.tuner) is not Tuner and 'tuner' not in variables['params']:
             raise UserError(
                 f'{type(self.module.tuner).__name__} puts nothing into this backbone: check '
@@ -103,7 +104,7 @@ class Model:
     @property
     def conv(self) -> tuple[str, ...]:
         """The PyTorch names of convolutions."""
-        return (*self.backbone.conv, *self.method.conv)
+        return (*self.backbone.conv, *self.method.conv, *self.module.head.conv)
 
     @property
     def torch_names(self) -> dict[str, str]:
@@ -111,7 +112,7 @@ class Model:
         return {
             **below('backbone', self.backbone.torch_names),
             **below('tuner', self.method.torch_names),
-            **below('head', heads.torch_names(self.module.head)),
+            **below('head', self.module.head.torch_names),
         }
 
 
@@ -120,6 +121,7 @@ def build(
     method: str,
     num_classes: int,
     *,
+    num_parts: int | None = None,
     variant: str = 'base',
     geometry: Mapping[str, object] | None = None,
     method_options: Mapping[str, object] | None = None,
@@ -134,7 +136,8 @@ def build(
         backbone: the name of a file in `backbones/`.
         method: the name of a file in `methods/`, or several: 'ssf+lora' is SSF around LoRA around
             the backbone, and trains what any of the two trains.
-        num_classes: C.
+        num_classes: C, of a part segmenter the categories.
+        num_parts: P, for a part segmenter; None for a classifier.
         variant: one of the backbone's sizes.
         geometry: fields of the backbone that differ from the variant's, such as `num_groups`.
         method_options: fields of the method's tuner, such as DAPT's `rank`; for several methods
@@ -148,29 +151,36 @@ def build(
         UserError: an unknown name or option; the message lists what there is.
     """
     spec: Backbone = plugins.load('backbones', backbone).BACKBONE
-    plan, tuner = _method(method, method_options or {})
+    plan, tuner = _method(method, method_options or {}, num_parts is not None)
     if trainable:
         plan = dataclasses.replace(plan, trainable=tuple(trainable))
     if variant not in spec.variants:
         raise UserError(
             f'no variant {variant!r} of {backbone}; there are {", ".join(spec.variants)}'
         )
-    fields = {**spec.variants[variant], **(geometry or {})}
+    form = None if num_parts is None else spec.segmentation
+    fields = {**spec.variants[variant], **(form.geometry if form else {}), **(geometry or {})}
+    make_head = form.head if form else functools.partial(heads.ClassificationHead, **spec.head)
+    head = {**plan.head, **(head or {})}
     check_options(f'backbone {backbone}', spec.build, fields)
-    check_options('head', heads.ClassificationHead, head or {})
-    module = Classifier(
-        backbone=spec.build(**fields, dtype=dtype),
-        tuner=tuner,
-        head=heads.ClassificationHead(num_classes, **{**spec.head, **(head or {})}, dtype=dtype),
-        readout=tuple(readout or plan.readout or spec.readout),
-    )
-    return Model(module, spec, plan)
+    check_options('head', make_head, head)
+    parts = {
+        'backbone': spec.build(**fields, dtype=dtype),
+        'tuner': tuner,
+        'readout': tuple(readout or plan.readout or (form or spec).readout),
+    }
+    if form:
+        head = make_head(num_parts, **head, dtype=dtype)
+        return Model(Segmenter(**parts, head=head, num_categories=num_classes), spec, plan)
+    return Model(Classifier(**parts, head=make_head(num_classes, **head, dtype=dtype)), spec, plan)
 
 
-def _method(name: str, options: Mapping[str, object]) -> tuple[Method, Tuner]:
+def _method(name: str, options: Mapping[str, object], segmentation: bool) -> tuple[Method, Tuner]:
     """The method, or the chain of methods, of that name, and its tuner."""
     names = name.split('+')
     plans = {part: plugins.load('methods', part).METHOD for part in names}
+    if segmentation:
+        plans = {part: plan.segmentation or plan for part, plan in plans.items()}
     by_method = options if len(names) > 1 else {name: options}
     if unknown := [part for part in by_method if part not in plans]:
         raise UserError(
@@ -185,7 +195,7 @@ def _method(name: str, options: Mapping[str, object]) -> tuple[Method, Tuner]:
 
 def check_options(what: str, make: object, options: Mapping[str, object]) -> None:
     """Raises UserError unless `make` takes all of `options`; the message lists what it takes."""
-    hidden = {'parent', 'name', 'dtype', 'num_classes'}
+    hidden = {'parent', 'name', 'dtype', 'num_classes', 'num_parts'}
     known = [name for name in inspect.signature(make).parameters if name not in hidden]
     unknown = [name for name in options if name not in known]
     if unknown:

@@ -87,14 +87,18 @@ def make(
     faster: Sequence[str] = (),
     faster_schedule: Schedule | None = None,
     decay_faster: bool = False,
+    double_step: bool = False,
 ) -> optax.GradientTransformation:
     """Clipping by the global norm, then AdamW (betas 0.9 and 0.999, epsilon 1e-8).
 
     Made for the trainable half of a tree (holes are skipped), so that the norm is that of what
     trains. `clip_percentile` clips to a percentile of the norms of all `steps` besides. Paths that
     match `faster` learn by `faster_schedule`; `decay_faster` decays every one of them, vectors and
-    biases too, as ReCon's optimizer does.
+    biases too, as ReCon's optimizer does. `double_step` makes every step two, as the references'
+    part segmenters train: one with the gradient as it is, one with the same gradient clipped.
     """
+    if double_step:
+        schedule, faster_schedule = (_of_pairs(s) for s in (schedule, faster_schedule))
 
     def adamw(schedule: Schedule, decay_all: bool) -> optax.GradientTransformation:
         def mask(tree: params.Tree) -> params.Tree:
@@ -111,12 +115,34 @@ def make(
     if faster:
         other = adamw(faster_schedule or schedule, decay_faster)
         update = optax.multi_transform({'plain': update, 'faster': other}, groups)
+    if double_step:
+        return twice(update, clip)
     before = []
     if clip_percentile:
         before.append(clip_by_percentile(clip_percentile, steps))
     if clip:
         before.append(optax.clip_by_global_norm(clip))
     return optax.chain(*before, update) if before else update
+
+
+def _of_pairs(schedule: Schedule | None) -> Schedule | None:
+    """The schedule of an optimizer that counts every step twice."""
+    return schedule and (lambda count: schedule(count // 2))
+
+
+def twice(update: optax.GradientTransformation, clip: float | None) -> optax.GradientTransformation:
+    """Two updates at once, the second with the same gradient clipped by its global norm."""
+    clipping = optax.clip_by_global_norm(clip) if clip else optax.identity()
+
+    def both(
+        gradients: params.Tree, state: optax.OptState, tree: params.Tree
+    ) -> tuple[params.Tree, optax.OptState]:
+        first, state = update.update(gradients, state, tree)
+        clipped, _ = clipping.update(gradients, clipping.init(tree))
+        second, state = update.update(clipped, state, optax.apply_updates(tree, first))
+        return jax.tree.map(jnp.add, first, second), state
+
+    return optax.GradientTransformation(update.init, both)
 
 
 class NormHistory(NamedTuple):

@@ -68,6 +68,46 @@ def paper(dataset: str, name: str) -> ConfigDict:
     return config
 
 
+def part_segmentation(backbone: str, method: str, name: str) -> ConfigDict:
+    """The references' protocol on ShapeNetPart; where it lies is to be given.
+
+    Their trainers are Point-MAE's, copied, but for Point-BERT's.
+    """
+    config = paper('modelnet40_2k', name)
+    config.task = 'part_segmentation'
+    root = config_dict.placeholder(str)
+    config.data = ConfigDict({'name': 'shapenetpart', 'root': root, 'replacement': True})
+    config.sampling = 'with_replacement'
+    config.model.backbone = backbone
+    config.model.geometry = ConfigDict({'drop_path': 0.1})  # the defaults are its sizes
+    config.model.head = ConfigDict({'dropout': 0.5})
+    config.method.name = method
+    if method == 'dapt':
+        config.method.options = ConfigDict({'rank': 30})
+    config.train.batch_size = 16
+    config.train.epochs = 300
+    config.train.augment = 'scale_isotropic+shift'
+    config.vote.augment = 'scale_isotropic+shift'
+    config.optim.lr = 2e-4
+    config.optim.double_step = True
+    if method == 'idpt':
+        config.train.augment = 'batch_scale_translate+shift'
+    if backbone == 'recon_two_stream':
+        # Names that contain 'conv' and not 'encoder': the head but for most of its norms.
+        config.optim.lr = 1e-4
+        config.optim.factor = 10.0
+        config.optim.decay_faster = True
+        config.optim.faster = (
+            *('head/category*', 'head/propagation_?/layer_?/*', 'head/layer_?/*', 'head/logits/*'),
+        )
+    if backbone == 'point_bert':
+        config.optim.lr = 5e-4
+        config.optim.clip = 0.0
+        config.optim.double_step = False
+        config.train.halve_momentum_every = 20
+    return config
+
+
 def dapt(backbone: str, dataset: str, name: str) -> ConfigDict:
     """DAPT as its configs have it on one of `DATASETS`.
 

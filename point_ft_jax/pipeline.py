@@ -1,5 +1,6 @@
 """Fine-tuning, from a config to a report: build, fit, evaluate, vote."""
 
+import functools
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -8,14 +9,29 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from point_ft_jax import augment, builder, evaluate, metrics, params, runs, saved, scores
+from point_ft_jax import (
+    augment,
+    builder,
+    evaluate,
+    metrics,
+    params,
+    part_report,
+    part_segmentation,
+    runs,
+    saved,
+    tables,
+)
 from point_ft_jax.fit import Fitted, fit
 from point_ft_jax.mesh import main_process, make_mesh
 from point_ft_jax.model import Model
+from point_ft_jax.part_report import Gallery
+from point_ft_jax.part_scores import PartEvaluation
 from point_ft_jax.progress import progress
-from point_ft_jax.report import Cost, Evaluation, Protocol, Report, SeedResult, write_report
+from point_ft_jax.report import Cost, Protocol, Report, SeedResult, details, write_report
+from point_ft_jax.scores import Evaluation
 from point_ft_jax.split import Split
 from point_ft_jax.start import load_start
+from point_ft_jax.train import Recipe
 
 
 def finetune(config: ConfigDict, command: str = '') -> Report:
@@ -36,7 +52,8 @@ def finetune(config: ConfigDict, command: str = '') -> Report:
     """
     folder, plain = runs.begin(config)
     splits = builder.load_splits(config)
-    built = builder.build_model(config, len(splits['train'].classes))
+    train = splits['train']
+    built = builder.build_model(config, len(train.classes), len(train.part_names))
     shapes = built.shapes()['params']
     chosen = params.select(shapes, built.method.trainable)
     runs.say(describe(splits, shapes, chosen))
@@ -48,10 +65,11 @@ def finetune(config: ConfigDict, command: str = '') -> Report:
         name=config.name,
         command=command,
         protocol=_protocol(config),
-        classes=splits['train'].classes,
-        seeds=[result for result, _ in results],
+        classes=train.classes,
+        seeds=[result for result, _, _ in results],
         parameters=ledger(shapes, chosen),
         cost=Cost(**results[0][1]),
+        gallery=results[0][2],
     )
     if main_process():
         path = write_report(folder, report)
@@ -68,11 +86,12 @@ def _one_seed(
     splits: Mapping[str, Split],
     folder: pathlib.Path,
     seed: int,
-) -> tuple[SeedResult, dict[str, float]]:
-    """Fits one seed in its folder; gives its result and its cost."""
+) -> tuple[SeedResult, dict[str, float], Gallery | None]:
+    """Fits one seed in its folder; gives its result, its cost, and pictures of segmented shapes."""
     mesh = make_mesh()
     steps = max(len(splits['train']) // config.train.batch_size, 1)
-    recipe = builder.make_recipe(config, built, steps, mesh)
+    task = builder.task_of(config, splits['train'])
+    recipe = builder.make_recipe(config, built, steps, mesh, task)
     variables, origin = load_start(config, built, seed)
     runs.say(origin)
     facts = {'config': plain, 'seed': seed, **_facts(config, splits['train'])}
@@ -89,37 +108,51 @@ def _one_seed(
         chosen=fitted.records['chosen'],
         best_test=fitted.records['best_test'],
         last=fitted.records['last'],
-        voted=_voted(config, recipe.module, mesh, fitted, splits['test'], seed),
+        voted=_voted(config, recipe, fitted, splits['test'], seed),
         history=metrics.read(folder) if main_process() else (),
     )
-    return result, fitted.cost
+    return result, fitted.cost, _gallery(config, recipe, fitted, splits['test'])
 
 
 def _voted(
-    config: ConfigDict, module: Any, mesh: Any, fitted: Fitted, test: Split, seed: int
-) -> Evaluation | None:
+    config: ConfigDict, recipe: Recipe, fitted: Fitted, test: Split, seed: int
+) -> Evaluation | PartEvaluation | None:
     """The test split with voting; the best of `repeats` votes, as the papers report it."""
     if not config.vote.votes:
         return None
-    predict = evaluate.make_predict(module, mesh, config.train.batch_size)
+    task, batch = recipe.task, config.train.batch_size
     view = augment.named(config.vote.augment)
-    confusions = [
-        evaluate.confusion(
-            evaluate.vote(
-                predict,
-                fitted.variables,
-                test.points,
-                config.points,
-                view,
-                config.vote.votes,
-                jax.random.fold_in(jax.random.key(seed), repeat),
-            ),
-            test.labels,
-        )
-        for repeat in range(config.vote.repeats)
-    ]
-    best = max(confusions, key=scores.overall_accuracy)
-    return Evaluation(fitted.records['chosen'].epoch, best)
+    points, targets = task.prepare(test, config.points)
+    classify = evaluate.make_predict(recipe.module, recipe.mesh, batch)
+    found = []
+    for repeat in range(config.vote.repeats):
+        key = jax.random.fold_in(jax.random.key(seed), repeat)
+        if config.task == builder.SEGMENTATION:
+            answers = part_segmentation.vote(
+                *(recipe.module, recipe.mesh, batch, fitted.variables, points, targets, view),
+                *(config.vote.votes, key, test.parts),
+            )
+        else:
+            answers = evaluate.vote(
+                *(classify, fitted.variables, test.points, config.points, view),
+                *(config.vote.votes, key),
+            )
+        measured = task.measure(answers, targets)
+        found.append((task.rank(measured), task.record(answers, targets)))
+    _, best = max(found, key=lambda entry: entry[0])
+    return task.evaluation(fitted.records['chosen'].epoch, best)
+
+
+def _gallery(config: ConfigDict, recipe: Recipe, fitted: Fitted, test: Split) -> Gallery | None:
+    """Test shapes of a part segmenter, segmented at the chosen epoch."""
+    if config.task != builder.SEGMENTATION:
+        return None
+    points, targets = recipe.task.prepare(test, config.points)
+    answer = functools.partial(recipe.task.answer, recipe.module)
+    run = evaluate.in_batches(answer, recipe.mesh, config.train.batch_size)
+    answers = run(fitted.variables, points, targets)['part']
+    chosen = fitted.records['chosen']
+    return part_report.choose(chosen, points, targets['part'], answers, test.names, test.parts)
 
 
 def ledger(shapes: params.Tree, chosen: params.Tree) -> dict[str, tuple[int, int]]:
@@ -145,6 +178,7 @@ def _facts(config: ConfigDict, train: Split) -> dict[str, Any]:
     radius = np.linalg.norm(train.points - train.points.mean(1, keepdims=True), axis=-1).max(1)
     return {
         'classes': list(train.classes),
+        'part_names': list(train.part_names),
         'points': config.points,
         'stored_points': train.points.shape[1],
         'radius': [float(np.quantile(radius, q)) for q in (0.01, 0.5, 0.99)],
@@ -155,22 +189,27 @@ def _protocol(config: ConfigDict) -> Protocol:
     return Protocol(
         data=runs.data_line(config),
         points=config.points,
-        augmentation=config.train.augment,
+        augmentation=_augmentation(config),
         selection=config.select,
         batch_norm=config.batch_norm,
         votes=config.vote.votes,
     )
 
 
+def _augmentation(config: ConfigDict) -> str:
+    """What happens to the training clouds, in words."""
+    if config.task == builder.SEGMENTATION and config.sampling == 'with_replacement':
+        return f'{config.train.augment}, points drawn with replacement in training and testing'
+    return config.train.augment
+
+
 def _outcome(report: Report) -> str:
+    name, label = next(iter(details(report).SCORES.items()))
+
     def percent(kind: str) -> str:
-        values = [
-            100 * scores.overall_accuracy(getattr(seed, kind).confusion) for seed in report.seeds
-        ]
-        spread = f' ± {np.std(values, ddof=1):.2f}' if len(values) > 1 else ''
-        return f'{np.mean(values):.2f}{spread} %'
+        return tables.percent([getattr(seed, kind).scores()[name] for seed in report.seeds])
 
     return (
-        f'test accuracy {percent("chosen")} (epoch chosen by {report.protocol.selection}); '
-        f'best test epoch {percent("best_test")} (optimistic)'
+        f'test: {label.removesuffix(", %")} {percent("chosen")} % (epoch chosen by '
+        f'{report.protocol.selection}); best test epoch {percent("best_test")} % (optimistic)'
     )

@@ -3,6 +3,7 @@
 import pathlib
 import warnings
 import zipfile
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -23,21 +24,38 @@ def read(path: str | pathlib.Path) -> np.ndarray:
         UserError: a missing, damaged or empty file, an unknown ending, too few columns, a value
             that is no finite number.
     """
+    return _read(path, READERS, _checked)
+
+
+def read_table(path: str | pathlib.Path) -> np.ndarray:
+    """All columns of a text or .npy file, [N, C] float64, C at least 3; errors as `read`."""
+    return _read(path, TABLES, _table_checked)
+
+
+def _read(
+    path: str | pathlib.Path,
+    readers: Mapping[str, Callable[[pathlib.Path], np.ndarray]],
+    check: Callable[[np.ndarray], np.ndarray],
+) -> np.ndarray:
     path = pathlib.Path(path)
-    reader = READERS.get(path.suffix.lower())
+    reader = readers.get(path.suffix.lower())
     if reader is None:
         raise UserError(
-            f'{path}: unknown ending {path.suffix!r}; expected one of {", ".join(READERS)}'
+            f'{path}: unknown ending {path.suffix!r}; expected one of {", ".join(readers)}'
         )
     if not path.is_file():
         raise UserError(f'no file {path}')
     try:
-        return _checked(reader(path))
+        return check(reader(path))
     except (UserError, OSError) as error:
         raise UserError(f'{path}: {error}') from None
 
 
 def _checked(points: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(_table_checked(points)[:, :3], dtype=np.float32)
+
+
+def _table_checked(points: np.ndarray) -> np.ndarray:
     if points.ndim != 2 or points.shape[1] < 3 or points.dtype.kind not in 'fiu':
         raise UserError(
             f'found {points.dtype} of shape {list(points.shape)}; expected real numbers '
@@ -46,9 +64,9 @@ def _checked(points: np.ndarray) -> np.ndarray:
     if not len(points):
         raise UserError('no points in it')
     with np.errstate(over='ignore'):
-        points = np.ascontiguousarray(points[:, :3], dtype=np.float32)
-    broken = np.count_nonzero(~np.isfinite(points).all(axis=1))
-    if broken:
+        finite = np.isfinite(points[:, :3].astype(np.float32)).all(axis=1)
+    if not finite.all():
+        broken = np.count_nonzero(~finite)
         raise UserError(f'{broken:,} of {len(points):,} points are NaN or infinite; remove them')
     return points
 
@@ -119,3 +137,4 @@ READERS = {
     '.ply': lambda path: _ply.parse(path.read_bytes()),
     **dict.fromkeys(('.txt', '.xyz', '.pts', '.csv'), _text),
 }
+TABLES = {ending: reader for ending, reader in READERS.items() if reader in (_npy, _text)}

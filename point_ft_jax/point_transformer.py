@@ -1,5 +1,6 @@
 """The backbone that all non-hierarchical models here share: tokenizer, positions, blocks, norm."""
 
+import itertools
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -53,8 +54,32 @@ class PointTransformer(nn.Module):
         """What a cloud must have; parameters do not depend on the number of points."""
         return max(self.num_groups, self.group_size)
 
+    @property
+    def taps(self) -> tuple[int, ...]:
+        """The blocks, from 0, that end the first, second and last third: 3, 7 and 11 of twelve."""
+        return tuple(max(self.depth * third // 3 - 1, 0) for third in (1, 2, 3))
+
+    def setup(self) -> None:
+        self.norm = layer_norm(self.dtype)
+
     def __call__(self, points: Array, tuner: Tuner, train: bool = False) -> Tokens:
         return self.encode(self.group(points), tuner, train)
+
+    def stages(self, points: Array, tuner: Tuner, train: bool = False) -> list[Tokens]:
+        """The tokens after each of `taps`, which part segmentation reads.
+
+        One norm is for all, and for prompts and patches only: ReCon's head reads the global tokens
+        as they are. It is called once: what a tuner has of its own at a seam is made there.
+        """
+        blocks = self.after_blocks(self.group(points), tuner, train)
+        tapped = [blocks[index] for index in self.taps]
+        normed = tuner.layer(self.norm, jnp.concatenate([_others(t) for t in tapped], axis=1))
+        lengths = [_others(t).shape[1] for t in tapped]
+        parts = jnp.split(normed, list(itertools.accumulate(lengths))[:-1], axis=1)
+        return [
+            t.with_sequence(jnp.concatenate([t.cls, part], axis=1))
+            for t, part in zip(tapped, parts, strict=True)
+        ]
 
     def group(self, points: Array) -> Groups:
         """The neighbourhoods that become patches."""
@@ -63,11 +88,18 @@ class PointTransformer(nn.Module):
             points, self.num_groups, self.group_size, skip_near_origin=self.skip_near_origin
         )
 
-    @nn.compact
     def encode(
         self, grouped: Groups, tuner: Tuner, train: bool = False, keep: Array | None = None
     ) -> Tokens:
-        """The normalised tokens of neighbourhoods.
+        """The normalised tokens of neighbourhoods; of those in `keep`, see `after_blocks`."""
+        tokens = self.after_blocks(grouped, tuner, train, keep)[-1]
+        return tokens.with_sequence(tuner.layer(self.norm, tokens.sequence()))
+
+    @nn.compact
+    def after_blocks(
+        self, grouped: Groups, tuner: Tuner, train: bool = False, keep: Array | None = None
+    ) -> list[Tokens]:
+        """The tokens after every block, not normalised.
 
         With `keep` [B, V] int32 only those patches enter the blocks: what an autoencoder shows of a
         cloud. The tokenizer, and its batch norm, sees all of them.
@@ -75,6 +107,7 @@ class PointTransformer(nn.Module):
         tokens = self._embed(grouped.groups, grouped.centers, tuner, train)
         if keep is not None:
             tokens = tokens.take(keep)
+        blocks: list[Tokens] = []
         for index, rate in enumerate(drop_path_rates(self.drop_path, self.depth)):
             block = self.block(
                 width=self.width,
@@ -87,9 +120,8 @@ class PointTransformer(nn.Module):
                 qkv_bias=self.qkv_bias,
                 name=f'block_{index}',
             )
-            tokens = tuner.block(block, tokens)
-        norm = layer_norm(self.dtype, name='norm')
-        return tokens.with_sequence(tuner.layer(norm, tokens.sequence()))
+            blocks.append(tuner.block(block, blocks[-1] if blocks else tokens))
+        return blocks
 
     def _embed(self, groups: Array, centers: Array, tuner: Tuner, train: bool) -> Tokens:
         """The tokens that enter the first block."""
@@ -120,6 +152,11 @@ class PointTransformer(nn.Module):
             for name in self.global_tokens
         ]
         return jnp.concatenate([no_prompts(like), *tokens], axis=1)
+
+
+def _others(tokens: Tokens) -> Array:
+    """Prompts and patches, [B, P + G, D]."""
+    return jnp.concatenate([tokens.prompts, tokens.patches], axis=1)
 
 
 # Tree path below 'backbone' to PyTorch name; see torch_import.

@@ -8,14 +8,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from point_ft_jax import builder, evaluate, metrics, params, runs, saved
-from point_ft_jax.errors import UserError
 from point_ft_jax.fit import fit
 from point_ft_jax.mesh import main_process, make_mesh
 from point_ft_jax.pipeline import describe, ledger
 from point_ft_jax.pretrain import report, teachers
 from point_ft_jax.pretrain.autoencoder import CONTRAST
 from point_ft_jax.pretrain.model import Autoencoder
-from point_ft_jax.pretrain.reconstruction import CHAMFER
 from point_ft_jax.pretrain.report import Example, Pretrained, SeedResult
 from point_ft_jax.pretrain.task import reconstruction
 from point_ft_jax.progress import progress
@@ -42,10 +40,6 @@ def pretrain(config: ConfigDict, command: str = '') -> Pretrained:
         UserError: anything that the config, its data, teachers or checkpoint have wrong.
         Stopped: Ctrl-C or SIGTERM; what was done is saved.
     """
-    if config.pretrain.chamfer not in CHAMFER:
-        raise UserError(
-            f'pretrain.chamfer is {config.pretrain.chamfer!r}; expected {" or ".join(CHAMFER)}'
-        )
     folder, plain = runs.begin(config)
     splits = builder.load_splits(config)
     widths = teachers.widths(splits['train'])
@@ -85,7 +79,7 @@ def _one_seed(
     mesh = make_mesh()
     steps = max(len(splits['train']) // config.train.batch_size, 1)
     names = tuple(getattr(built.module, 'projections', None) or ())
-    task = reconstruction(names, config.pretrain.chamfer)
+    task = reconstruction(names, config.pretrain.chamfer, config.pretrain.sample)
     recipe = builder.make_recipe(config, built, steps, mesh, task)
     variables, origin = load_start(config, built, seed)
     runs.say(origin)

@@ -4,7 +4,8 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from point_ft_jax import metrics, scores, tables
+from point_ft_jax import class_report, metrics, part_report, tables
 from point_ft_jax.errors import raise_all
+from point_ft_jax.part_report import Gallery
+from point_ft_jax.part_scores import PartEvaluation
+from point_ft_jax.scores import Evaluation
 
 SELECTIONS = {
     'validation': 'epoch best on the validation split',
@@ -29,19 +33,16 @@ ACCURACY = 'Accuracy, %'
 PANELS = {
     'Training loss': {'train_loss': 'training'},
     ACCURACY: {'validation_accuracy': 'validation', 'test_accuracy': 'test'},
+    'Instance mIoU, %': {'validation_instance_miou': 'validation', 'test_instance_miou': 'test'},
     'Learning rate': {'learning_rate': 'learning rate'},
     'Gradient norm': {'gradient_norm': 'gradient norm'},
 }
-COLOURS = {'validation_accuracy': '#009E73', 'test_accuracy': '#D55E00'}
+COLOURS = {
+    f'{split}_{score}': colour
+    for split, colour in (('validation', '#009E73'), ('test', '#D55E00'))
+    for score in ('accuracy', 'instance_miou')
+}
 KINDS = ('chosen', 'voted', 'best_test', 'last')
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """The test set's [C, C] confusion matrix (row = true class) after an epoch, counted from 1."""
-
-    epoch: int
-    confusion: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,10 +59,10 @@ class SeedResult:
     """
 
     seed: int
-    chosen: Evaluation
-    best_test: Evaluation | None = None
-    last: Evaluation | None = None
-    voted: Evaluation | None = None
+    chosen: Evaluation | PartEvaluation
+    best_test: Evaluation | PartEvaluation | None = None
+    last: Evaluation | PartEvaluation | None = None
+    voted: Evaluation | PartEvaluation | None = None
     history: Sequence[Mapping[str, Any]] = ()
 
 
@@ -111,6 +112,7 @@ class Report:
         seeds: one result or more.
         parameters: part of the model -> (parameters, trainable parameters).
         cost: what it took.
+        gallery: shapes to be drawn, of a part segmenter.
     """
 
     name: str
@@ -120,10 +122,11 @@ class Report:
     seeds: Sequence[SeedResult]
     parameters: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
     cost: Cost = Cost()
+    gallery: Gallery | None = None
 
 
 def write_report(folder: str | os.PathLike, report: Report) -> pathlib.Path:
-    """Writes report.md, confusion.png, curves.png (with a history) and result.json.
+    """Writes report.md, its pictures (curves.png with a history) and result.json.
 
     The same report gives the same files.
 
@@ -137,7 +140,8 @@ def write_report(folder: str | os.PathLike, report: Report) -> pathlib.Path:
     raise_all(_problems(report), f'cannot report {report.name}:')
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, figure in (('curves', draw_curves(report)), ('confusion', draw_confusion(report))):
+    particular = details(report).figures(report.classes, _chosen(report), report.gallery)
+    for name, figure in {'curves': draw_curves(report), **particular}.items():
         if figure is not None:
             # The version of matplotlib would be in the file otherwise.
             figure.savefig(folder / f'{name}.png', dpi=120, metadata={'Software': None})
@@ -153,33 +157,27 @@ def summary(report: Report) -> dict[str, Any]:
     headline = {
         kind: {
             'epochs': [evaluation.epoch for evaluation in evaluations],
-            'overall_accuracy': _mean_std(scores.overall_accuracy, evaluations),
-            'mean_class_accuracy': _mean_std(scores.mean_class_accuracy, evaluations),
+            **{name: _mean_std(name, evaluations) for name in details(report).SCORES},
         }
         for kind, evaluations in _headline(report).items()
     }
-    recall = np.mean([scores.per_class_accuracy(r.chosen.confusion) for r in report.seeds], axis=0)
     return {
         'headline': headline,
-        'accuracy_by_class': dict(zip(report.classes, recall, strict=True)),
-        **dataclasses.asdict(report),
+        **details(report).summary(report.classes, _chosen(report)),
+        **dataclasses.asdict(dataclasses.replace(report, gallery=None)),
     }
 
 
 def markdown(report: Report) -> str:
-    """The text of report.md; it shows curves.png and confusion.png, next to it."""
+    """The text of report.md; it shows the pictures that are next to it."""
     several = len(report.seeds) > 1
     deviation = 'Mean ± sample standard deviation over the seeds.\n\n' if several else ''
-    seeds = [{'Seed': str(r.seed), **_cells([r.chosen])} for r in report.seeds]
-    summed = 'summed over the seeds, ' if several else ''
+    seeds = [{'Seed': str(r.seed), **_cells(report, [r.chosen])} for r in report.seeds]
     sections = {
-        'Accuracy on the test set': deviation + tables.markdown(_headline_rows(report)),
+        details(report).TITLE: deviation + tables.markdown(_headline_rows(report)),
         'Seeds': tables.markdown(seeds) if several else '',
-        'Curves': _picture('curves', 'Dots: the chosen epoch.') if _panels(report) else '',
-        'Confusion matrix': _picture(
-            'confusion', f'In percent of the true class, {summed}rounded.'
-        ),
-        'Accuracy by class': tables.markdown(_class_rows(report)),
+        'Curves': tables.picture('curves', 'Dots: the chosen epoch.') if _panels(report) else '',
+        **details(report).sections(report.classes, _chosen(report), report.gallery),
         'Parameters': tables.markdown(_parameter_rows(report.parameters)),
         'Memory and time': tables.markdown(cost_rows(report.cost)),
     }
@@ -206,45 +204,15 @@ def draw_curves(report: Report) -> Figure | None:
         axes.grid(color='#DDDDDD', linewidth=0.6)
         axes.set_axisbelow(True)
         axes.spines[['top', 'right']].set_visible(False)
-        if title == ACCURACY:
+        if len(series) > 1 or title == ACCURACY:
             axes.legend(frameon=False, fontsize=8)
     for axes in grid[len(panels) :]:
         axes.remove()
     return figure
 
 
-def draw_confusion(report: Report) -> Figure:
-    """The confusion matrix of the chosen epochs, summed over the seeds, in percent of each row."""
-    confusion = sum(result.chosen.confusion for result in report.seeds)
-    counts = confusion.sum(axis=1, keepdims=True)
-    share = 100 * np.divide(confusion, counts, out=np.zeros(confusion.shape), where=counts > 0)
-    cell, font = (0.34, 8) if len(confusion) <= 20 else (0.25, 6.5)
-    size = 1.6 + cell * len(confusion)
-    figure = Figure(figsize=(size + 0.8, size), layout='constrained')
-    axes = figure.subplots()
-    image = axes.imshow(share, cmap='Blues', vmin=0, vmax=100)
-    ticks = np.arange(len(confusion))
-    axes.set_xticks(ticks, report.classes, rotation=90, fontsize=font + 1)
-    axes.set_yticks(ticks, report.classes, fontsize=font + 1)
-    axes.hlines(ticks[1:] - 0.5, -0.5, ticks[-1] + 0.5, color='#E5E5E5', linewidth=0.5)
-    axes.vlines(ticks[1:] - 0.5, -0.5, ticks[-1] + 0.5, color='#E5E5E5', linewidth=0.5)
-    axes.set(xlabel='predicted class', ylabel='true class')
-    for row, column in np.argwhere(share >= 0.5):
-        value = share[row, column]
-        colour = 'white' if value > 55 else '#222222'
-        axes.text(column, row, f'{value:.0f}', ha='center', va='center', size=font, color=colour)
-    bar = figure.colorbar(image, shrink=0.6, pad=0.02)
-    bar.set_label('% of the true class', fontsize=9)
-    bar.ax.tick_params(labelsize=8)
-    return figure
-
-
-def _picture(name: str, caption: str) -> str:
-    return f'![{name}]({name}.png)\n\n{caption}'
-
-
 def _problems(report: Report) -> list[str]:
-    protocol, expected = report.protocol, np.empty((len(report.classes),) * 2)
+    protocol = report.protocol
     problems = [] if report.seeds else ['no seed has a result']
     for name, choices in (('selection', SELECTIONS), ('batch_norm', BATCH_NORM)):
         found = getattr(protocol, name)
@@ -257,31 +225,25 @@ def _problems(report: Report) -> list[str]:
         if kind == 'voted' and bool(given) != (protocol.votes > 0):
             problems.append(f'{protocol.votes} votes, but {len(given)} seeds have a voted result')
         for result in report.seeds:
-            found = np.shape(getattr(getattr(result, kind), 'confusion', expected))
-            if found != expected.shape:
-                problems.append(
-                    f'{kind}, seed {result.seed}: a confusion matrix of {found}; '
-                    f'expected {expected.shape} for the class names'
-                )
+            evaluation = getattr(result, kind)
+            if evaluation is not None:
+                wrong = details(report).problems(evaluation, report.classes)
+                problems += [f'{kind}, seed {result.seed}: {problem}' for problem in wrong]
     return problems
 
 
-def _mean_std(
-    score: Callable[[np.ndarray], float], evaluations: Sequence[Evaluation]
-) -> dict[str, float | None]:
-    values = np.array([score(evaluation.confusion) for evaluation in evaluations])
+def _mean_std(name: str, evaluations: Sequence[Any]) -> dict[str, float | None]:
+    values = np.array([evaluation.scores()[name] for evaluation in evaluations])
     return {'mean': values.mean(), 'std': values.std(ddof=1) if len(values) > 1 else None}
 
 
-def _percent(score: Callable[[np.ndarray], float], evaluations: Sequence[Evaluation]) -> str | None:
-    """'84.12', or '84.12 ± 0.53' for several evaluations; None without a number."""
-    mean, std = _mean_std(score, evaluations).values()
-    if np.isnan(mean):
-        return None
-    return f'{100 * mean:.2f}' + ('' if std is None else f' ± {100 * std:.2f}')
+def details(report: 'Report') -> ModuleType:
+    """The module that says what is particular to what was learned."""
+    parts = isinstance(report.seeds[0].chosen, PartEvaluation)
+    return part_report if parts else class_report
 
 
-def _headline(report: Report) -> dict[str, list[Evaluation]]:
+def _headline(report: Report) -> dict[str, list[Any]]:
     """Kind of evaluation -> that of every seed; without those that the chosen one repeats."""
     repeats = {'best_test_epoch': 'best_test', 'last_epoch': 'last'}.get(report.protocol.selection)
     found = {kind: [getattr(result, kind) for result in report.seeds] for kind in KINDS}
@@ -300,28 +262,23 @@ def _headline_rows(report: Report) -> list[dict[str, Any]]:
         'last': SELECTIONS['last_epoch'],
     }
     headline = _headline(report).items()
-    return [{'At the': labels[kind], **_cells(evaluations)} for kind, evaluations in headline]
+    return [
+        {'At the': labels[kind], **_cells(report, evaluations)} for kind, evaluations in headline
+    ]
 
 
-def _cells(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+def _cells(report: Report, evaluations: Sequence[Any]) -> dict[str, Any]:
     return {
         'Epoch': ', '.join(str(evaluation.epoch) for evaluation in evaluations),
-        'Overall accuracy, %': _percent(scores.overall_accuracy, evaluations),
-        'Mean class accuracy, %': _percent(scores.mean_class_accuracy, evaluations),
+        **{
+            label: tables.percent([evaluation.scores()[name] for evaluation in evaluations])
+            for name, label in details(report).SCORES.items()
+        },
     }
 
 
-def _class_rows(report: Report) -> list[dict[str, Any]]:
-    chosen = [result.chosen for result in report.seeds]
-    clouds = chosen[0].confusion.sum(axis=1)
-    return [
-        {
-            'Class': name,
-            'Test clouds': clouds[i],
-            'Accuracy, %': _percent(lambda c, i=i: scores.per_class_accuracy(c)[i], chosen),
-        }
-        for i, name in enumerate(report.classes)
-    ]
+def _chosen(report: Report) -> list[Any]:
+    return [result.chosen for result in report.seeds]
 
 
 def _parameter_rows(parameters: Mapping[str, tuple[int, int]]) -> list[dict[str, Any]]:
@@ -381,7 +338,7 @@ def _panels(report: Report) -> dict[str, dict[str, str]]:
 
 
 def _draw_series(axes: Axes, report: Report, name: str, label: str) -> None:
-    scale = 100 if name.endswith('accuracy') else 1
+    scale = 100 if name.endswith(('accuracy', 'miou')) else 1
     style = {
         'color': COLOURS.get(name, '#0072B2'),
         'linewidth': 0.7 if len(report.seeds) > 1 else 1.3,

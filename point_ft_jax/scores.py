@@ -1,5 +1,7 @@
 """Scores of a classifier from its confusion matrix: fractions in 0..1, NaN where nothing counts."""
 
+import dataclasses
+
 import numpy as np
 
 from point_ft_jax.errors import raise_all
@@ -63,3 +65,18 @@ def mean_class_accuracy(confusion: np.ndarray) -> float:
     recall = per_class_accuracy(confusion)
     present = ~np.isnan(recall)
     return float(recall[present].mean()) if present.any() else float('nan')
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """The test set's [C, C] confusion matrix (row = true class) after an epoch, counted from 1."""
+
+    epoch: int
+    confusion: np.ndarray
+
+    def scores(self) -> dict[str, float]:
+        """The headline: over all clouds, and as mean over the classes."""
+        return {
+            'overall_accuracy': overall_accuracy(self.confusion),
+            'mean_class_accuracy': mean_class_accuracy(self.confusion),
+        }

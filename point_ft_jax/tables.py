@@ -45,6 +45,21 @@ def text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None
     return '\n'.join('  '.join(_align(row, widths, right)).rstrip() for row in lines)
 
 
+def percent(values: Sequence[float]) -> str | None:
+    """Fractions as '84.12', or '84.12 ± 0.53' for several; None without a number."""
+    mean = np.mean(values)
+    if np.isnan(mean):
+        return None
+    return f'{100 * mean:.2f}' + (
+        f' ± {100 * np.std(values, ddof=1):.2f}' if len(values) > 1 else ''
+    )
+
+
+def picture(name: str, caption: str) -> str:
+    """A picture NAME.png beside the text, and what it shows."""
+    return f'![{name}]({name}.png)\n\n{caption}'
+
+
 def _cells(
     rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None
 ) -> tuple[list[str], list[list[str]], list[bool]]:

@@ -12,9 +12,12 @@ import numpy as np
 from point_ft_jax import evaluate, params
 from point_ft_jax.layers import Array
 from point_ft_jax.losses import cross_entropy
+from point_ft_jax.resample import for_training
+from point_ft_jax.scores import Evaluation
 from point_ft_jax.split import Split
 
 Variables = dict[str, params.Tree]
+Targets = Any  # an array [S, ...], or a tree of them: what is known of clouds beside their points
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,21 +30,26 @@ class Task:
             is drawn from `key`, and whatever else is random in it.
         scalars: what a step logs beside 'train_loss' and 'gradient_norm'.
         targets: the arrays [S, ...] of a split that the loss is told: one, or a tree of them.
-        method: what evaluation calls, with points alone: a method of the module by its name, or a
-            function of module and points; None for the module's call.
-        measure: (outputs, targets) of a split, on the host, to scalars.
+        draw: (key, points [B, N, 3], targets, number) to the points that a step sees, before they
+            are augmented, and their targets.
+        prepare: (split, number) to the points that evaluation sees, and their targets.
+        answer: (module, variables, points, targets) to what evaluation keeps of a batch's outputs.
+        measure: (answers, targets) of a split, on the host, to scalars.
         rank: a split's scalars to what epochs are compared by; the first entry counts most.
-        confusion: (outputs, targets) to the test split's confusion matrix, for the report; None
-            where there are no classes.
+        record: (answers, targets) of the test split to what the report needs, as JSON has it.
+        evaluation: (epoch, record) to what the report takes.
     """
 
     loss: Callable[..., tuple[Array, tuple[dict[str, Array], params.Tree]]]
     scalars: tuple[str, ...]
-    targets: Callable[[Split], Any]
-    measure: Callable[[np.ndarray, Any], dict[str, float]]
+    targets: Callable[[Split], Targets]
+    draw: Callable[[jax.Array, Array, Targets, int], tuple[Array, Targets]]
+    prepare: Callable[[Split, int], tuple[np.ndarray, Targets]]
+    answer: Callable[[nn.Module, Variables, Array, Targets], Any]
+    measure: Callable[[Any, Targets], dict[str, float]]
     rank: Callable[[dict[str, float]], list[float]]
-    method: str | Callable[..., Array] | None = None
-    confusion: Callable[[np.ndarray, Any], np.ndarray] | None = None
+    record: Callable[[Any, Targets], Any]
+    evaluation: Callable[[int, Any], Any]
 
 
 def classification(smoothing: float = 0.0) -> Task:
@@ -61,7 +69,11 @@ def classification(smoothing: float = 0.0) -> Task:
         loss=loss,
         scalars=('train_accuracy',),
         targets=lambda split: split.labels,
+        draw=lambda key, points, labels, number: (for_training(key, points, number), labels),
+        prepare=lambda split, number: (evaluate.prepare(split.points, number), split.labels),
+        answer=lambda module, variables, points, labels: module.apply(variables, points),
         measure=evaluate.measure,
         rank=lambda measured: [measured['accuracy'], -measured['loss']],
-        confusion=evaluate.confusion,
+        record=lambda logits, labels: evaluate.confusion(logits, labels).tolist(),
+        evaluation=lambda epoch, confusion: Evaluation(epoch, np.array(confusion)),
     )

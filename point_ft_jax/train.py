@@ -22,7 +22,6 @@ from point_ft_jax.augment import Augmentation
 from point_ft_jax.layers import Array
 from point_ft_jax.mesh import compiler_options, everywhere, over_devices, spread
 from point_ft_jax.optimizer import Schedule
-from point_ft_jax.resample import for_training
 from point_ft_jax.split import Split
 from point_ft_jax.task import Task, classification
 from point_ft_jax.tokenizer import whole
@@ -59,7 +58,7 @@ class Recipe:
         augment: what happens to them.
         mesh: the devices.
         task: what the model is trained for.
-        sample: (key, points, number) to the points that are seen, before they are augmented.
+        momentum: by step, what running statistics move by, as a share of a tenth; None for all.
     """
 
     module: nn.Module
@@ -69,7 +68,7 @@ class Recipe:
     augment: Augmentation
     mesh: Mesh
     task: Task = dataclasses.field(default_factory=classification)
-    sample: Callable[[jax.Array, Array, int], Array] = for_training
+    momentum: Schedule | None = None
 
 
 def start(recipe: Recipe, trainable: params.Tree, batch_stats: params.Tree) -> State:
@@ -93,7 +92,7 @@ def step(
     before clipping.
     """
     sample_key, augment_key, loss_key = jax.random.split(jax.random.fold_in(key, state.step), 3)
-    points = recipe.sample(sample_key, points, recipe.num_points)
+    points, targets = recipe.task.draw(sample_key, points, targets, recipe.num_points)
     points = recipe.augment(augment_key, points)
 
     def loss(trainable: params.Tree) -> tuple[Array, tuple[dict[str, Array], params.Tree]]:
@@ -109,6 +108,11 @@ def step(
     updates, opt_state = recipe.tx.update(gradients, state.opt_state, state.trainable)
     norm = optax.tree.norm(gradients)
     trainable = optax.apply_updates(state.trainable, updates)
+    if recipe.momentum is not None:
+        share = recipe.momentum(state.step)
+        batch_stats = jax.tree.map(
+            lambda old, new: old + share * (new - old), state.batch_stats, batch_stats
+        )
     state = State(state.step + 1, trainable, batch_stats, opt_state)
     return state, {'train_loss': value, **scalars, 'gradient_norm': norm}
 

@@ -45,7 +45,7 @@ class Tuner(nn.Module):
         An owner is a word or one of the backbone's modules, which stands for its path below the
         backbone: `own(ScaleShift, qkv)` is 'block_3.attention.qkv'.
         """
-        words = (o if isinstance(o, str) else '.'.join(o.path[1:]) for o in owners)
+        words = [w for o in owners for w in ([o] if isinstance(o, str) else o.path[1:])]
         return make(name='.'.join(words))
 
 

@@ -40,6 +40,13 @@ MODELS = {
         },
     ),
 }
+SEGMENTERS = {
+    'seg_point_mae': ('point_mae', 'full'),
+    'seg_recon': ('recon_two_stream', 'full'),
+    'seg_idpt': ('point_mae', 'idpt'),
+    'seg_m2ae': ('point_m2ae', 'full'),
+}
+SHAPENETPART = {'num_classes': 16, 'num_parts': 50}
 SMOOTHING = {'m2ae_modelnet': 0.3}  # of the labels; elsewhere none
 
 
@@ -93,6 +100,8 @@ def clouds(batch: int, size: int, seed: int) -> np.ndarray:
 
 def model(name: str) -> Model:
     """The model of a fixture, without dropout."""
+    if name in SEGMENTERS:
+        return build(*SEGMENTERS[name], head={'dropout': 0.0}, **SHAPENETPART)
     backbone, method, options = MODELS[name]
     return build(backbone, method, head={'dropout': 0.0}, **{'num_classes': 15, **options})
 

@@ -11,6 +11,7 @@ import pytest
 from matplotlib.image import imread
 
 from point_ft_jax import report as r
+from point_ft_jax.class_report import draw_confusion
 from point_ft_jax.errors import UserError
 
 CLASSES = ('bag', 'bin', 'night_stand')
@@ -173,7 +174,7 @@ def test_curves_have_a_line_a_seed_and_a_gap_where_a_value_is_null():
 def test_labels_of_the_confusion_matrix_do_not_overlap(num_classes):
     classes = [f'class_number_{i}' for i in range(num_classes)]
     chosen = r.Evaluation(1, np.eye(num_classes, dtype=int))
-    figure = r.draw_confusion(report(r.SeedResult(0, chosen), classes=classes))
+    figure = draw_confusion(classes, [chosen])
     figure.draw_without_rendering()
     axes = figure.axes[0]
     for labels, low, high in (

@@ -1,15 +1,21 @@
 """ACT (Dong et al., ICLR 2023): Point-MAE's graph with weights distilled from an image teacher."""
 
-from point_ft_jax.backbone import FINE_TUNED_HEAD, SIZES, Backbone
+import dataclasses
+import functools
+
+from point_ft_jax.backbone import CLS, FINE_TUNED_HEAD, SIZES, WITHOUT_CLS, Backbone
+from point_ft_jax.part_heads import TapHead
 from point_ft_jax.point_transformer import TORCH_NAMES, PointTransformer
 
 BACKBONE = Backbone(
     build=PointTransformer,
     variants=SIZES,
     readout=('cls', 'patches_max'),
+    segmentation=dataclasses.replace(WITHOUT_CLS, head=functools.partial(TapHead, suffix='_cls')),
     torch_names=TORCH_NAMES,
     prefixes=('ACT_encoder.', 'base_model.'),
     leaves=(
+        *CLS,
         'mask_token',
         'proj_head.*',
         'decoder_pos_embed.*',

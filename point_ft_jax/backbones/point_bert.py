@@ -6,7 +6,8 @@ build the model with 40 classes.
 
 import functools
 
-from point_ft_jax.backbone import FINE_TUNED_HEAD, SIZES, Backbone
+from point_ft_jax.backbone import FINE_TUNED_HEAD, SIZES, Backbone, Segmentation
+from point_ft_jax.part_heads import GraphHead
 from point_ft_jax.point_transformer import TORCH_NAMES, PointTransformer
 
 BACKBONE = Backbone(
@@ -14,6 +15,7 @@ BACKBONE = Backbone(
     variants=SIZES,
     readout=('cls', 'patches_max'),
     head={'widths': (256,), 'batch_norm': False},
+    segmentation=Segmentation(head=GraphHead, readout=()),
     torch_names={**TORCH_NAMES, 'reduce': 'reduce_dim'},
     # The key encoder is a moving average of the query encoder, and keeps other running statistics.
     prefixes=('transformer_q.', 'transformer_k.', 'base_model.'),

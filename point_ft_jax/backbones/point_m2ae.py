@@ -6,13 +6,15 @@ that reads mean plus maximum of the last level's tokens. The ScanObjectNN classi
 token, so that a method whose published readout is 'cls' needs another one here.
 """
 
-from point_ft_jax.backbone import FINE_TUNED_HEAD, Backbone
+from point_ft_jax.backbone import FINE_TUNED_HEAD, Backbone, Segmentation
 from point_ft_jax.hierarchical import TORCH_NAMES, HierarchicalTransformer
+from point_ft_jax.part_heads import LevelHead
 
 BACKBONE = Backbone(
     build=HierarchicalTransformer,
     variants={'base': {}, 'tiny': {'widths': (48, 96, 192), 'heads': 3}},
     readout=('patches_mean_plus_max',),
+    segmentation=Segmentation(head=LevelHead, readout=()),
     torch_names=TORCH_NAMES,
     conv=('h_encoder.token_embed.*',),
     prefixes=('base_model.',),

@@ -1,16 +1,18 @@
 """Point-MAE (Pang et al., ECCV 2022): the plain point transformer, 22.1M parameters."""
 
-from point_ft_jax.backbone import FINE_TUNED_HEAD, SIZES, Backbone
+from point_ft_jax.backbone import CLS, FINE_TUNED_HEAD, SIZES, WITHOUT_CLS, Backbone
 from point_ft_jax.point_transformer import TORCH_NAMES, PointTransformer
 
 BACKBONE = Backbone(
     build=PointTransformer,
     variants=SIZES,
     readout=('cls', 'patches_max'),
+    segmentation=WITHOUT_CLS,
     torch_names=TORCH_NAMES,
     prefixes=('MAE_encoder.', 'base_model.'),
-    may_lack=('cls_token', 'cls_pos'),  # its autoencoder runs without a class token
+    may_lack=CLS,  # its autoencoder runs without a class token
     leaves=(
+        *CLS,
         'mask_token',
         'decoder_pos_embed.*',
         'MAE_decoder.*',

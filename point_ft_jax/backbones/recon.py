@@ -6,7 +6,7 @@ each update to the *normalised* value (`two_stream.TwoStreamBlock`), this form t
 residual. The tuning papers use this form, so it is the default; `recon_two_stream` is ReCon itself.
 """
 
-from point_ft_jax.backbone import FINE_TUNED_HEAD, SIZES, Backbone
+from point_ft_jax.backbone import CLS, FINE_TUNED_HEAD, SIZES, WITHOUT_CLS, Backbone
 from point_ft_jax.point_transformer import TORCH_NAMES, PointTransformer
 
 PRETRAINING = (
@@ -25,9 +25,11 @@ BACKBONE = Backbone(
     build=PointTransformer,
     variants=SIZES,
     readout=('cls', 'patches_max'),
+    segmentation=WITHOUT_CLS,  # as IDPT's and DAPT's tables have every plain transformer
     torch_names=TORCH_NAMES,
     prefixes=('MAE_encoder.', 'base_model.'),
     leaves=(
+        *CLS,
         *PRETRAINING,
         'img_token',
         'text_token',

@@ -2,7 +2,7 @@
 
 import functools
 
-from point_ft_jax.backbone import FINE_TUNED_HEAD, SIZES, Backbone
+from point_ft_jax.backbone import FINE_TUNED_HEAD, SIZES, Backbone, Segmentation
 from point_ft_jax.backbones.recon import PRETRAINING
 from point_ft_jax.point_transformer import TORCH_NAMES, PointTransformer
 from point_ft_jax.two_stream import TwoStreamBlock
@@ -15,6 +15,7 @@ BACKBONE = Backbone(
     ),
     variants=SIZES,
     readout=('cls', 'patches_max'),
+    segmentation=Segmentation(readout=('patches_max', 'patches_mean', 'cls_max')),
     torch_names={
         **{path: name for path, name in TORCH_NAMES.items() if '/mlp/' not in path},
         'img_token': 'img_token',

@@ -1,6 +1,6 @@
 """What must hold for labelled clouds before anything trains on them: one check for every reader."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -21,6 +21,62 @@ def problems(
         found += _value_problems(points)
         found += _label_problems(labels, classes, complete)
     return found
+
+
+def cloud_problems(clouds: Sequence[np.ndarray], names: Sequence[str]) -> list[str]:
+    """What is wrong with the coordinates, the first three columns, of clouds of any size."""
+    broken, flat = [], []
+    for cloud, name in zip(clouds, names, strict=True):
+        low, high = cloud[:, :3].min(axis=0), cloud[:, :3].max(axis=0)
+        if not np.isfinite([low, high]).all():
+            broken.append(name)
+        elif (low == high).all():
+            flat.append(name)
+    found = []
+    if broken:
+        found.append(f'NaN or infinite coordinates in {len(broken):,} clouds: {some(broken)}')
+    if flat:
+        found.append(f'{len(flat):,} clouds have all points in one place: {some(flat)}')
+    return found
+
+
+def part_problems(
+    part_labels: Sequence[np.ndarray],
+    labels: np.ndarray,
+    names: Sequence[str],
+    parts: Mapping[str, Sequence[int]],
+) -> list[str]:
+    """What is wrong with part labels [N] of clouds; `parts` are those that each class may have."""
+    classes, wrong, broken = list(parts), [], []
+    for values, label, name in zip(part_labels, labels, names, strict=True):
+        if not (np.isfinite(values) & (values == np.floor(values))).all():
+            broken.append(name)
+            continue
+        strange = np.setdiff1d(values, list(parts[classes[label]]))
+        if len(strange):
+            wrong.append(f'{name} ({classes[label]}) has {some(strange.astype(int))}')
+    found = []
+    if broken:
+        found.append(
+            f'{len(broken):,} clouds have part labels that are no whole numbers: {some(broken)}'
+        )
+    if wrong:
+        allowed = [f'{name} {list(ids)}' for name, ids in parts.items()]
+        found.append(
+            f'{len(wrong):,} clouds have parts outside their category: {some(wrong)}; expected '
+            f'{some(allowed)}'
+        )
+    return found
+
+
+def are_part_ids(value: object) -> bool:
+    """Whether a value is a list of part ids: one whole number from 0 or more, none twice."""
+    return (
+        isinstance(value, list | tuple)
+        and len(value) > 0
+        and all(type(part) is int and part >= 0 for part in value)
+        and len(set(value)) == len(value)
+    )
 
 
 def some(items: Iterable, limit: int = 5) -> str:

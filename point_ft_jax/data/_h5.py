@@ -13,25 +13,25 @@ from point_ft_jax.errors import UserError, raise_all
 KEYS = ('data', 'label')
 
 
-def read(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
-    """The arrays `data` and `label` of one file as they are, but labels [S, 1] as [S].
+def read(path: pathlib.Path, keys: Sequence[str] = KEYS) -> tuple[np.ndarray, ...]:
+    """The arrays of one file as they are, but [S, 1] (labels) as [S].
 
     Raises:
         UserError: no file, no HDF5, a damaged file, a key that is missing.
     """
-    with _opened(path) as file:
-        points, labels = (np.asarray(file[key][()]) for key in KEYS)
-    return points, labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
+    with _opened(path, keys) as file:
+        arrays = [np.asarray(file[key][()]) for key in keys]
+    return tuple(a[:, 0] if a.ndim == 2 and a.shape[1] == 1 else a for a in arrays)
 
 
 def shape(path: pathlib.Path) -> tuple[int, ...]:
     """The shape of `data`, without reading it; errors as `read`."""
-    with _opened(path) as file:
+    with _opened(path, KEYS) as file:
         return file['data'].shape
 
 
-def read_all(paths: Sequence[pathlib.Path]) -> tuple[np.ndarray, np.ndarray]:
-    """The clouds and labels of several files, one after the other.
+def read_all(paths: Sequence[pathlib.Path], keys: Sequence[str] = KEYS) -> tuple[np.ndarray, ...]:
+    """The arrays of several files, one after the other.
 
     Raises:
         UserError: what is wrong with any of the files, or files that do not fit together.
@@ -39,16 +39,17 @@ def read_all(paths: Sequence[pathlib.Path]) -> tuple[np.ndarray, np.ndarray]:
     arrays, problems = [], []
     for path in paths:
         try:
-            arrays.append(read(path))
+            arrays.append(read(path, keys))
         except UserError as error:
             problems.append(str(error))
-    shapes = sorted({points.shape[1:] for points, _ in arrays})
-    ranks = {labels.ndim for _, labels in arrays}
-    if len(shapes) > 1 or len(ranks) > 1:
-        problems.append(f'the files do not fit together: clouds of shapes {some(shapes)}')
+    shapes = [[a.shape[1:] for a in found] for found in arrays]
+    for key, found in zip(keys, zip(*shapes, strict=True), strict=False):
+        if len(set(found)) > 1:
+            what = 'clouds' if key == 'data' else key
+            shown = some(sorted(set(found)))
+            problems.append(f'the files do not fit together: {what} of shapes {shown}')
     raise_all(problems, 'these files cannot be read:')
-    points, labels = zip(*arrays, strict=True)
-    return np.concatenate(points), np.concatenate(labels)
+    return tuple(np.concatenate(parts) for parts in zip(*arrays, strict=True))
 
 
 def listing(folder: pathlib.Path) -> str:
@@ -64,16 +65,16 @@ def listing(folder: pathlib.Path) -> str:
 
 
 @contextlib.contextmanager
-def _opened(path: pathlib.Path) -> Iterator[h5py.File]:
+def _opened(path: pathlib.Path, keys: Sequence[str]) -> Iterator[h5py.File]:
     if not path.is_file():
         raise UserError(f'no file {path}; {listing(path.parent)}')
     try:
         with h5py.File(path) as file:
-            missing = [key for key in KEYS if not getattr(file.get(key), 'shape', ())]
+            missing = [key for key in keys if not getattr(file.get(key), 'shape', ())]
             if missing:
                 raise UserError(
                     f'{path} has no array {some(missing)}; found the keys '
-                    f'{some(file, 12) or "(none)"}, expected {some(KEYS)}'
+                    f'{some(file, 12) or "(none)"}, expected {some(keys)}'
                 )
             yield file
     except PermissionError as error:

@@ -65,7 +65,7 @@ def load(
     Returns:
         S clouds, [S, num_points, 3] float32 within the unit sphere, y up. Cloud i has the label
         i % 15. Part labels are indices into `PART_NAMES`: one of `part_ids(class)`, or `BACKGROUND`
-        (0) for a point that isn't the object's.
+        (0) for a point that isn't the object's, where the variant has any.
 
     Raises:
         UserError: an unknown split, style or variant, or a number out of range.
@@ -88,7 +88,15 @@ def load(
         else:
             cloud = scanned(name, solids, variant, num_points, rng)
         points[number], parts[number] = cloud.points, cloud.parts
-    return Split(points, np.arange(size, dtype=np.int32) % len(CLASSES), CLASSES, parts)
+    around = () if style == 'cad' or variant == 'obj_only' else (BACKGROUND,)
+    return Split(
+        points,
+        np.arange(size, dtype=np.int32) % len(CLASSES),
+        CLASSES,
+        parts,
+        part_names=PART_NAMES,
+        parts=tuple((*around, *part_ids(name)) for name in CLASSES),
+    )
 
 
 def assembly(split: str, number: int, seed: int = 0) -> list[Solid]:

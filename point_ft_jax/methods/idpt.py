@@ -8,7 +8,7 @@ below (on OBJ_BG the prompt alone: 'prompts_mean').
 
 The reference selects what trains by the substring 'cls', which the prompt's position lacks: it
 keeps its random start, and so it does here, unless the config's `trainable` is `('tuner/*',
-'head/*', 'backbone/cls_*')`.
+'head/*', 'backbone/cls_*')`. Its part segmenter is in `_idpt_segmentation`.
 """
 
 import functools
@@ -17,10 +17,19 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from kernels import gather_points
 from point_ft_jax.errors import UserError
-from point_ft_jax.layers import KERNEL_INIT, Array, BatchNorm, Dtype, Linear, max_pool
+from point_ft_jax.layers import (
+    KERNEL_INIT,
+    Array,
+    BatchNorm,
+    Dtype,
+    Linear,
+    edge_products,
+    leaky,
+    max_pool,
+)
 from point_ft_jax.method import HEAD_AND_CLS, Method
+from point_ft_jax.methods._idpt_segmentation import SEGMENTATION
 from point_ft_jax.methods._learned import Learned
 from point_ft_jax.tokens import Tokens
 from point_ft_jax.transformer import Tuner
@@ -41,8 +50,7 @@ def nearest_features(x: Array, k: int) -> Array:
 class EdgeConv(nn.Module):
     """Edges [x_j - x_i, x_i] through linear, batch norm, leaky ReLU; the maximum over j.
 
-    [B, G, C] to [B, G, features]. The kernel [2C, features] is that of the concatenation; by
-    linearity it needs two products a row, not one an edge.
+    [B, G, C] to [B, G, features].
     """
 
     features: int
@@ -54,15 +62,8 @@ class EdgeConv(nn.Module):
     def __call__(self, x: Array) -> Array:
         width = x.shape[-1]
         kernel = self.param('kernel', KERNEL_INIT, (2 * width, self.features)).astype(x.dtype)
-        difference, itself = kernel[:width], kernel[width:]
-        near = gather_points(x @ difference, nearest_features(x, self.neighbors))
-        edges = near + (x @ (itself - difference))[:, :, None]
+        edges = edge_products(kernel, x, x, nearest_features(x, self.neighbors))
         return max_pool(leaky(BatchNorm(self.use_running, self.dtype, name='norm')(edges)))
-
-
-def leaky(x: Array) -> Array:
-    """Leaky ReLU with slope 0.2."""
-    return jax.nn.leaky_relu(x, 0.2)
 
 
 class Generator(nn.Module):
@@ -119,6 +120,7 @@ METHOD = Method(
     trainable=('tuner/*.generator/*', *HEAD_AND_CLS),
     tuner=IdptTuner,
     readout=('cls', 'prompts_mean', 'patches_max'),
+    segmentation=SEGMENTATION,
     torch_names={
         'block_{block}.position/value': 'prompt_pos',
         f'{GENERATOR}/mix': 'blocks.cls.conv5.0',

@@ -5,16 +5,19 @@ is made of it. The decoder goes the other way, from the coarsest level to the on
 hidden neighbourhoods it reconstructs.
 """
 
+from collections.abc import Sequence
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from kernels import Groups, gather_points, knn
+from kernels import Groups
 from point_ft_jax.hierarchical import HierarchicalTransformer
 from point_ft_jax.layers import Array, BatchNorm, Dtype, Linear, gelu, layer_norm, token_init
 from point_ft_jax.pretrain import masking
 from point_ft_jax.pretrain.decoder import Blocks
 from point_ft_jax.pretrain.reconstruction import Reconstruction
+from point_ft_jax.propagation import Interpolated, Joined, three_nearest
 from point_ft_jax.tokens import Tokens
 from point_ft_jax.transformer import Tuner, drop_path_rates
 
@@ -65,7 +68,7 @@ class HierarchicalAutoencoder(nn.Module):
             key = self.make_rng('mask') if self.has_rng('mask') else jax.random.key(0)
             mask = masking.MASKS[self.mask](key, grouped[-1].centers, number)
         visible = carry_down(~mask, grouped)
-        levels = self.backbone.levels(grouped, self.tuner, train, visible)
+        levels = self.backbone.levels(grouped, self.tuner, train, True, visible)
         fine = grouped[-2]
         absolute = fine.groups + fine.centers[:, :, None]
         shown = jnp.where(visible[-2][..., None, None], absolute, jnp.nan)
@@ -95,7 +98,14 @@ def carry_down(visible: Array, grouped: list[Groups]) -> list[Array]:
 
 
 class HierarchicalDecoder(nn.Module):
-    """The encoded `Tokens` of all levels to the points [B, G, K, 3] of the last level but one."""
+    """The normalised `Tokens` of all levels to the points [B, G, K, 3] of the last level but one.
+
+    Attributes:
+        depths: of its two stages, the coarse one first.
+        heads: of both.
+        num_points: K.
+        drop_path: the last block's rate.
+    """
 
     depths: tuple[int, int]
     heads: int
@@ -105,61 +115,43 @@ class HierarchicalDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, levels: list[Tokens], visible: list[Array], train: bool) -> Array:
-        normed = [
-            layer_norm(self.dtype, name=f'norm_{index}')(level.patches)
-            for index, level in enumerate(levels)  # the first only for its place in the files
-        ]
-        width = normed[-1].shape[-1]
-        token = self.param('mask_token', token_init, (1, width)).astype(normed[-1].dtype)
-        x = jnp.where(visible[-1][..., None], normed[-1], token[None])
+        fine, coarse = levels[-2:]
         rates = drop_path_rates(self.drop_path, sum(self.depths))
-        coarse, fine = levels[-1].centers, levels[-2].centers
 
         def blocks(stage: int, width: int, rates: list[float]) -> Blocks:
             return Blocks(self.heads, rates, width, train, self.dtype, name=f'level_{stage}')
 
-        x = blocks(0, width, rates[: self.depths[0]])(x, coarse)
-        grid = jnp.where(visible[-2][..., None], normed[-2], 0)
-        x = Propagation(not train, self.dtype, name='propagation')(fine, coarse, grid, x)
-        x = blocks(1, grid.shape[-1], rates[self.depths[0] :])(x, fine)
+        width = coarse.patches.shape[-1]
+        token = self.param('mask_token', token_init, (1, width)).astype(coarse.patches.dtype)
+        x = jnp.where(visible[-1][..., None], coarse.patches, token[None])
+        x = blocks(0, width, rates[: self.depths[0]])(x, coarse.centers)
+        width = fine.patches.shape[-1]
+        own = jnp.where(visible[-2][..., None], fine.patches, 0)
+        above = Interpolated(x, three_nearest(fine.centers, coarse.centers))
+        x = Fusion(width, not train, self.dtype, name='propagation')([own, above])
+        x = blocks(1, width, rates[self.depths[0] :])(x, fine.centers)
         x = layer_norm(self.dtype, name='norm')(x)
         points = Linear(3 * self.num_points, dtype=self.dtype, name='points')(x)
         return points.reshape(*points.shape[:2], self.num_points, 3)
 
 
-class Propagation(nn.Module):
-    """Features of coarse tokens brought to fine ones, beside what those have: [B, G, D].
+class Fusion(nn.Module):
+    """Parts side by side, as `Joined` takes them, and a residual unit: [B, G, width]."""
 
-    Interpolated over the three nearest coarse centres by inverse squared distance, fused with the
-    fine tokens' own features, then one residual unit.
-    """
-
+    width: int
     use_running: bool
     dtype: Dtype | None = None
 
     @nn.compact
-    def __call__(self, fine: Array, coarse: Array, own: Array, features: Array) -> Array:
-        width = own.shape[-1]
+    def __call__(self, parts: Sequence[Array | Interpolated]) -> Array:
+        def norm(name: str) -> BatchNorm:
+            return BatchNorm(self.use_running, self.dtype, name=name)
 
-        def linear(name: str, x: Array) -> Array:
-            x = Linear(width, dtype=self.dtype, name=name)(x)
-            return BatchNorm(self.use_running, self.dtype, name=f'{name}_norm')(x)
-
-        both = jnp.concatenate([own, interpolate(fine, coarse, features)], axis=-1)
-        x = gelu(linear('fuse', both))
-        return gelu(x + linear('unit_1', gelu(linear('unit_0', x))))
-
-
-def interpolate(fine: Array, coarse: Array, features: Array) -> Array:
-    """Features [B, G, D] of coarse centres [B, G, 3] at the fine [B, F, 3]: [B, F, D].
-
-    By direct differences; the reference's expanded distances are noise where two centres coincide.
-    """
-    _, nearest = knn(fine, coarse, min(3, coarse.shape[1]))
-    squared = jnp.square(fine[:, :, None] - gather_points(coarse, nearest)).sum(axis=-1)
-    weights = 1.0 / (jax.lax.stop_gradient(squared) + 1e-8)
-    weights = (weights / weights.sum(axis=-1, keepdims=True)).astype(features.dtype)
-    return (gather_points(features, nearest) * weights[..., None]).sum(axis=2)
+        x = gelu(norm('fuse_norm')(Joined(self.width, dtype=self.dtype, name='fuse')(parts)))
+        y = Linear(self.width, dtype=self.dtype, name='unit_0')(x)
+        y = gelu(norm('unit_0_norm')(y))
+        y = Linear(self.width, dtype=self.dtype, name='unit_1')(y)
+        return gelu(x + norm('unit_1_norm')(y))
 
 
 # Tree path to PyTorch name, of what is not the backbone; see torch_import.
@@ -167,7 +159,6 @@ BLOCK = 'h_decoder.{level}.blocks.{block}'
 UNIT = 'token_prop.0.extraction.operation.0'
 TORCH_NAMES = {
     'decoder/mask_token': 'mask_token',
-    **{f'decoder/norm_{level}': f'h_encoder.encoder_norms.{level}' for level in range(3)},
     'decoder/level_{level}/positions/hidden': 'decoder_pos_embeds.{level}.0',
     'decoder/level_{level}/positions/out': 'decoder_pos_embeds.{level}.2',
     'decoder/level_{level}/block_{block}/norm1': f'{BLOCK}.norm1',

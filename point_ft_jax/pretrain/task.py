@@ -1,31 +1,46 @@
 """The task of an autoencoder, for `train` and `fit`: its loss, and the Chamfer distance it has."""
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from point_ft_jax import params
+from point_ft_jax import evaluate, params
+from point_ft_jax.errors import UserError
 from point_ft_jax.layers import Array
 from point_ft_jax.pretrain.autoencoder import CONTRAST
 from point_ft_jax.pretrain.objective import cloud_errors, losses
+from point_ft_jax.pretrain.reconstruction import CHAMFER
+from point_ft_jax.resample import SAMPLES
 from point_ft_jax.split import Split
-from point_ft_jax.task import Task, Variables
+from point_ft_jax.task import Targets, Task, Variables
 
 
-def reconstruction(projections: tuple[str, ...] = (), chamfer: str = 'chamfer_l2') -> Task:
+def reconstruction(
+    projections: tuple[str, ...] = (), chamfer: str = 'chamfer_l2', sample: str = 'farthest'
+) -> Task:
     """Reconstruction of hidden patches, and a loss for each of the autoencoder's projections.
 
     A teacher's features are the split's of that name: [S, F], or [S, V, F] for V views or phrasings
     of a shape, one of which is drawn for every step. Evaluation measures the Chamfer distance of
     the hidden patches under a mask that is always the same.
+
+    Args:
+        projections: the autoencoder's, by name.
+        chamfer: a name of `reconstruction.CHAMFER`.
+        sample: how a step draws points, a name of `resample.SAMPLES`.
+
+    Raises:
+        UserError: an unknown name.
     """
+    for option, value, choices in (('chamfer', chamfer, CHAMFER), ('sample', sample, SAMPLES)):
+        if value not in choices:
+            raise UserError(f'pretrain.{option} is {value!r}; expected {" or ".join(choices)}')
 
     def targets(split: Split) -> dict[str, np.ndarray]:
-        features = {name: split.features[name] for name in projections if name != CONTRAST}
-        return {'labels': split.labels, **features}
+        features = {name: split.features.get(name) for name in projections if name != CONTRAST}
+        known = {name: array for name, array in features.items() if array is not None}
+        return {'labels': split.labels, **known}
 
     def loss(
         module: nn.Module,
@@ -34,7 +49,7 @@ def reconstruction(projections: tuple[str, ...] = (), chamfer: str = 'chamfer_l2
         targets: dict[str, Array],
         key: jax.Array,
     ) -> tuple[Array, tuple[dict[str, Array], params.Tree]]:
-        dropout_key, mask_key, view_key = jax.random.split(key, 3)
+        dropout_key, mask_key = jax.random.split(key)
         found, updates = module.apply(
             variables,
             points,
@@ -42,23 +57,28 @@ def reconstruction(projections: tuple[str, ...] = (), chamfer: str = 'chamfer_l2
             mutable=['batch_stats'],
             rngs={'dropout': dropout_key, 'mask': mask_key},
         )
-        drawn = {name: _one_view(view_key, array) for name, array in targets.items()}
-        terms = losses(found, drawn, chamfer)
+        terms = losses(found, targets, chamfer)
         return sum(terms.values()), (terms, updates['batch_stats'])
 
-    def errors(module: nn.Module, points: Array) -> Array:
-        return cloud_errors(module(points), chamfer)
+    def draw(key: jax.Array, points: Array, targets: Targets, number: int) -> tuple:
+        sample_key, view_key = jax.random.split(key)
+        views = {name: _one_view(view_key, array) for name, array in targets.items()}
+        return SAMPLES[sample](sample_key, points, number), views
 
-    def measure(outputs: np.ndarray, _: Any) -> dict[str, float]:
-        return {'reconstruction': float(outputs.mean())}
+    def errors(module: nn.Module, variables: Variables, points: Array, _: Targets) -> Array:
+        return cloud_errors(module.apply(variables, points), chamfer)
 
     return Task(
         loss=loss,
         scalars=('reconstruction', *projections),
         targets=targets,
-        measure=measure,
+        draw=draw,
+        prepare=lambda split, number: (evaluate.prepare(split.points, number), targets(split)),
+        answer=errors,
+        measure=lambda errors, _: {'reconstruction': float(errors.mean())},
         rank=lambda measured: [-measured['reconstruction']],
-        method=errors,
+        record=lambda errors, _: float(errors.mean()),
+        evaluation=lambda epoch, error: (epoch, error),
     )
 
 

@@ -1,0 +1,73 @@
+"""A part segmenter is right when the reference's weights and points give its numbers."""
+
+import golden_models as g
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from test_golden_models import STATISTICS, assert_near, gradient_errors
+
+from point_ft_jax import params
+
+# Each architecture trains in one type in every run of the suite; the other half is marked slow.
+EVERY_RUN = {('seg_recon', 'float32'), ('seg_idpt', 'float64'), ('seg_m2ae', 'float32')}
+TRAINING = [
+    pytest.param(name, dtype, marks=() if (name, dtype) in EVERY_RUN else pytest.mark.slow)
+    for name in g.SEGMENTERS
+    for dtype in ('float32', 'float64')
+]
+
+
+@pytest.mark.parametrize('name', g.SEGMENTERS)
+def test_evaluation_in_float32_gives_the_reference(name: str) -> None:
+    facts, arrays = g.read(f'{name}_s1')
+    golden = g.model(name)
+    tree = g.variables(name, facts, jnp.float32)
+    assert params.count(tree['params']) == facts['parameters']
+    logits = jax.jit(golden.module.apply)(tree, arrays['points'], arrays['category'])
+    found = np.asarray(jax.nn.log_softmax(logits))
+    assert_near(found[:, :64], arrays['log_probs_first64'], 1e-4, 'log probabilities')
+    assert_near(g.probe('log_probs', found), arrays['log_probs_probe'], 1e-4, 'their probe')
+
+
+@pytest.mark.parametrize(('name', 'dtype'), TRAINING)
+def test_training_gives_the_reference(name: str, dtype: str) -> None:
+    """Loss, statistics and the gradient of every parameter, jitted, without dropout."""
+    facts, arrays = g.read(f'{name}_s1')
+    with jax.enable_x64(dtype == 'float64'):
+        golden = g.model(name)
+        tree = g.variables(name, facts, dtype)
+        (loss, statistics), gradients = training_pass(golden, tree, arrays, dtype)
+        assert_near(loss, arrays['loss'], 1e-4, 'loss')
+        for key, value in g.torch_arrays(golden, statistics).items():
+            if key.endswith(STATISTICS) and key in facts['batch_stats_after_probes']:
+                found, expected = g.probe(key, value), facts['batch_stats_after_probes'][key]
+                assert_near(found, np.array(expected), 1e-4, key)
+        gradients = g.torch_arrays(golden, gradients)
+    unused = {key: gradients.pop(key) for key in facts['no_gradient']}
+    assert not any(np.any(value) for value in unused.values())
+    errors = gradient_errors(facts, gradients, dtype)
+    if dtype == 'float64':
+        assert max(errors.values()) < 1e-4, sorted(errors.items(), key=lambda e: -e[1])[:5]
+    else:
+        assert np.median(list(errors.values())) < 1e-2
+        assert max(errors.values()) < 5e-2, sorted(errors.items(), key=lambda e: -e[1])[:5]
+
+
+def training_pass(golden: g.Model, tree: dict, arrays: dict, dtype: str) -> tuple:
+    """(loss, statistics), gradients: one jitted pass in training mode."""
+
+    def loss(p: params.Tree) -> tuple:
+        logits, updates = golden.module.apply(
+            {**tree, 'params': p},
+            arrays['points'].astype(dtype),
+            arrays['category'],
+            train=True,
+            mutable=['batch_stats'],
+            rngs={'dropout': jax.random.key(0)},
+        )
+        log_probs = jax.nn.log_softmax(logits)
+        labels = jnp.asarray(arrays['labels'])[..., None]
+        return -jnp.take_along_axis(log_probs, labels, -1).mean(), updates['batch_stats']
+
+    return jax.jit(jax.value_and_grad(loss, has_aux=True))(tree['params'])

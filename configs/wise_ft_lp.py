@@ -82,12 +82,16 @@ def _published(backbone: str) -> ConfigDict:
     config.source = ConfigDict(
         {'name': 'modelnet40', 'root': config_dict.placeholder(str), 'form': 'normal_resampled'}
     )
+    # The SVM's own: fewer points and groups than on scans.
+    config.svm.points = 1024
+    config.svm.geometry = ConfigDict({'num_groups': 64})
     config.probe.epochs = 100
     config.seeds = (0, 1, 2)
     if backbone == 'point_m2ae':
         config.model.geometry = ConfigDict(
             {'num_groups': (512, 256, 64), 'group_sizes': (32, 16, 16), 'drop_path': 0.1}
         )
+        config.svm.geometry = ConfigDict({'group_sizes': (16, 8, 8)})
         config.model.readout = ('patches_mean', 'patches_max_but_first')
     else:
         config.model.geometry.drop_path = 0.2

@@ -233,16 +233,16 @@ def _extractor(
     plan = config.svm
     if plan.sample not in SAMPLES:
         raise UserError(f'svm.sample is {plan.sample!r}; expected {" or ".join(SAMPLES)}')
-    geometry = {name: tuple(value) for name, value in plan.geometry.items()}
-    module = features.forward_only(built.module, **geometry)
+    module = features.reshaped(built.module, plan.geometry)
+    num_points = plan.points or config.points
     readout = tuple(plan.readout) or module.readout
     extract = features.make_extract(module, make_mesh(), config.train.batch_size, {'x': readout})
     stack = features.stack(variables)
 
     def of(points: np.ndarray) -> np.ndarray:
         if plan.sample == 'first':
-            points = points[:, : config.points]
-        return extract(stack, evaluate.prepare(points, config.points))['x'][0]
+            points = points[:, :num_points]
+        return extract(stack, evaluate.prepare(points, num_points))['x'][0]
 
     return of
 

@@ -81,12 +81,12 @@ def make(
     splits = builder.load_splits(config)
     mesh, batch = make_mesh(), config.wise.batch_size
     readout = tuple(config.svm.readout) or built.module.readout
-    geometry = {name: tuple(v) for name, v in config.svm.geometry.items()}
-    frozen = features.forward_only(built.module, **geometry)
+    frozen = features.reshaped(built.module, config.svm.geometry)
+    num_points = config.svm.points or config.points
     return Bench(
         target={name: _prepared(split, config.points) for name, split in splits.items()},
         corrupted=_corrupted(config, splits['test']),
-        source={name: _prepared(split, config.points) for name, split in source.items()},
+        source={name: _prepared(split, num_points) for name, split in source.items()},
         folds=folds,
         target_features=_extract(built.module, mesh, batch, HEAD, built.module.readout),
         source_features=_extract(frozen, mesh, batch, SVM, readout),
@@ -195,7 +195,7 @@ def _probe_through(
     tx, schedule = _optimizer(config, len(train))
     steps = max(len(train) // config.probe.batch_size, 1)
     recipe = builder.make_recipe(config, built, steps, make_mesh())
-    module = features.forward_only(built.module, hold_statistics=True, drop_path=0.0)
+    module = features.reshaped(built.module, {'hold_statistics': True, 'drop_path': 0.0})
     recipe = dataclasses.replace(
         recipe,
         module=module,

@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from point_ft_jax import params
+from point_ft_jax.errors import UserError
 from point_ft_jax.heads import read_out
 from point_ft_jax.layers import Array
 from point_ft_jax.mesh import compiler_options, spread
@@ -73,6 +74,14 @@ def stack(variables: Variables) -> Variables:
     return jax.tree.map(lambda leaf: leaf[None], variables)
 
 
-def forward_only(module: nn.Module, **geometry: object) -> nn.Module:
-    """The module with fields of its backbone changed; parameters do not depend on them."""
-    return module.clone(backbone=module.backbone.clone(**geometry))
+def reshaped(module: nn.Module, geometry: Mapping[str, object]) -> nn.Module:
+    """The module with fields of its backbone changed that its parameters do not depend on.
+
+    Raises:
+        UserError: a field that the backbone does not have.
+    """
+    fields = {n: tuple(v) if isinstance(v, list) else v for n, v in geometry.items()}
+    unknown = [name for name in fields if not hasattr(module.backbone, name)]
+    if unknown:
+        raise UserError(f'svm.geometry: this backbone has no field {", ".join(unknown)}')
+    return module.clone(backbone=module.backbone.clone(**fields))

@@ -57,9 +57,10 @@ def _embedded(made: ConfigDict) -> ConfigDict:
         {'name': 'shapes', 'style': 'scan', 'variant': 'obj_only', 'train_size': 450}
     )
     config.data.test_size = 150
+    config.validation.fraction = 0.2
     # Objects that neither pre-training nor fine-tuning has seen.
     config.source = ConfigDict(
-        {'name': 'shapes', 'style': 'cad', 'train_size': 300, 'test_size': 300, 'seed': 2}
+        {'name': 'shapes', 'style': 'cad', 'train_size': 300, 'test_size': 150, 'seed': 2}
     )
     config.model.backbone = made.model.backbone
     config.model.variant = made.model.variant
@@ -69,7 +70,10 @@ def _embedded(made: ConfigDict) -> ConfigDict:
     config.train.batch_size = 16
     config.optim.warmup = 1
     config.optim.lr = 5e-4
+    config.few_shot.queries = 10
     config.corruptions.severities = (3,)
+    config.corruptions.clouds = 75
+    config.wise.reestimate_clouds = 256
     return config
 
 

@@ -131,6 +131,7 @@ def judging(job: str) -> ConfigDict:
             'root': '',  # of the official ModelNet-C; '' to corrupt the run's test clouds
             'suite': 'modelnet_c_regenerated',  # or 'modelnet40_c_13_regenerated'
             'severities': (1, 2, 3, 4, 5),
+            'clouds': 0,  # of the test split, evenly chosen; 0 for all
         }
     )
     return config
@@ -145,6 +146,7 @@ def wise() -> ConfigDict:
             'alphas': tuple(i / 10 for i in range(11)),
             # Of batch norms: the first for everything, the others to compare.
             'statistics': ('reestimated', 'interpolated', 'finetuned', 'pretrained'),
+            'reestimate_clouds': 1024,  # of the training split, at most
             'memory_bytes': 2**30,  # of the weights of models evaluated together
             'batch_size': 32,  # clouds at once, of every model
         }

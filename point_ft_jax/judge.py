@@ -186,6 +186,8 @@ def _regenerated(plan: ConfigDict, test: Split, num_points: int) -> dict[str, di
     """The suite made of a split; density_inc has all its points to draw from."""
     if plan.suite not in corruptions.SUITES:
         corruptions.find('', 1, plan.suite)
+    size = min(plan.clouds or len(test), len(test))
+    test = test.take(np.linspace(0, len(test) - 1, size).round().astype(int))
     base = _resampled(test, num_points)
 
     def one(kind: str, severity: int) -> Split:

@@ -158,7 +158,7 @@ def measure(models: Variables, alphas: Sequence[float], bench: Bench, brief: boo
         models: see `models_along`.
         alphas: their numbers, for the result.
         bench: what to measure on.
-        brief: only the target without probing, and the SVM: to compare statistics.
+        brief: only the target's test clouds, without probing: to compare statistics.
 
     Returns:
         A dict an alpha: 'alpha'; 'wise' and 'wise_lp', each with 'validation', 'test' and
@@ -166,8 +166,9 @@ def measure(models: Variables, alphas: Sequence[float], bench: Bench, brief: boo
         accuracy a fold}.
     """
     heads = {'wise': _head(models)}
-    sets = {name: bench.target[name] for name in ('validation', 'test')}
+    sets = {'test': bench.target['test']}
     if not brief:
+        sets['validation'] = bench.target['validation']
         seen = bench.target_features(models, bench.target['train'].points)[HEAD]
         heads['wise_lp'] = bench.probe(models, seen)
         sets |= {
@@ -181,7 +182,7 @@ def measure(models: Variables, alphas: Sequence[float], bench: Bench, brief: boo
         for kind, head in heads.items():
             guesses = head_logits(bench.head, head, features).argmax(-1)
             right[kind][name] = (guesses == clouds.labels[None]).mean(-1)
-    worth = _source(models, bench, brief)
+    worth = {} if brief else _source(models, bench)
     return [
         {
             'alpha': float(alpha),
@@ -209,7 +210,7 @@ def _of_one(found: Mapping, i: int) -> dict:
     return {**plain, 'corrupted': corrupted}
 
 
-def _source(models: Variables, bench: Bench, brief: bool) -> dict:
+def _source(models: Variables, bench: Bench) -> dict:
     """'svm', 'neighbours' [A] and 'few_shot' {name: [A, folds]} on the source."""
     features = {
         name: bench.source_features(models, clouds.points)[SVM]
@@ -220,15 +221,14 @@ def _source(models: Variables, bench: Bench, brief: bool) -> dict:
         ((train, labels['train']), (test, labels['test']))
         for train, test in zip(features['train'], features['test'], strict=True)
     ]
-    worth = {'svm': np.array([linear_svm(*pair, **bench.svm) for pair in pairs])}
-    if brief:
-        return worth
-    worth['neighbours'] = np.array([neighbour_accuracy(*pair, bench.neighbours) for pair in pairs])
-    worth['few_shot'] = {
-        name: few_shot.probe_folds(features['train'], features['test'], folds)
-        for name, folds in bench.folds.items()
+    return {
+        'svm': np.array([linear_svm(*pair, **bench.svm) for pair in pairs]),
+        'neighbours': np.array([neighbour_accuracy(*pair, bench.neighbours) for pair in pairs]),
+        'few_shot': {
+            name: few_shot.probe_folds(features['train'], features['test'], folds)
+            for name, folds in bench.folds.items()
+        },
     }
-    return worth
 
 
 def together(ends: Ends, budget_bytes: int) -> int:

@@ -104,7 +104,7 @@ def make_reestimate(
     points = _prepared(builder.load_splits(config)['train'], config.points).points
     seen = augment.named(config.train.augment)(jax.random.key(seed), jnp.asarray(points))
     order = np.random.default_rng([seed, 0]).permutation(len(points))
-    seen = np.asarray(seen)[order]
+    seen = np.asarray(seen)[order[: config.wise.reestimate_clouds]]
     reestimate = _reestimate(built.module, make_mesh(), config.wise.batch_size)
     return lambda variables: reestimate(variables, seen)
 
@@ -129,6 +129,8 @@ def _corrupted(config: ConfigDict, test: Split) -> dict[str, dict[int, Clouds]]:
     suite = config.corruptions.suite
     if not suite:
         return {}
+    size = min(config.corruptions.clouds or len(test), len(test))
+    test = test.take(np.linspace(0, len(test) - 1, size).round().astype(int))
     clean = evaluate.prepare(test.points, config.points)
 
     def one(name: str, severity: int) -> Clouds:

@@ -299,15 +299,10 @@ def _statistics_rows(found: Experiment) -> list[dict[str, str]]:
                     strict=True,
                 )
             },
-            'SVM at the middle': f'{_middle(found, setting, choice):.1f}',
         }
         for setting in found.settings
         for choice in found.statistics
     ]
-
-
-def _middle(found: Experiment, setting: str, choice: str) -> float:
-    return curve_of(found, setting, lambda p: p['svm'], choice).mean(0)[len(alphas_of(found)) // 2]
 
 
 def _percent(values: Sequence[float]) -> str:

@@ -209,9 +209,7 @@ def test_a_stage_that_is_done_is_not_done_again(
 
     monkeypatch.setattr(wise, 'measure', refuse)
     again = wise_experiment.wise_ft_lp(tiny(folder), 'python run.py')
-    assert json.dumps(again.settings['obj_only'][0].curves) == json.dumps(
-        found.settings['obj_only'][0].curves
-    )
+    assert again.settings['obj_only'][0].curves == found.settings['obj_only'][0].curves
 
 
 def test_a_probe_at_zero_is_linear_probing_of_the_pretrained_backbone(

@@ -85,6 +85,7 @@ def chain(plans: Mapping[str, Method]) -> Method:
     reasons = [
         f'{name}: {plan.merge}' for name, plan in tuned.items() if isinstance(plan.merge, str)
     ]
+    none = [f'{n}: {plan.identity}' for n, plan in tuned.items() if isinstance(plan.identity, str)]
     return Method(
         trainable=tuple(pattern(n, path) for n, plan in plans.items() for path in plan.trainable),
         tuner=tuner,
@@ -98,5 +99,7 @@ def chain(plans: Mapping[str, Method]) -> Method:
         conv=tuple(name for plan in tuned.values() for name in plan.conv),
         torch_twins={a: b for plan in tuned.values() for a, b in plan.torch_twins.items()},
         identity_at_start=all(plan.identity_at_start for plan in plans.values()),
+        identity='; '.join(none)
+        or {inside(n, path): v for n, plan in tuned.items() for path, v in plan.identity.items()},
         merge='; '.join(reasons) or merge,
     )

@@ -102,3 +102,75 @@ def pretraining() -> ConfigDict:
         }
     )
     return config
+
+
+def judging(job: str) -> ConfigDict:
+    """The fields of `default` and those of the protocols that judge a model; see judge.py."""
+    config = default()
+    config.job = job
+    config.run = ''  # a finished run to judge, in place of the backbone of init.checkpoint
+    config.svm = ConfigDict(
+        {
+            'classifier': 'LinearSVC',  # scikit-learn's; or 'SVC', with a linear kernel
+            'c': 0.075,
+            'readout': (),  # of the features; () for what the head reads
+            'geometry': {},  # fields of the backbone that differ where features are extracted
+            'rename': (),  # (old, new) PyTorch names of the pre-training file's modules
+            'points': 0,  # of a cloud; 0 for `points`
+            'sample': 'farthest',  # points of a stored cloud, or the 'first'
+            'neighbours': 5,
+        }
+    )
+    config.few_shot = ConfigDict(
+        {
+            'root': '',  # of the official folds; '' to draw them from the data
+            'ways': 5,
+            'shots': 10,
+            'queries': 20,  # clouds of each class to be judged on
+            'folds': 10,
+            'pool': 'splits',  # shots of the one, queries of the other; or 'union' of both
+            'by': 'probing',  # frozen features; or 'tuning', as the papers do
+        }
+    )
+    config.corruptions = ConfigDict(
+        {
+            'root': '',  # of the official ModelNet-C; '' to corrupt the run's test clouds
+            'suite': 'modelnet_c_regenerated',  # or 'modelnet40_c_13_regenerated'
+            'severities': (1, 2, 3, 4, 5),
+            'clouds': 0,  # of the test split, evenly chosen; 0 for all
+        }
+    )
+    return config
+
+
+def wise() -> ConfigDict:
+    """The fields of `judging` and those of the experiment on WiSE-FT and WiSE-FT-LP."""
+    config = judging('wise_ft_lp')
+    config.wise = ConfigDict(
+        {
+            'settings': ('obj_bg', 'obj_only', 'pb_t50_rs'),  # variants of the data
+            'alphas': tuple(i / 10 for i in range(11)),
+            # Of batch norms: the first for everything, the others to compare.
+            'statistics': ('reestimated', 'interpolated', 'finetuned', 'pretrained'),
+            'reestimate_clouds': 1024,  # of the training split, at most
+            'memory_bytes': 2**30,  # of the weights of models evaluated together
+            'batch_size': 32,  # clouds at once, of every model
+        }
+    )
+    config.probe = ConfigDict(
+        {
+            'head': 'continue',  # the fine-tuned one; or 'fresh'
+            'epochs': 50,
+            'warmup': 0,
+            'lr': 5e-4,
+            'batch_size': 32,
+            'weight_decay': 0.05,
+            # 'none' probes on features extracted once; else through the backbone, step by step.
+            'augment': 'none',
+        }
+    )
+    # The other distribution: SVM, neighbours and few shots. `name` is a file of point_ft_jax/data/.
+    config.source = ConfigDict({'name': 'shapes'})
+    # Every pair of them.
+    config.few_shot = ConfigDict({'ways': (5, 10), 'shots': (10, 20), 'queries': 20, 'folds': 10})
+    return config

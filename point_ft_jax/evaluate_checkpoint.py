@@ -70,11 +70,11 @@ def compared(
     task = builder.task_of(config, test)
     points, targets = task.prepare(test, run.facts['points'])
     answer = functools.partial(task.answer, run.model.module)
-    many = evaluate.make_answer_all(answer, make_mesh(), batch_size, shared)
-    answers = many(stacked, frozen, points, targets)
+    many = evaluate.all_in_batches(answer, make_mesh(), batch_size, shared)
+    answers = many((stacked, frozen), points, targets)
     rows = []
     for k, path in enumerate(checkpoints):
-        own = jax.tree.map(lambda array, k=k: array[k], answers)
+        own = jax.tree.map(lambda array, k=k: array[:, k], answers)
         found = task.evaluation(0, task.record(own, targets)).scores()
         columns = {COMPARED[n]: f'{100 * v:.2f}' for n, v in found.items() if n in COMPARED}
         rows.append({'checkpoint': path, **columns})

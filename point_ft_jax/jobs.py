@@ -4,10 +4,20 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from point_ft_jax import compare, pipeline, pretraining
+from point_ft_jax import compare, judge, pipeline, pretraining, wise_experiment
 from point_ft_jax.errors import UserError
 
-JOBS = {'compare': compare.compare, 'finetune': pipeline.finetune, 'pretrain': pretraining.pretrain}
+JOBS = {
+    'finetune': pipeline.finetune,
+    'pretrain': pretraining.pretrain,
+    'compare': compare.compare,
+    'linear_svm': judge.linear_svm,
+    'neighbours': judge.nearest_neighbours,
+    'few_shot': judge.few_shots,
+    'vote': judge.vote,
+    'corruptions': judge.corrupted,
+    'wise_ft_lp': wise_experiment.wise_ft_lp,
+}
 
 
 def run(config: ConfigDict, command: str = '') -> Any:

@@ -24,6 +24,8 @@ class Method:
         torch_twins: second names to first, for modules that the reference registers twice; parts
             of PyTorch names.
         identity_at_start: whether a fresh tuner leaves the backbone's function as it is.
+        identity: patterns over the tuner's paths to the values at which it leaves the backbone's
+            function as it is, the pre-trained end of an interpolation; or why there are none.
         merge: (the tuner's parameters, the backbone's, the tuner) to the parameters of a backbone
             that needs no tuner; or why there is none.
     """
@@ -37,6 +39,7 @@ class Method:
     conv: tuple[str, ...] = ()
     torch_twins: Mapping[str, str] = dataclasses.field(default_factory=dict)
     identity_at_start: bool = False
+    identity: Mapping[str, float] | str = 'nobody has written at which values it does nothing'
     merge: Callable[[Tree, Tree, Tuner], Tree] | str = 'nobody has written how'
 
 

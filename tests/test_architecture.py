@@ -21,6 +21,11 @@ FORBIDDEN = {
     'point_ft_jax/optimizer.py': ('point_ft_jax.model', 'point_ft_jax.train', 'ml_collections'),
     'point_ft_jax/train.py': ('point_ft_jax.model', 'point_ft_jax.pipeline', 'ml_collections'),
     'point_ft_jax/fit.py': ('point_ft_jax.model', 'point_ft_jax.pipeline', 'ml_collections'),
+    'point_ft_jax/weight_space.py': ('point_ft_jax.model', 'flax', 'ml_collections'),
+    'point_ft_jax/corruptions': ('point_ft_jax.model', 'flax', 'ml_collections'),
+    'point_ft_jax/protocols': ('point_ft_jax.model', 'point_ft_jax.pipeline', 'ml_collections'),
+    'point_ft_jax/wise.py': ('point_ft_jax.builder', 'point_ft_jax.pipeline', 'ml_collections'),
+    'point_ft_jax/wise_report.py': ('jax', 'flax', 'point_ft_jax.model'),
     'point_ft_jax/report.py': ('jax', 'flax', 'point_ft_jax.model'),
     'point_ft_jax/metrics.py': ('jax', 'flax', 'point_ft_jax.model'),
 }

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from point_ft_jax import params, plugins
+from point_ft_jax import params, plugins, weight_space
 from point_ft_jax.errors import UserError
 from point_ft_jax.losses import cross_entropy
 from point_ft_jax.merge import merge
@@ -227,6 +227,27 @@ def test_the_backbone_is_that_of_full_tuning_and_so_is_the_function_where_declar
         np.testing.assert_allclose(
             evaluator(backbone, method)(variables, POINTS), expected, rtol=1e-4, atol=1e-5
         )
+
+
+@CASES
+def test_a_tuned_model_at_its_identity_is_its_backbone_or_says_why_not(
+    backbone: str, method: str
+) -> None:
+    model, _ = fresh(backbone, method)
+    variables, _ = trained(backbone, method)
+    parts = variables['params']
+    tuner, identity = parts.get('tuner', {}), model.method.identity
+    if isinstance(identity, str):
+        with pytest.raises(UserError, match=r'no pre-trained end .*(tokens?:|softmax)'):
+            weight_space.at_identity(tuner, identity)
+    elif method != 'dapt':  # whose prompts stay, as zeros
+        start = weight_space.at_identity(tuner, identity)
+        without = {name: tree for name, tree in parts.items() if name != 'tuner'}
+        both = (
+            evaluator(backbone, method)({**variables, 'params': {**parts, 'tuner': start}}, POINTS),
+            evaluator(backbone, 'full')({**variables, 'params': without}, POINTS),
+        )
+        np.testing.assert_allclose(*both, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize('method', MERGEABLE)

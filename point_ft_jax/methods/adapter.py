@@ -36,5 +36,6 @@ METHOD = Method(
     trainable=('tuner/*', *HEAD_AND_CLS),
     tuner=AdapterTuner,
     identity_at_start=True,
+    identity={'*/up/*': 0.0},
     merge='an adapter is not linear: no weight of the backbone can stand for it',
 )

@@ -7,4 +7,4 @@ with 15 classes, the tables' 0.3M. Nothing is added: a tuned model costs what it
 
 from point_ft_jax.method import HEAD_AND_CLS, Method
 
-METHOD = Method(trainable=('backbone/*/bias', *HEAD_AND_CLS), identity_at_start=True)
+METHOD = Method(trainable=('backbone/*/bias', *HEAD_AND_CLS), identity_at_start=True, identity={})

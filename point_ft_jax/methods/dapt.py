@@ -104,6 +104,8 @@ METHOD = Method(
         'block_{block}.adapter/down': f'{ADAPTER}.down_proj',
         'block_{block}.adapter/up': f'{ADAPTER}.up_proj',
     },
+    # Its prompts are then zeros, which still take their share of attention.
+    identity={'*/gamma': 1.0, '*/beta': 0.0, '*/up/*': 0.0},
     merge='its adapters and prompts depend on the cloud: no weight can stand for them',
 )
 

@@ -2,4 +2,4 @@
 
 from point_ft_jax.method import Method
 
-METHOD = Method(trainable=('*',), identity_at_start=True)
+METHOD = Method(trainable=('*',), identity_at_start=True, identity={})

@@ -129,5 +129,6 @@ METHOD = Method(
     },
     conv=('blocks.cls.conv*', 'blocks.cls.conv[123].*'),  # the first three are two-dimensional
     torch_twins={f'blocks.cls.conv{n}.1.': f'blocks.cls.bn{n}.' for n in NORMS.values()},
+    identity='its prompt is a token: attention looks at it whatever its value',
     merge='its prompt depends on the cloud: no weight of the backbone can stand for it',
 )

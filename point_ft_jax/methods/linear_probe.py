@@ -6,4 +6,4 @@ layers ("MLP-3"); `config.head.widths = ()` makes it linear.
 
 from point_ft_jax.method import HEAD_AND_CLS, Method
 
-METHOD = Method(trainable=HEAD_AND_CLS, identity_at_start=True)
+METHOD = Method(trainable=HEAD_AND_CLS, identity_at_start=True, identity={})

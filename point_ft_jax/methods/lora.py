@@ -64,5 +64,11 @@ def _merge(own: Tree, backbone: Tree, tuner: LoraTuner) -> Tree:
 
 
 METHOD = Method(
-    trainable=('tuner/*', *HEAD_AND_CLS), tuner=LoraTuner, identity_at_start=True, merge=_merge
+    trainable=('tuner/*', *HEAD_AND_CLS),
+    tuner=LoraTuner,
+    identity_at_start=True,
+    identity={
+        '*/up/kernel': 0.0
+    },  # one factor only: the product is to scale with alpha, not alpha²
+    merge=_merge,
 )

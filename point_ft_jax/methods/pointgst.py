@@ -178,5 +178,6 @@ METHOD = Method(
     trainable=('tuner/*', *HEAD_AND_CLS),
     tuner=PointGstTuner,
     identity_at_start=True,
+    identity={'*/up/*': 0.0},
     merge='its adapters depend on the cloud: no weight of the backbone can stand for them',
 )

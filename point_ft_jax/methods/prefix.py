@@ -34,5 +34,6 @@ class PrefixTuner(Tuner):
 METHOD = Method(
     trainable=('tuner/*', *HEAD_AND_CLS),
     tuner=PrefixTuner,
+    identity='its rows take part in every softmax whatever their values',
     merge='its rows compete with the tokens in every softmax: no weight can stand for them',
 )

@@ -46,4 +46,9 @@ def _merge(own: Tree, backbone: Tree, tuner: SsfTuner) -> Tree:
     return fold(own, backbone, _fold_one)
 
 
-METHOD = Method(trainable=('tuner/*', *HEAD_AND_CLS), tuner=SsfTuner, merge=_merge)
+METHOD = Method(
+    trainable=('tuner/*', *HEAD_AND_CLS),
+    tuner=SsfTuner,
+    identity={'*/gamma': 1.0, '*/beta': 0.0},
+    merge=_merge,
+)

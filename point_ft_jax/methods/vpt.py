@@ -39,5 +39,6 @@ METHOD = Method(
         'block_{block}.prompts/value': 'cls_prompt_list.{block}',
         'block_{block}.positions/value': 'cls_prompt_pos_list.{block}',
     },
+    identity='its prompts are tokens: attention looks at them whatever their values',
     merge='its prompts are tokens: no weight of the backbone can stand for them',
 )

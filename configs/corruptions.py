@@ -1,0 +1,33 @@
+"""A finished run on corrupted test clouds.
+
+    python run.py --config=configs/corruptions.py --config.run=runs/recon_dapt
+        the seven corruptions of ModelNet-C made anew from the run's own test clouds
+    python run.py --config=configs/corruptions.py:modelnet40_c_13 --config.run=runs/recon_dapt
+        likewise the thirteen of ModelNet40-C that need no mesh
+    python run.py --config=configs/corruptions.py:modelnet_c --config.run=runs/full_modelnet40 \\
+        --config.corruptions.root=modelnet_c
+        the official files of ModelNet-C, for a run on ModelNet40
+
+What is made anew has the suites' recipes and other random draws: no number of it is a number of the
+suite. mCE and RmCE are given for ModelNet40 only, against the published errors of DGCNN.
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+from point_ft_jax.config import judging
+from point_ft_jax.papers import check_variant
+
+VARIANTS = ('', 'modelnet40_c_13', 'modelnet_c')
+
+
+def get_config(variant: str = '') -> ConfigDict:
+    """The config of one of `VARIANTS`; UserError for any other."""
+    check_variant('corruptions', variant, VARIANTS)
+    config = judging('corruptions')
+    config.name = f'corruptions_{variant}' if variant else 'corruptions'
+    if variant == 'modelnet40_c_13':
+        config.corruptions.suite = 'modelnet40_c_13_regenerated'
+    if variant == 'modelnet_c':
+        suite = {**config.corruptions.to_dict(), 'root': config_dict.placeholder(str)}
+        config.corruptions = ConfigDict(suite)
+    return config

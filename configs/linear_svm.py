@@ -1,0 +1,54 @@
+"""A linear SVM on frozen features: what a pre-trained backbone is worth without tuning.
+
+    python run.py --config=configs/linear_svm.py --config.init.checkpoint=runs/pretrain
+        tiny ReCon on the embedded CAD shapes; an empty checkpoint is random weights
+    python run.py --config=configs/linear_svm.py:recon --config.data.root=DATA \\
+        --config.init.checkpoint=recon.pth
+        as ReCon's authors fit it on ModelNet40; likewise point_m2ae, and point_m2ae_obj_bg
+
+Classifier, C and feature are each paper's own; accuracies that they report: recon 93.4, point_m2ae
+92.9 on ModelNet40 and 84.1 on OBJ_BG. --config.run=FOLDER judges a finished run instead.
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+from point_ft_jax.config import judging
+from point_ft_jax.papers import check_variant
+
+VARIANTS = ('', 'recon', 'point_m2ae', 'point_m2ae_obj_bg')
+
+
+def get_config(variant: str = '') -> ConfigDict:
+    """The config of one of `VARIANTS`; UserError for any other."""
+    check_variant('linear_svm', variant, VARIANTS)
+    config = judging('linear_svm')
+    config.name = f'linear_svm_{variant}' if variant else 'linear_svm'
+    config.init = ConfigDict({'checkpoint': config_dict.placeholder(str)})
+    config.svm.readout = ('cls_max', 'patches_mean_plus_max')
+    if not variant:
+        config.data = ConfigDict({'name': 'shapes', 'style': 'cad', 'seed': 1})
+        config.model.variant = 'tiny'
+        config.model.geometry.num_groups = 32
+        return config
+    root = config_dict.placeholder(str)
+    config.data = ConfigDict({'name': 'modelnet40', 'root': root, 'form': 'normal_resampled'})
+    config.model.backbone = 'recon_two_stream'
+    if variant == 'recon':
+        return config
+    config.model.backbone = 'point_m2ae'
+    config.model.geometry = ConfigDict(
+        {'num_groups': (512, 256, 64), 'group_sizes': (16, 8, 8), 'drop_path': 0.0}
+    )
+    # Its encoder's last norm, and no local attention, as in pre-training.
+    config.svm.rename = (('h_encoder.encoder_norms.2', 'norm'),)
+    config.svm.geometry.radii = ()
+    config.svm.readout = ('patches_mean_plus_max',)
+    config.svm.classifier = 'SVC'
+    config.svm.c = 0.012
+    config.svm.sample = 'first'
+    config.data.form = 'hdf5_2048'
+    if variant == 'point_m2ae_obj_bg':
+        config.data = ConfigDict({'name': 'scanobjectnn', 'root': root, 'variant': 'obj_bg'})
+        config.points = 2048
+        config.svm.c = 0.042
+    return config

@@ -7,10 +7,10 @@ python -m kernels.bench --only='fps 1024' --batch=32 --rounds=30
 
 Backends and, where they are installed, torch, fpsample and scipy's KD-tree take turns, round by
 round, after three warm-ups; on a GPU also a plain CUDA kernel of the classical design, which is
-built here with nvcc. Printed are medians, their ratio to the backend that is picked here ('auto'),
-and the share of picks that are right in two clouds: a farthest point, or a neighbour at a nearest
-distance, up to 1e-5 of it. On an accelerator a time is that of one call of a hundred in a loop on
-the device, so that what a launch costs does not count.
+built here with nvcc. Printed are medians, their ratio to the backend that is picked for this
+machine ('auto'), and the share of picks that are right in two clouds: a farthest point, or a
+neighbour at a nearest distance, up to 1e-5 of it. On an accelerator a time is that of one call of a
+hundred in a loop on the device, so that what a launch costs does not count.
 """
 
 import argparse
@@ -30,7 +30,6 @@ from kernels.cases import BATCHES, CASES
 
 WARM_UPS = 3
 IN_A_LOOP = 100  # calls, on an accelerator
-BACKENDS = {'cpu': 'cpu', 'gpu': 'cuda', 'tpu': 'tpu'}  # what is this platform's own
 H200_STEP = 0.25e-6  # seconds that one dependent step takes at least
 H200_RATE = 33.4e12  # operations of a lane a second
 Run = Callable[[], np.ndarray]
@@ -104,7 +103,7 @@ def measure_fps(batch: int, size: int, samples: int, rounds: int, seconds: float
     points = clouds(batch, size)
     device = jax.default_backend()
     runs, times = {}, {}
-    for backend in ('auto', 'xla', 'reference', BACKENDS[device]):
+    for backend in ('auto', 'xla', 'reference'):
         sample = functools.partial(farthest_point_sample, num_samples=samples, backend=backend)
         runs[backend], times[backend] = compiled(sample, points)
     peers = bench_peers.fps_peers(points, samples, gpu=device == 'gpu')
@@ -127,10 +126,10 @@ def measure_knn(
 ) -> list[dict]:
     """The table's rows of one shape of neighbours."""
     points = clouds(batch, size)
-    queries = np.asarray(gather_points(points, farthest_point_sample(points, groups)))
+    queries = np.array(gather_points(points, farthest_point_sample(points, groups)))
     device = jax.default_backend()
     runs, times = {}, {}
-    for backend in ('auto', 'xla', *(['tpu'] if device == 'tpu' else [])):
+    for backend in ('auto', 'xla'):
         find = functools.partial(_neighbours, k=k, backend=backend)
         runs[backend], times[backend] = compiled(find, queries, points)
     peers = bench_peers.knn_peers(queries, points, k, gpu=device == 'gpu')

@@ -77,9 +77,7 @@ def _selectable(points: jax.Array, skip_near_origin: bool) -> jax.Array:
 def _implementations(size: int, num_samples: int) -> dict[str, Implementation]:
     """All take points [B, N, 3], finite, the distances [B, N] before the first step, and [B]."""
     capability = compute_capability()
-    gpu = '' if fps_gpu.fits(size) else f'takes clouds of at most {fps_gpu.LARGEST} points'
-    if capability is not None and capability < fps_gpu.CAPABILITY:
-        gpu = f'needs compute capability {fps_gpu.CAPABILITY}, this GPU has {capability}'
+    gpu = fps_gpu.refusal(size, capability)
 
     def implementation(run: Callable, *args: object, **options: object) -> Implementation:
         return Implementation(functools.partial(run, num_samples=num_samples), *args, **options)

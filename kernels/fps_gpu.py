@@ -18,9 +18,11 @@ LARGEST = 8192  # points of a cloud: what the registers of eight warpgroups hold
 WARPGROUPS = {1024: 1, 4096: 4, LARGEST: 8}  # by the largest cloud that they are for
 
 
-def fits(size: int) -> bool:
-    """Whether a thread block can hold a cloud of `size` points."""
-    return size <= LARGEST
+def refusal(size: int, capability: float | None) -> str:
+    """Why clouds of `size` points can't be taken on a GPU, None for any; '' where they can."""
+    if capability is not None and capability < CAPABILITY:
+        return f'needs compute capability {CAPABILITY}, this GPU has {capability}'
+    return '' if size <= LARGEST else f'takes clouds of at most {LARGEST} points'
 
 
 @functools.partial(jax.jit, static_argnames='num_samples')

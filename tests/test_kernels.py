@@ -15,7 +15,7 @@ from kernels import farthest_point_sample, gather_points, group_points, knn
 GOLDEN = dict(np.load(pathlib.Path(__file__).parent / 'golden' / 'ops_s1.npz'))
 CASES = sorted(name.removesuffix('_points') for name in GOLDEN if name.endswith('_points'))
 FPS_BACKENDS = ('reference', 'xla', 'cpu', 'auto')
-KNN_BACKENDS = ('reference', 'xla', 'auto')
+KNN_BACKENDS = ('reference', 'xla', 'cpu', 'auto')
 
 
 def lattice(seed: int, batch: int, size: int, extent: int = 4) -> np.ndarray:
@@ -115,11 +115,21 @@ def test_what_is_no_number_is_never_chosen(value: float) -> None:
         assert not set(picks[1]) & set(range(3, 20))
         assert picks.min() >= 0
         assert picks.max() < 50
-    distances, indices = knn(points[:, 30:], points, 50)
-    assert indices.min() >= 0
-    assert indices.max() < 50
-    assert not np.isnan(distances).any()
-    assert set(indices[0, :, -1].tolist()) == {7}
+    for backend in KNN_BACKENDS:
+        distances, indices = knn(points[:, 30:], points, 50, backend=backend)
+        assert indices.min() >= 0
+        assert indices.max() < 50
+        assert not np.isnan(distances).any()
+        assert set(indices[0, :, -1].tolist()) == {7}
+
+
+def test_neighbours_that_are_no_numbers_come_last_by_their_index() -> None:
+    points = lattice(5, 2, 133)
+    points[:, 5:130] = np.nan
+    expected = knn(points[:, :3], points, 20, backend='reference')
+    for backend in KNN_BACKENDS:
+        for a, b in zip(knn(points[:, :3], points, 20, backend=backend), expected, strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 def test_gradients_reach_the_gathered_coordinates_and_nothing_else() -> None:

@@ -246,7 +246,7 @@ def _save_chosen(
         return
     models = wise.models_along(path, [alpha], statistics, reestimate)
     seen = bench.target_features(models, bench.target['train'].points)[wise.HEAD]
-    heads = bench.probe(models, seen)
+    heads = bench.probe(models, seen, [alpha])
     model = {
         name: jax.tree.map(
             lambda leaf: np.asarray(leaf)[0],

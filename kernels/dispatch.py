@@ -1,58 +1,105 @@
 """Which implementation of an operation runs: chosen by the platform that is compiled for."""
 
-import functools
+import dataclasses
 import os
+import re
 from collections.abc import Callable, Mapping
 
 import jax
 
 AUTO = 'auto'
 VARIABLE = 'POINT_FT_JAX_BACKEND'
+CAPABILITY = 'POINT_FT_JAX_COMPUTE_CAPABILITY'
 DATA_AXIS = 'data'  # the mesh axis that batches of clouds are spread over
+
+Arrays = jax.Array | tuple[jax.Array, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Implementation:
+    """One way to compute an operation.
+
+    Attributes:
+        run: computes it.
+        platform: where it is the best one, 'cpu', 'cuda' or 'tpu'; '' for nowhere in particular.
+        refusal: why it can't be used here; '' if it can.
+        known: whether the machine is known to run it; if not, it runs only when forced.
+    """
+
+    run: Callable[..., Arrays]
+    platform: str = ''
+    refusal: str = ''
+    known: bool = True
 
 
 def dispatch(
-    operation: str, implementations: Mapping[str, Callable], backend: str, *args: jax.Array
-) -> jax.Array | tuple[jax.Array, ...]:
-    """Runs one of an operation's implementations on `args`.
+    operation: str, implementations: Mapping[str, Implementation], backend: str, *args: jax.Array
+) -> Arrays:
+    """Runs one of an operation's implementations on `args`, each [B, ...].
 
-    `implementations` maps 'reference' (the definition, in pure JAX), 'xla' (fast everywhere) and
-    optionally a platform's own: 'cpu', 'cuda' or 'tpu'. With `backend='auto'` the platform decides
-    when the program is lowered, so that a program compiled ahead of time for another machine gets
-    that machine's code; any other value forces that implementation. The environment variable
-    POINT_FT_JAX_BACKEND replaces 'auto'.
+    `implementations` has 'reference' (the definition, in pure JAX), 'xla' (fast everywhere), and
+    those made for a platform. With `backend='auto'` the platform decides when the program is
+    lowered, so that a program compiled ahead of time for another machine gets that machine's code;
+    any other value forces that implementation. The environment variable POINT_FT_JAX_BACKEND
+    replaces 'auto'.
+
+    Where the mesh (`jax.set_mesh`) has an axis 'data', each device computes its own clouds. A batch
+    that this axis does not divide is 'xla's, since no compiler can split a kernel.
 
     Raises:
-        ValueError: no implementation of that name.
+        ValueError: no implementation of that name, or it can't be used here; says why.
     """
     backend = os.environ.get(VARIABLE, AUTO) if backend == AUTO else backend
+    devices = _devices()
+    divides = args[0].shape[0] % devices == 0
     if backend == AUTO:
-        platforms = {p: f for p, f in implementations.items() if p in ('cpu', 'cuda', 'tpu')}
-        run = functools.partial(
-            jax.lax.platform_dependent, **platforms, default=implementations['xla']
-        )
-    elif backend in implementations:
-        run = implementations[backend]
-    else:
+        run = _by_platform(implementations) if divides else implementations['xla'].run
+    elif backend not in implementations:
         raise ValueError(
             f'{operation}: no backend {backend!r}; expected {AUTO!r} or one of '
             f'{", ".join(sorted(implementations))}'
         )
-    return _per_device(run, *args)
-
-
-def _per_device(run: Callable, *args: jax.Array) -> jax.Array | tuple[jax.Array, ...]:
-    """`run` on each device's own clouds, where the batch is spread over a mesh's axis 'data'.
-
-    The compiler would gather all clouds for a loop over chunks of them, and can't split a kernel.
-    """
-    mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or DATA_AXIS not in mesh.axis_names or DATA_AXIS in mesh.manual_axes:
-        return run(*args)
-    if mesh.shape[DATA_AXIS] == 1 or args[0].shape[0] % mesh.shape[DATA_AXIS]:
+    elif refusal := implementations[backend].refusal:
+        raise ValueError(f'{operation}: backend {backend!r} {refusal}; {AUTO!r} and "xla" can')
+    else:
+        run = implementations[backend].run
+    if devices == 1 or not divides:
         return run(*args)
     spec = jax.sharding.PartitionSpec(DATA_AXIS)
     return jax.shard_map(run, in_specs=spec, out_specs=spec, check_vma=False)(*args)
+
+
+def _by_platform(implementations: Mapping[str, Implementation]) -> Callable[..., Arrays]:
+    chosen = {
+        i.platform: i.run
+        for i in implementations.values()
+        if i.platform and i.known and not i.refusal
+    }
+
+    def run(*args: jax.Array) -> Arrays:
+        return jax.lax.platform_dependent(*args, **chosen, default=implementations['xla'].run)
+
+    return run
+
+
+def _devices() -> int:
+    """Over how many devices the batch is spread here: 1 inside a `shard_map` over them."""
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or DATA_AXIS not in mesh.axis_names or DATA_AXIS in mesh.manual_axes:
+        return 1
+    return mesh.shape[DATA_AXIS]
+
+
+def compute_capability() -> float | None:
+    """The least of this process's GPUs, 9.0 for an H100 or H200; 0.0 for those of other makers.
+
+    None where there is none, unless POINT_FT_JAX_COMPUTE_CAPABILITY says what to compile for.
+    """
+    if jax.default_backend() != 'gpu':
+        said = os.environ.get(CAPABILITY)
+        return float(said) if said else None
+    found = [str(getattr(device, 'compute_capability', '')) for device in jax.local_devices()]
+    return min(float(c) if re.fullmatch(r'\d+\.\d+', c) else 0.0 for c in found)
 
 
 def check_cloud(operation: str, name: str, points: jax.Array) -> None:

@@ -3,17 +3,21 @@
 The operation every point transformer starts with. It follows the semantics of the CUDA operation
 that the published models were trained with: the walk starts at a given index, distances are squared
 direct differences in float32, and points within sqrt(1e-3) of the origin are never updated and
-never chosen (`skip_near_origin`), except as the start. Ties go to the lowest index.
+never chosen (`skip_near_origin`), except as the start. Ties go to the lowest index. The
+kernels are in `fps_tpu` and `fps_gpu`.
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
-from kernels.dispatch import AUTO, check_cloud, dispatch
+from kernels import fps_gpu, fps_tpu
+from kernels.dispatch import AUTO, Implementation, check_cloud, compute_capability, dispatch
 
 NEAR_ORIGIN = 1e-3  # squared distance to the origin up to which a point is invisible
+FAR, NEVER = 1e10, -1.0  # distances before the first step, NEVER for points that can't be chosen
 CPU_CHUNK_BYTES = 256 * 1024  # four float32 rows a cloud (x, y, z, distance) that stay in L2
 
 
@@ -33,15 +37,19 @@ def farthest_point_sample(
         start_index: the first index of every cloud, or one a cloud, [B] int32; clipped to 0..N-1.
         skip_near_origin: never choose points with x^2+y^2+z^2 <= 1e-3 (but for the start). The
             published models need it, MaskPoint's tokenizer excepted.
-        backend: 'auto', 'reference', 'xla' or 'cpu'.
+        backend: 'auto', 'reference', 'xla', 'cpu' (XLA in cache-sized chunks), 'tpu' or 'cuda' (the
+            kernels; 'cuda' needs a compute capability of 9.0).
 
     Returns:
         [B, G] int32. When the selectable points are used up, the lowest selectable index follows
         again and again. Points with a NaN or an infinity are never chosen, but for the start; an
-        index is always in 0..N-1. No gradient flows through indices.
+        index is always in 0..N-1. No gradient flows through indices. Backends agree where float32
+        holds the squared distances exactly; elsewhere they round them differently (a GPU fuses
+        product and sum), and each pick is a farthest point up to that rounding.
 
     Raises:
-        ValueError: wrong rank or dtype, or num_samples not in 1..N.
+        ValueError: at trace time: wrong rank or dtype, num_samples not in 1..N, or a backend that
+            is unknown or can't take clouds of this size.
     """
     check_cloud('farthest_point_sample', 'points', points)
     batch, size, _ = points.shape
@@ -52,15 +60,12 @@ def farthest_point_sample(
         )
     points = jax.lax.stop_gradient(points).astype(jnp.float32)
     # What can't be chosen is marked once; a NaN would spoil every distance to it, so it goes.
-    selectable = _selectable(points, skip_near_origin)
+    before = jnp.where(_selectable(points, skip_near_origin), jnp.float32(FAR), NEVER)
     points = jnp.where(jnp.isfinite(points), points, 0.0)
     start = jnp.broadcast_to(jnp.clip(jnp.asarray(start_index, jnp.int32), 0, size - 1), (batch,))
-    implementations = {
-        'reference': functools.partial(_reference, num_samples=num_samples),
-        'xla': functools.partial(_batched, num_samples=num_samples),
-        'cpu': functools.partial(_chunked, num_samples=num_samples),
-    }
-    return dispatch('farthest_point_sample', implementations, backend, points, selectable, start)
+    return dispatch(
+        'farthest_point_sample', _implementations(size, num_samples), backend, points, before, start
+    )
 
 
 def _selectable(points: jax.Array, skip_near_origin: bool) -> jax.Array:
@@ -69,26 +74,43 @@ def _selectable(points: jax.Array, skip_near_origin: bool) -> jax.Array:
     return jnp.isfinite(norm) & (norm > (NEAR_ORIGIN if skip_near_origin else -1.0))
 
 
+def _implementations(size: int, num_samples: int) -> dict[str, Implementation]:
+    """All take points [B, N, 3], finite, the distances [B, N] before the first step, and [B]."""
+    capability = compute_capability()
+    gpu = '' if fps_gpu.fits(size) else f'takes clouds of at most {fps_gpu.LARGEST} points'
+    if capability is not None and capability < fps_gpu.CAPABILITY:
+        gpu = f'needs compute capability {fps_gpu.CAPABILITY}, this GPU has {capability}'
+
+    def implementation(run: Callable, *args: object, **options: object) -> Implementation:
+        return Implementation(functools.partial(run, num_samples=num_samples), *args, **options)
+
+    return {
+        'reference': implementation(_reference),
+        'xla': implementation(_batched),
+        'cpu': implementation(_chunked, 'cpu'),
+        'tpu': implementation(fps_tpu.sample, 'tpu', fps_tpu.refusal(size)),
+        'cuda': implementation(fps_gpu.sample, 'cuda', gpu, known=capability is not None),
+    }
+
+
 def _reference(
-    points: jax.Array, selectable: jax.Array, start: jax.Array, *, num_samples: int
+    points: jax.Array, before: jax.Array, start: jax.Array, *, num_samples: int
 ) -> jax.Array:
     """The definition, one cloud at a time."""
 
-    def one(cloud: jax.Array, allowed: jax.Array, first: jax.Array) -> jax.Array:
+    def one(cloud: jax.Array, before: jax.Array, first: jax.Array) -> jax.Array:
         def choose(carry: tuple[jax.Array, jax.Array], _: None) -> tuple:
             nearest, last = carry
             nearest = jnp.minimum(nearest, jnp.sum((cloud - cloud[last][None]) ** 2, axis=-1))
-            chosen = jnp.argmax(jnp.where(allowed, nearest, -1.0)).astype(jnp.int32)
-            return (nearest, chosen), last
+            return (nearest, jnp.argmax(nearest).astype(jnp.int32)), last
 
-        distances = jnp.full(cloud.shape[:1], 1e10, jnp.float32)
-        return jax.lax.scan(choose, (distances, first), length=num_samples)[1]
+        return jax.lax.scan(choose, (before, first), length=num_samples)[1]
 
-    return jax.vmap(one)(points, selectable, start)
+    return jax.vmap(one)(points, before, start)
 
 
 def _batched(
-    points: jax.Array, selectable: jax.Array, start: jax.Array, *, num_samples: int
+    points: jax.Array, before: jax.Array, start: jax.Array, *, num_samples: int
 ) -> jax.Array:
     """All clouds in step, as structure of arrays, with max and first index for `argmax`.
 
@@ -108,14 +130,12 @@ def _batched(
         last = jnp.min(jnp.where(nearest == farthest, iota, size - 1), axis=1, keepdims=True)
         return nearest, last, chosen
 
-    # Below every distance, so that no minimum lifts a point again that can't be chosen.
-    nearest = jnp.where(selectable, jnp.float32(1e10), -1.0)
     chosen = jnp.zeros((points.shape[0], num_samples), jnp.int32)
-    return jax.lax.fori_loop(0, num_samples, choose, (nearest, start[:, None], chosen))[2]
+    return jax.lax.fori_loop(0, num_samples, choose, (before, start[:, None], chosen))[2]
 
 
 def _chunked(
-    points: jax.Array, selectable: jax.Array, start: jax.Array, *, num_samples: int
+    points: jax.Array, before: jax.Array, start: jax.Array, *, num_samples: int
 ) -> jax.Array:
     """`_batched`, a cache's worth of clouds at a time."""
     batch, size, _ = points.shape
@@ -128,7 +148,7 @@ def _chunked(
     def split(array: jax.Array) -> jax.Array:
         return array[:whole].reshape(-1, chunk, *array.shape[1:])
 
-    arrays = (points, selectable, start)
+    arrays = (points, before, start)
     indices = jax.lax.map(some, tuple(map(split, arrays))).reshape(whole, num_samples)
     if whole < batch:
         indices = jnp.concatenate([indices, some(tuple(a[whole:] for a in arrays))])

@@ -5,7 +5,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from kernels.dispatch import AUTO, check_cloud, dispatch
+from kernels import knn_tpu
+from kernels.dispatch import AUTO, Implementation, check_cloud, dispatch
 
 BUDGET_BYTES = 128 * 2**20  # the largest [B, G, N] array of distances that is made at once
 
@@ -19,7 +20,7 @@ def knn(
         queries: [B, G, 3] floating.
         points: [B, N, 3] floating.
         k: K, 1 to N.
-        backend: 'auto', 'reference' or 'xla'.
+        backend: 'auto', 'reference', 'xla' or 'tpu' (the kernel in `knn_tpu`).
 
     Returns:
         Squared distances [B, G, K] float32 and indices [B, G, K] int32 in 0..N-1, by ascending
@@ -28,7 +29,8 @@ def knn(
         result carries a gradient.
 
     Raises:
-        ValueError: wrong rank or dtype, batches that differ, or k not in 1..N.
+        ValueError: at trace time: wrong rank or dtype, batches that differ, k not in 1..N, or a
+            backend that is unknown or can't take clouds of this size.
     """
     check_cloud('knn', 'queries', queries)
     check_cloud('knn', 'points', points)
@@ -38,8 +40,11 @@ def knn(
         raise ValueError(f'knn: k is {k}; expected 1 to the {points.shape[1]} points of a cloud')
     queries, points = (jax.lax.stop_gradient(a).astype(jnp.float32) for a in (queries, points))
     implementations = {
-        'reference': functools.partial(_reference, k=k),
-        'xla': functools.partial(_blocked, k=k),
+        'reference': Implementation(functools.partial(_reference, k=k)),
+        'xla': Implementation(functools.partial(_blocked, k=k)),
+        'tpu': Implementation(
+            functools.partial(knn_tpu.nearest, k=k), 'tpu', knn_tpu.refusal(points.shape[1], k)
+        ),
     }
     return dispatch('knn', implementations, backend, queries, points)
 

@@ -12,7 +12,9 @@ product: what is left of the machine on the way through the whole model.
 
 import argparse
 import dataclasses
+import inspect
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,6 +22,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from point_ft_jax import augment, command_line, model, optimizer, params, plugins, tables, train
 from point_ft_jax.mesh import compiler_options, make_mesh
@@ -69,33 +72,24 @@ def programs(
 ) -> tuple[dict[str, Program], dict[str, int]]:
     """A training step and a forward pass of a model, and its parameter counts."""
     dtype = jnp.bfloat16 if compute == 'bfloat16' else None
-    fields = {**_known(backbone, geometry), 'hold_statistics': method != 'full'}
+    fields = {**known(backbone, geometry), 'hold_statistics': method != 'full'}
     built = model.build(backbone, method, 15, variant=variant, geometry=fields, dtype=dtype)
     variables = built.init(jax.random.key(0))
     chosen = params.select(variables['params'], built.method.trainable)
     moving, frozen = params.partition(variables['params'], chosen)
-    schedule = optimizer.make_schedule('constant', 5e-4, epochs=1, warmup=0, steps_per_epoch=1)
-    recipe = train.Recipe(
-        module=built.module,
-        tx=optimizer.make(schedule, weight_decay=0.05, clip=10.0),
-        schedule=schedule,
-        num_points=points,
-        augment=augment.named('scale_translate'),
-        mesh=make_mesh(),
-    )
+    recipe = make_recipe(built, points)
     r = np.random.default_rng(0)
     clouds = r.standard_normal((batch, points, 3)).astype(np.float32)
     labels = (np.arange(batch) % 15).astype(np.int32)
     split = Split(clouds, labels, tuple(map(str, range(15))))
     state = train.start(recipe, moving, variables['batch_stats'])
-    logs = train.empty_logs(recipe, 1)
+    who = train.alone(jax.random.key(0))
+    logs = train.empty_logs(recipe, who, 1)
     order = np.arange(batch, dtype=np.int32)[None]
     since = time.perf_counter()
-    advance = train.compile_advance(
-        recipe, split, jax.random.key(0), state, frozen, logs, order, device_bytes=2**62
-    )
+    advance = train.compile_advance(recipe, who, split, state, frozen, order, device_bytes=2**62)
     seconds = time.perf_counter() - since
-    flops = train.step_flops(recipe, state, frozen, split, batch)
+    flops = train.step_flops(recipe, who, state, frozen, split, order[0])
     carry = [state, logs]
 
     def one_step() -> None:
@@ -107,10 +101,30 @@ def programs(
     return found, counts
 
 
-def _known(backbone: str, geometry: dict[str, Any]) -> dict[str, Any]:
+def make_recipe(
+    built: model.Model, points: int, remat: bool = False, mesh: Mesh | None = None
+) -> train.Recipe:
+    """The papers' training step, but for a constant rate; on all devices where there is no mesh."""
+    schedule = optimizer.make_schedule('constant', 5e-4, epochs=1, warmup=0, steps_per_epoch=1)
+    return train.Recipe(
+        module=built.module,
+        tx=optimizer.make(schedule, weight_decay=0.05, clip=10.0),
+        schedule=schedule,
+        num_points=points,
+        augment=augment.named('scale_translate'),
+        mesh=mesh or make_mesh(),
+        remat=remat,
+    )
+
+
+def known(backbone: str, geometry: dict[str, Any]) -> dict[str, Any]:
     """The fields that the backbone has: a hierarchical one has no single number of groups."""
-    fields = getattr(plugins.load('backbones', backbone).BACKBONE, 'published_geometry', None)
-    return geometry if fields is None else {k: v for k, v in geometry.items() if k in fields}
+    fields = inspect.signature(plugins.load('backbones', backbone).BACKBONE.build).parameters
+    return {
+        name: value
+        for name, value in geometry.items()
+        if name in fields and isinstance(fields[name].default, type(value))
+    }
 
 
 def interleaved(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
@@ -172,11 +186,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         kind: plugins.names(kind) if (names := options.pop(key)) == 'all' else names.split(',')
         for key, kind in (('backbone', 'backbones'), ('method', 'methods'))
     }
-    rows = [
-        measure(backbone, method, **options)
-        for backbone in chosen['backbones']
-        for method in chosen['methods']
-    ]
+    rows = []
+    for backbone in chosen['backbones']:
+        for method in chosen['methods']:
+            rows.append(measure(backbone, method, **options))
+            print(tables.text(rows[-1:]), file=sys.stderr, flush=True)
     device = jax.devices()[0]
     print(f'{device.device_kind} x {jax.device_count()}, jax {jax.__version__}')
     for part in ('train', 'forward'):

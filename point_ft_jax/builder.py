@@ -152,6 +152,8 @@ def task_of(config: ConfigDict, split: Split) -> Task:
 
 def outputs_of(config: ConfigDict, state: Mapping[str, np.ndarray]) -> int | None:
     """How many classes a fine-tuned PyTorch file tells apart; None if it has no such head."""
+    if config.task == SEGMENTATION:
+        return None
     built = build_model(config, 2)
     name = torch_import.torch_key('head/logits/bias', built.torch_names)
     found = [value for key, value in state.items() if key.replace('module.', '') == name]
@@ -199,6 +201,7 @@ def make_recipe(
         mesh=mesh,
         task=task or classification(config.train.smoothing),
         momentum=_momentum(config.train.halve_momentum_every * steps_per_epoch),
+        remat=config.train.remat,
     )
 
 

@@ -128,7 +128,21 @@ def _class_table(splits: dict[str, Split]) -> list[str]:
         f'{label:>5}  {name:<{width}}' + ''.join(f'{c[label]:>8,}' for c in counts.values())
         for label, name in enumerate(classes)
     ]
-    return [head, *rows]
+    return [head, *rows, *_part_lines(splits)]
+
+
+def _part_lines(splits: dict[str, Split]) -> list[str]:
+    """How many parts each class has, and of which no point is."""
+    data = next(iter(splits.values()))
+    if data.part_labels is None:
+        return []
+    counts = [f'{name} {len(ids)}' for name, ids in zip(data.classes, data.parts, strict=True)]
+    present = set().union(*(np.unique(split.part_labels).tolist() for split in splits.values()))
+    absent = [data.part_names[p] for p in sorted(set().union(*data.parts)) if p not in present]
+    return [
+        f'parts: {", ".join(counts)}',
+        *([f'parts without a point: {some(absent)}'] if absent else []),
+    ]
 
 
 def _notes(splits: dict[str, Split]) -> list[str]:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 
 from point_ft_jax.errors import UserError
@@ -70,26 +72,52 @@ class Latest:
         restored = self._manager.restore(self.step(), args=items)
         return restored[TREE], restored[META]
 
+    def restore_any(self) -> Any:
+        """What was saved, as numpy arrays, whatever its structure."""
+        like = self._manager.item_metadata(self.step())[TREE]
+        like = like.tree if hasattr(like, 'tree') else like
+        like = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
+        items = ocp.args.Composite(**{TREE: ocp.args.StandardRestore(like)})
+        return self._manager.restore(self.step(), args=items)[TREE]
+
     def meta(self) -> dict[str, Any]:
         """The facts beside what is saved."""
         items = ocp.args.Composite(**{META: ocp.args.JsonRestore()})
         return self._manager.restore(self.step(), args=items)[META]
 
 
-class Nowhere:
-    """A `Latest` that keeps nothing."""
+class Memory:
+    """A `Latest` that is gone with the process."""
 
-    def __enter__(self) -> 'Nowhere':
+    def __init__(self) -> None:
+        self._saved: tuple[int, Any, dict[str, Any]] | None = None
+
+    def __enter__(self) -> 'Memory':
         return self
 
     def __exit__(self, *_: object) -> None:
         pass
 
-    def step(self) -> None:
-        """None: nothing is saved."""
+    def step(self) -> int | None:
+        """See `Latest.step`."""
+        return self._saved and self._saved[0]
 
     def save(self, step: int, tree: Any, meta: Mapping[str, Any]) -> None:
-        """Keeps nothing."""
+        """See `Latest.save`."""
+        if step != self.step():
+            # A copy: the arrays are donated to the next training step.
+            self._saved = step, jax.tree.map(jnp.copy, tree), dict(meta)
+
+    def restore(self, like: Any) -> tuple[Any, dict[str, Any]]:
+        """See `Latest.restore`."""
+        if self._saved is None:
+            raise UserError('nothing is saved')
+        return self._saved[1:]
+
+
+def is_store(folder: pathlib.Path) -> bool:
+    """Whether a `Latest` has saved something in `folder`."""
+    return any(folder.glob(f'*/{TREE}'))
 
 
 def save_tree(folder: str | os.PathLike, tree: Any, meta: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import absl.logging
 from absl import app, flags
 
+from point_ft_jax import processes
 from point_ft_jax.errors import UserError
 from point_ft_jax.interrupt import Stopped
 
@@ -17,8 +18,8 @@ def start() -> None:
     """Keeps compiled programs on disk, and joins the other processes of a distributed run.
 
     Libraries that log what they do (orbax, above all) are asked for errors only. The cache is
-    $JAX_COMPILATION_CACHE_DIR, or point_ft_jax in the user's cache folder. A distributed run is
-    told by JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
+    $JAX_COMPILATION_CACHE_DIR, or point_ft_jax in the user's cache folder. What tells of the other
+    processes is in `processes.join`.
     """
     import jax
 
@@ -27,23 +28,26 @@ def start() -> None:
         home = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
         jax.config.update('jax_compilation_cache_dir', str(pathlib.Path(home, 'point_ft_jax')))
         jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
-    if 'JAX_COORDINATOR_ADDRESS' in os.environ:
-        jax.distributed.initialize(
-            os.environ['JAX_COORDINATOR_ADDRESS'],
-            int(os.environ['JAX_NUM_PROCESSES']),
-            int(os.environ['JAX_PROCESS_ID']),
-        )
+    processes.join()
 
 
 def guarded(command: Callable[[], None]) -> None:
     """Runs a command; a user's mistake ends in its message and status 2, never in a traceback.
 
-    A stop by Ctrl-C or SIGTERM ends in 130 or 143, after saying how to go on.
+    A stop by Ctrl-C or SIGTERM ends in 130 or 143, after saying how to go on. Of several processes,
+    one that fails ends at once, and so do those that lose it.
     """
     try:
         command()
     except UserError as error:
-        sys.exit(_fail(str(error), 2))
+        status = _fail(str(error), 2)
+        if processes.several():
+            processes.leave(status)
+        sys.exit(status)
+    except RuntimeError as error:
+        if not processes.several():
+            raise
+        processes.lost(error)
     except Stopped as stopped:
         print(f'{stopped}; give the same command again to go on', file=sys.stderr)
         sys.exit(128 + stopped.signal)
@@ -54,6 +58,14 @@ def guarded(command: Callable[[], None]) -> None:
 def run_with_config(main: Callable[[list[str]], None]) -> None:
     """`app.run` for commands with a config flag, guarded, mistakes in the flags included."""
     guarded(lambda: app.run(main, flags_parser=_parse))
+
+
+def numbers(flag: str, text: str) -> list[int]:
+    """The positive whole numbers of a flag, joined by commas; UserError for anything else."""
+    parts = text.split(',')
+    if not all(part.strip().isdecimal() and int(part) for part in parts):
+        raise UserError(f'{flag} is {text!r}; expected whole numbers joined by commas, as 8,16')
+    return [int(part) for part in parts]
 
 
 def _parse(arguments: Sequence[str]) -> list[str]:
@@ -76,6 +88,8 @@ def _plain(message: str) -> str:
         return found[1].strip()
     if found := re.search(r'Did you mean \\?\"(.*?)\\?\" instead of \\?\"(.*?)\\?\"', message):
         return f'the config has no field {found[2]!r}; did you mean {found[1]!r}?'
+    if found := re.fullmatch(r"'(\w+)'", message):
+        return f'the config has no field {found[1]!r}; its file in configs/ says what there is'
     if 'Failed loading config file' in message:
         return (
             'the config file could not be loaded:\n' + message.split('config_config', 1)[-1].strip()

@@ -10,6 +10,11 @@ def default() -> ConfigDict:
     config.job = 'finetune'  # what run.py does: a name of point_ft_jax/jobs.py
     config.folder = config_dict.placeholder(str)  # where it writes; by default runs/<name>
     config.seeds = (0,)  # one run each; the report gives mean and deviation
+    # Members that train in one program over one backbone: seeds from the first on or, where rates
+    # are given, one a learning rate. 'shared' clouds: all see those of the first, which is cheaper.
+    config.population = 1
+    config.population_rates = ()
+    config.population_clouds = 'own'
     config.points = 1024  # of a cloud, as the model sees it
     config.task = 'classification'  # or 'part_segmentation'
     # How part segmentation draws a cloud's points: 'subset', or 'with_replacement' (the papers').
@@ -51,6 +56,7 @@ def default() -> ConfigDict:
             'halve_momentum_every': 0,
             'evaluate_every': 1,
             'save_every_seconds': 30.0,
+            'remat': False,  # less memory for about a third more operations
             'device_bytes': 4 * 2**30,  # a larger training split streams
         }
     )

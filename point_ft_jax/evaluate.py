@@ -1,7 +1,7 @@
 """Logits of a whole split, batch by batch, and what follows from them."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import flax.linen as nn
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from point_ft_jax import params, scores
+from point_ft_jax import members, params, scores
 from point_ft_jax.augment import Augmentation
 from point_ft_jax.layers import Array
 from point_ft_jax.losses import cross_entropy
@@ -18,6 +18,7 @@ from point_ft_jax.mesh import compiler_options, spread, to_host
 from point_ft_jax.resample import check_points, for_testing, for_training, pool_size
 
 Predict = Callable[[dict[str, params.Tree], np.ndarray], np.ndarray]
+PredictAll = Callable[[dict[str, params.Tree], params.Tree, np.ndarray], np.ndarray]
 
 
 def make_predict(
@@ -28,6 +29,43 @@ def make_predict(
     `method` is another method of the module than its call: 'features' gives what the head sees.
     """
     return in_batches(functools.partial(module.apply, method=method), mesh, batch_size)
+
+
+def make_predict_all(
+    module: nn.Module, mesh: Mesh, batch_size: int, shared: Collection[str] = ()
+) -> PredictAll:
+    """Many tuned models over one backbone, in one compiled call.
+
+    A function of K deltas, the frozen half that they share and prepared points [S, n, 3] to logits
+    [K, S, C], on the host; see `all_in_batches`.
+    """
+    run = all_in_batches(module.apply, mesh, batch_size, shared)
+    return lambda deltas, frozen, points: run((deltas, frozen), points).swapaxes(0, 1)
+
+
+def all_in_batches(
+    run: Callable[..., Any], mesh: Mesh, batch_size: int, shared: Collection[str] = ()
+) -> Callable[..., Any]:
+    """`run(variables, *inputs)` of many tuned models, as `in_batches`: trees of arrays [S, K, ...].
+
+    In the place of variables stand K deltas and the frozen half that they share. The deltas are one
+    tree: 'params' is the trainable half, 'batch_stats' the statistics, each stacked by
+    `members.stack`; `shared` names the parts of the statistics that are not. What the frozen half
+    computes before the first tuned layer is computed once.
+    """
+
+    def every(models: tuple[dict[str, params.Tree], params.Tree], *inputs: Any) -> Any:
+        deltas, frozen = models
+
+        def one(moving: params.Tree, statistics: params.Tree) -> Any:
+            tree = {'params': params.combine(moving, frozen), 'batch_stats': statistics}
+            return run(tree, *inputs)
+
+        axes = (0, members.axes(deltas['batch_stats'], shared))
+        found = jax.vmap(one, in_axes=axes)(deltas['params'], deltas['batch_stats'])
+        return jax.tree.map(lambda array: array.swapaxes(0, 1), found)
+
+    return in_batches(every, mesh, batch_size)
 
 
 def in_batches(run: Callable[..., Any], mesh: Mesh, batch_size: int) -> Callable[..., Any]:
@@ -42,10 +80,10 @@ def in_batches(run: Callable[..., Any], mesh: Mesh, batch_size: int) -> Callable
         out_shardings=NamedSharding(mesh, PartitionSpec()),
         compiler_options=compiler_options(),
     )
-    def one(variables: dict[str, params.Tree], *inputs: Any) -> Any:
+    def one(variables: Any, *inputs: Any) -> Any:
         return run(variables, *jax.tree.map(lambda a: spread(mesh, a), inputs))
 
-    def all_of(variables: dict[str, params.Tree], *inputs: Any) -> Any:
+    def all_of(variables: Any, *inputs: Any) -> Any:
         size = len(jax.tree.leaves(inputs)[0])
         found = []
         with jax.set_mesh(mesh):

@@ -2,43 +2,104 @@
 
 python -m point_ft_jax.evaluate_checkpoint --checkpoint=runs/recon_dapt
     a run of this project, on the data that it was tested on; --config gives other data
+python -m point_ft_jax.evaluate_checkpoint --checkpoint=runs/a,runs/b,runs/c
+    several runs over one backbone, in one compiled call
+python -m point_ft_jax.evaluate_checkpoint --checkpoint=delta --backbone=recon.pth
+    a delta over a copy of its backbone
 python -m point_ft_jax.evaluate_checkpoint --checkpoint=published.pth \\
     --config=configs/recon_dapt.py:pb_t50_rs --config.data.root=DATA
     a fine-tuned file of the PyTorch world, as the model that the config names
 """
 
 import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from point_ft_jax import command_line
 
-CHECKPOINT = flags.DEFINE_string('checkpoint', None, "A run's folder, or a .pth file.")
+if TYPE_CHECKING:
+    from point_ft_jax.part_scores import PartEvaluation
+    from point_ft_jax.scores import Evaluation
+
+CHECKPOINT = flags.DEFINE_list('checkpoint', None, "A run's or a delta's folder, or a .pth file.")
+BACKBONE = flags.DEFINE_string('backbone', None, "A .pth or a run with a delta's backbone.")
+# What several checkpoints are compared by.
+COMPARED = {'overall_accuracy': 'accuracy %', 'instance_miou': 'instance mIoU %'}
 CONFIG = config_flags.DEFINE_config_file('config', None, 'What run.py takes.', lock_config=True)
 BATCH_SIZE = flags.DEFINE_integer('batch_size', 32, 'Clouds at once.', lower_bound=1)
 
 
 def main(_: list[str]) -> None:
     command_line.start()
-    print(evaluated(CHECKPOINT.value, CONFIG.value, BATCH_SIZE.value))
+    if len(CHECKPOINT.value) > 1:
+        print(compared(CHECKPOINT.value, CONFIG.value, BATCH_SIZE.value, BACKBONE.value))
+    else:
+        print(evaluated(CHECKPOINT.value[0], CONFIG.value, BATCH_SIZE.value, BACKBONE.value))
 
 
-def evaluated(checkpoint: str, config: ConfigDict | None, batch_size: int) -> str:
-    """The accuracies of a checkpoint, overall and by class, as text.
+def compared(
+    checkpoints: Sequence[str],
+    config: ConfigDict | None,
+    batch_size: int,
+    backbone: str | None = None,
+) -> str:
+    """The accuracy, or IoU, of several runs over one backbone, evaluated together, as a table.
+
+    Raises:
+        UserError: see `saved.load` and `delta.stack`.
+    """
+    import functools
+
+    import jax
+
+    from point_ft_jax import builder, delta, evaluate, params, saved, tables
+    from point_ft_jax.mesh import make_mesh
+
+    deltas = [saved.read_delta(path) for path in checkpoints]
+    stacked, shared = delta.stack(deltas)
+    run = saved.load(checkpoints[0], backbone)
+    frozen = params.map_paths(
+        lambda path, leaf: None if path in params.flatten(deltas[0].params) else leaf,
+        run.variables['params'],
+    )
+    config = config or ConfigDict(run.facts['config'])
+    test = builder.load_splits(config)['test']
+    task = builder.task_of(config, test)
+    points, targets = task.prepare(test, run.facts['points'])
+    answer = functools.partial(task.answer, run.model.module)
+    many = evaluate.all_in_batches(answer, make_mesh(), batch_size, shared)
+    answers = many((stacked, frozen), points, targets)
+    rows = []
+    for k, path in enumerate(checkpoints):
+        own = jax.tree.map(lambda array, k=k: array[:, k], answers)
+        found = task.evaluation(0, task.record(own, targets)).scores()
+        columns = {COMPARED[n]: f'{100 * v:.2f}' for n, v in found.items() if n in COMPARED}
+        rows.append({'checkpoint': path, **columns})
+    return f'{len(test)} clouds, {run.facts["points"]} points each\n\n{tables.text(rows)}'
+
+
+def evaluated(
+    checkpoint: str, config: ConfigDict | None, batch_size: int, backbone: str | None = None
+) -> str:
+    """The scores of a checkpoint, overall and by class, as text.
 
     Raises:
         UserError: a checkpoint or data that can't be read, or that don't fit each other.
     """
+    import functools
+
     import jax
     import numpy as np
 
-    from point_ft_jax import builder, evaluate, saved, scores, tables, torch_file
+    from point_ft_jax import builder, evaluate, saved, torch_file
     from point_ft_jax.errors import UserError
     from point_ft_jax.mesh import make_mesh
 
     if pathlib.Path(checkpoint).expanduser().is_dir():
-        run = saved.load(checkpoint)
+        run = saved.load(checkpoint, backbone)
         config = config or ConfigDict(run.facts['config'])
         model, variables, origin = run.model, run.variables, f'run {checkpoint}'
         num_points, outputs = run.facts['points'], len(run.facts['classes'])
@@ -49,7 +110,7 @@ def evaluated(checkpoint: str, config: ConfigDict | None, batch_size: int) -> st
         state, _ = torch_file.state_dict(checkpoint)
         test = builder.load_splits(config)['test']
         outputs = builder.outputs_of(config, state) or len(test.classes)
-        model = builder.build_model(config, outputs)
+        model = builder.build_model(config, outputs, len(test.part_names))
         shapes = model.shapes()
         variables, report = model.load_all(shapes, state, checkpoint)
         origin, num_points = f'{checkpoint}: {report}', config.points
@@ -57,26 +118,41 @@ def evaluated(checkpoint: str, config: ConfigDict | None, batch_size: int) -> st
         raise UserError(
             f'{checkpoint} tells {outputs} classes apart, and the data has {len(test.classes)}'
         )
-    predict = evaluate.make_predict(model.module, make_mesh(), batch_size)
+    task = builder.task_of(config, test)
+    points, targets = task.prepare(test, num_points)
+    answer = functools.partial(task.answer, model.module)
     variables = jax.tree.map(np.asarray, variables)
-    logits = predict(variables, evaluate.prepare(test.points, num_points))
-    confusion = evaluate.confusion(logits, test.labels)
+    answers = evaluate.make_answer(answer, make_mesh(), batch_size)(variables, points, targets)
+    evaluation = task.evaluation(0, task.record(answers, targets))
+    lines = [origin, f'{len(test)} clouds, {num_points} points each']
+    return '\n'.join([*lines, *_scores(evaluation, test.classes)])
+
+
+def _scores(evaluation: 'Evaluation | PartEvaluation', classes: Sequence[str]) -> list[str]:
+    """Lines: the headline, and a table by class."""
+    import numpy as np
+
+    from point_ft_jax import class_report, part_report, scores, tables
+    from point_ft_jax.part_scores import PartEvaluation
+
+    parts = isinstance(evaluation, PartEvaluation)
+    names = (part_report if parts else class_report).SCORES
+    if parts:
+        counts = np.bincount(evaluation.categories, minlength=len(classes))
+        by_class, what = evaluation.by_category(), 'IoU %'
+    else:
+        counts = evaluation.confusion.sum(axis=1)
+        by_class, what = scores.per_class_accuracy(evaluation.confusion), 'accuracy %'
     rows = [
-        {'class': name, 'clouds': int(confusion[i].sum()), 'accuracy %': f'{100 * value:.2f}'}
-        for i, (name, value) in enumerate(
-            zip(test.classes, scores.per_class_accuracy(confusion), strict=False)
-        )
+        {'class': name, 'clouds': int(count), what: f'{100 * value:.2f}'}
+        for name, count, value in zip(classes, counts, by_class, strict=False)
     ]
-    return '\n'.join(
-        [
-            origin,
-            f'{len(test)} clouds, {num_points} points each',
-            f'overall accuracy {100 * scores.overall_accuracy(confusion):.2f} %',
-            f'mean class accuracy {100 * scores.mean_class_accuracy(confusion):.2f} %',
-            '',
-            tables.text(rows),
-        ]
-    )
+    found = evaluation.scores()
+    headline = [
+        f'{label[0].lower()}{label[1:].removesuffix(", %")} {100 * found[name]:.2f} %'
+        for name, label in names.items()
+    ]
+    return [*headline, '', tables.text(rows)]
 
 
 if __name__ == '__main__':

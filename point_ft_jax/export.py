@@ -1,6 +1,7 @@
 """Writes a run's model as a PyTorch checkpoint, under the names of the reference it stems from.
 
 python -m point_ft_jax.export runs/recon_dapt model.pth
+python -m point_ft_jax.export delta model.pth --backbone=recon.pth
 """
 
 import argparse
@@ -9,15 +10,15 @@ from collections.abc import Sequence
 from point_ft_jax import command_line
 
 
-def export(run: str, path: str) -> int:
+def export(run: str, path: str, backbone: str | None = None) -> int:
     """Writes the chosen epoch of `run` to `path`, readable by `torch.load`; gives the keys written.
 
     Raises:
-        UserError: no run, or a method without PyTorch names.
+        UserError: no run, a method without PyTorch names, or a delta over another backbone.
     """
     from point_ft_jax import saved, torch_file
 
-    loaded = saved.load(run, job=None)
+    loaded = saved.load(run, backbone, job=None)
     state = loaded.model.export(loaded.variables)
     torch_file.write(path, state, classes=list(loaded.facts['classes']))
     return len(state)
@@ -29,11 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('run', help="a run's folder")
+    parser.add_argument('run', help="a run's folder, or a delta's")
+    parser.add_argument('--backbone', help='a .pth or a run that holds the backbone of a delta')
     parser.add_argument('path', help='the .pth file to write')
     options = parser.parse_args(arguments)
     command_line.start()
-    keys = export(options.run, options.path)
+    keys = export(options.run, options.path, options.backbone)
     print(f'{options.path}: {keys} keys')
 
 

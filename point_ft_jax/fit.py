@@ -3,48 +3,28 @@
 import contextlib
 import dataclasses
 import functools
+import json
 import pathlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from point_ft_jax import evaluate, metrics, params, train
-from point_ft_jax.checkpoint import Latest, Nowhere
-from point_ft_jax.errors import UserError, raise_all
+from point_ft_jax import evaluate, members, metrics, params, train
+from point_ft_jax.checkpoint import Latest, Memory, write_json
+from point_ft_jax.errors import UserError
 from point_ft_jax.interrupt import Interrupt, Stopped, interruptible
+from point_ft_jax.members import Member
 from point_ft_jax.mesh import agree, everywhere, main_process, to_host
+from point_ft_jax.plan import Plan, check
+from point_ft_jax.selection import keep_records
 from point_ft_jax.split import Split
 from point_ft_jax.task import Targets
 
-SELECTIONS = {'validation': 'validation', 'best_test_epoch': 'test', 'last_epoch': None}
+COST = 'cost.json'
 CALL_SECONDS = 10.0  # how long the device runs before the host looks up: at Ctrl-C, at the clock
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """How long to train and what to keep.
-
-    Attributes:
-        epochs: passes over the training split.
-        batch_size: clouds a step.
-        seed: of the order of the clouds and of everything random in a step.
-        select: whose accuracy (of parts, instance mIoU) chooses the epoch: 'validation',
-            'best_test_epoch' (the papers': optimistic, since the test set chooses) or 'last_epoch'.
-        evaluate_every: epochs between evaluations; the last epoch is always evaluated.
-        save_every_seconds: between checkpoints; after the last epoch there is always one.
-        device_bytes: the largest training split that is kept on the device; a larger one streams.
-    """
-
-    epochs: int
-    batch_size: int
-    seed: int = 0
-    select: str = 'validation'
-    evaluate_every: int = 1
-    save_every_seconds: float = 30.0
-    device_bytes: int = 4 * 2**30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,12 +35,15 @@ class Fitted:
         variables: 'params' and 'batch_stats' of the chosen epoch, as numpy arrays.
         records: the test split's evaluation, as the task has it, after the 'chosen', 'best_test'
             and 'last' epoch; empty without a test split.
-        cost: the fields of `report.Cost`; those of compilation are missing where a finished fit was
-            only read back.
+        score: what chose the epoch: the first that the task ranks by (of classification the
+            accuracy, a fraction) on the split that `Plan.select` names; for 'last_epoch' the number
+            of the epoch.
+        cost: the fields of `report.Cost`, of all members together.
     """
 
     variables: dict[str, params.Tree]
     records: dict[str, Any]
+    score: float
     cost: dict[str, float]
 
 
@@ -68,18 +51,22 @@ class Fitted:
 class _Context:
     """What the functions below share; nothing in it changes but the pace and the facts.
 
-    `facts` is what a checkpoint keeps beside its trees: the best epochs so far and the seconds.
+    `facts` is what a checkpoint keeps beside its trees: each member's best epochs so far, and the
+    seconds.
     """
 
     recipe: train.Recipe
     plan: Plan
+    runs: Sequence[Member]
+    who: train.Crew
+    folder: pathlib.Path | None
     steps: int
     frozen: params.Tree
     prepared: dict[str, tuple[np.ndarray, Targets]]
-    answer: Callable[..., Any]
-    last: Latest | Nowhere
-    best: Latest | Nowhere
-    write: Callable[..., None]
+    answer: Callable[[train.State, np.ndarray, Targets], list[Any]]
+    last: Latest | Memory
+    best: Latest | Memory
+    writers: Sequence[Callable[..., None]]
     show: Callable[..., None]
     interrupt: Interrupt
     facts: dict[str, Any]
@@ -112,28 +99,82 @@ def fit(
             points, a loss that is no number, or a checkpoint of another model in `folder`.
         Stopped: Ctrl-C or SIGTERM, after saving.
     """
-    _check(plan, splits, recipe)
+    runs, keeper = [Member(plan.seed)], (folder and [folder])
+    return _run(recipe, [variables], trainable, splits, plan, runs, folder, keeper, show)[0]
+
+
+def fit_all(
+    recipe: train.Recipe,
+    starts: Sequence[dict[str, params.Tree]],
+    trainable: params.Tree,
+    splits: Mapping[str, Split],
+    plan: Plan,
+    runs: Sequence[Member],
+    own_clouds: bool = True,
+    folder: pathlib.Path | None = None,
+    folders: Sequence[pathlib.Path] | None = None,
+    show: Callable[..., None] = lambda *_, **__: None,
+) -> list[Fitted]:
+    """Trains several members over one frozen half in one program; as `fit` otherwise.
+
+    Each member goes as it would alone, up to rounding, from the trainable half and the statistics
+    of its own start and the frozen half of the first; `plan.seed` plays no part.
+
+    Args:
+        recipe, trainable, splits, plan, show: as in `fit`.
+        starts: the variables of each.
+        runs: who they are; several.
+        own_clouds: see `train.Crew`.
+        folder: where their common checkpoints go.
+        folders: where the metrics of each go.
+    """
+    return _run(recipe, starts, trainable, splits, plan, runs, folder, folders, show, own_clouds)
+
+
+def _run(
+    recipe: train.Recipe,
+    starts: Sequence[dict[str, params.Tree]],
+    trainable: params.Tree,
+    splits: Mapping[str, Split],
+    plan: Plan,
+    runs: Sequence[Member],
+    folder: pathlib.Path | None,
+    folders: Sequence[pathlib.Path] | None,
+    show: Callable[..., None],
+    own_clouds: bool = True,
+) -> list[Fitted]:
+    check(plan, splits, recipe.num_points, recipe.mesh.size)
     steps = len(splits['train']) // plan.batch_size
-    moving, frozen = params.partition(variables['params'], trainable)
+    halves = [params.partition(start['params'], trainable)[0] for start in starts]
+    _, frozen = params.partition(starts[0]['params'], trainable)
     with contextlib.ExitStack() as stack:
         stack.enter_context(jax.set_mesh(recipe.mesh))
-        state = train.start(recipe, moving, variables['batch_stats'])
-        frozen, state, logs = everywhere(
-            recipe.mesh, (frozen, state, train.empty_logs(recipe, steps))
-        )
+        if len(runs) > 1:
+            who = train.crew(recipe, runs, own_clouds)
+            statistics = [start['batch_stats'] for start in starts]
+            state = train.start_all(recipe, who, list(zip(halves, statistics, strict=True)))
+        else:
+            who = train.alone(jax.random.key(runs[0].seed), runs[0].rate)
+            state = train.start(recipe, halves[0], starts[0]['batch_stats'])
+        logs = train.empty_logs(recipe, who, steps)
+        frozen, state, logs = everywhere(recipe.mesh, (frozen, state, logs))
         last, best = (
-            stack.enter_context(Latest(folder / name) if folder else Nowhere())
+            stack.enter_context(Latest(folder / name) if folder else Memory())
             for name in ('last', 'best')
         )
-        facts = {'records': {}, 'seconds': 0.0}
+        facts = {'records': [{} for _ in runs], 'seconds': 0.0}
         if last.step() is not None:
             (state, logs), facts = last.restore((state, logs))
-        write = stack.enter_context(
-            metrics.writer(folder if main_process() else None, last.step() or -1)
-        )
+        writers = [
+            stack.enter_context(metrics.writer(path, last.step() or -1))
+            for path in (folders if folders and main_process() else [None] * len(runs))
+        ]
         context = _Context(
             recipe=recipe,
             plan=plan,
+            runs=runs,
+            who=who,
+            folder=folder,
             steps=steps,
             frozen=frozen,
             prepared={
@@ -141,12 +182,10 @@ def fit(
                 for name, split in splits.items()
                 if name != 'train'
             },
-            answer=evaluate.in_batches(
-                functools.partial(recipe.task.answer, recipe.module), recipe.mesh, plan.batch_size
-            ),
+            answer=_answers(recipe, who, frozen, plan.batch_size),
             last=last,
             best=best,
-            write=write,
+            writers=writers,
             show=show,
             interrupt=stack.enter_context(interruptible(folder is not None)),
             facts=facts,
@@ -155,32 +194,27 @@ def fit(
         return _fit(context, state, logs, splits['train'])
 
 
-def _check(plan: Plan, splits: Mapping[str, Split], recipe: train.Recipe) -> None:
-    problems = []
-    if plan.select not in SELECTIONS:
-        problems.append(f'select is {plan.select!r}; expected one of {", ".join(SELECTIONS)}')
-    elif SELECTIONS[plan.select] not in (None, *splits):
-        problems.append(
-            f'select is {plan.select!r}, and there is no {SELECTIONS[plan.select]} split: hold '
-            "training clouds out (config.validation.fraction), or select 'last_epoch'"
-        )
-    if len(splits['train']) < plan.batch_size:
-        problems.append(
-            f'{len(splits["train"])} training clouds do not fill one batch of {plan.batch_size}: '
-            'set config.train.batch_size to less'
-        )
-    if plan.batch_size % recipe.mesh.size:
-        problems.append(
-            f'a batch of {plan.batch_size} does not divide among {recipe.mesh.size} devices: '
-            f'set config.train.batch_size to a multiple'
-        )
-    for name, split in splits.items():
-        if split.points.shape[1] < recipe.num_points:
-            problems.append(
-                f'the model takes {recipe.num_points} points and the {name} clouds have '
-                f'{split.points.shape[1]}: set config.points to {split.points.shape[1]} or less'
-            )
-    raise_all(problems, 'this cannot be trained:')
+def _answers(
+    recipe: train.Recipe, who: train.Crew, frozen: params.Tree, batch_size: int
+) -> Callable[[train.State, np.ndarray, Targets], list[Any]]:
+    """A function of a state, prepared points and targets to what each member says of them."""
+    answer = functools.partial(recipe.task.answer, recipe.module)
+    if not who.several:
+        run = evaluate.in_batches(answer, recipe.mesh, batch_size)
+
+        def one(state: train.State, *inputs: Any) -> list[Any]:
+            tree = params.combine(state.trainable, frozen)
+            return [run({'params': tree, 'batch_stats': state.batch_stats}, *inputs)]
+
+        return one
+    run_all = evaluate.all_in_batches(answer, recipe.mesh, batch_size, who.shared)
+
+    def several(state: train.State, *inputs: Any) -> list[Any]:
+        deltas = {'params': state.trainable, 'batch_stats': state.batch_stats}
+        found = run_all((deltas, frozen), *inputs)
+        return [jax.tree.map(lambda a, k=k: a[:, k], found) for k in range(len(who.rates))]
+
+    return several
 
 
 def _fit(c: _Context, state: train.State, logs: dict, split: Split) -> Fitted:
@@ -190,19 +224,11 @@ def _fit(c: _Context, state: train.State, logs: dict, split: Split) -> Fitted:
     if epoch < c.plan.epochs:
         since = time.monotonic()
         advance = train.compile_advance(
-            c.recipe,
-            split,
-            jax.random.key(c.plan.seed),
-            state,
-            c.frozen,
-            logs,
-            train.epoch_order(c.plan.seed, epoch, len(split), c.plan.batch_size),
-            c.plan.device_bytes,
+            c.recipe, c.who, split, state, c.frozen, _order(c, epoch, split), c.plan.device_bytes
         )
         cost = {**advance.cost, 'compile_seconds': time.monotonic() - since}
     while epoch < c.plan.epochs:
-        order = train.epoch_order(c.plan.seed, epoch, len(split), c.plan.batch_size)
-        state, logs = _take_epoch(c, advance, state, logs, order)
+        state, logs = _take_epoch(c, advance, state, logs, _order(c, epoch, split))
         epoch += 1
         _finish_epoch(c, state, logs, epoch)
         if epoch == c.plan.epochs or _save_is_due(c) or c.interrupt.signal:
@@ -210,21 +236,46 @@ def _fit(c: _Context, state: train.State, logs: dict, split: Split) -> Fitted:
         if agree(c.interrupt.signal):
             raise Stopped(agree(c.interrupt.signal), int(state.step))
     if cost:
-        cost['flops_per_step'] = train.step_flops(
-            c.recipe, state, c.frozen, split, c.plan.batch_size
-        )
-    moving, statistics = state.trainable, state.batch_stats
-    if c.best.step() is not None:
-        (moving, statistics), _ = c.best.restore((moving, statistics))
+        rows = _order(c, 0, split)[0]
+        cost['flops_per_step'] = train.step_flops(c.recipe, c.who, state, c.frozen, split, rows)
+        if c.folder and main_process():
+            write_json(c.folder / COST, cost)
+    elif c.folder and (c.folder / COST).exists():
+        cost = json.loads((c.folder / COST).read_text())
+    cost |= {'train_seconds': c.facts['seconds'], 'clouds_per_s': _clouds_per_s(c)}
+    (moving, statistics), _ = c.best.restore((state.trainable, state.batch_stats))
+    frozen, moving, statistics = to_host((c.frozen, moving, statistics))
+    return [_fitted(c, k, frozen, moving, statistics, cost) for k in range(len(c.runs))]
+
+
+def _fitted(
+    c: _Context,
+    k: int,
+    frozen: params.Tree,
+    moving: params.Tree,
+    statistics: params.Tree,
+    cost: dict[str, float],
+) -> Fitted:
+    """What the k-th member's training gave."""
+    if c.who.several:
+        moving = members.pick(moving, k)
+        statistics = members.pick(statistics, k, c.who.shared)
+    records = c.facts['records'][k]
     return Fitted(
-        variables=to_host({'params': params.combine(moving, c.frozen), 'batch_stats': statistics}),
+        variables={'params': params.combine(moving, frozen), 'batch_stats': statistics},
         records={
             kind: c.recipe.task.evaluation(record['epoch'], record['found'])
-            for kind, record in c.facts['records'].items()
+            for kind, record in records.items()
             if record['found']
         },
-        cost={**cost, 'train_seconds': c.facts['seconds'], 'clouds_per_s': _clouds_per_s(c)},
+        score=records['chosen']['rank'][0],
+        cost=cost,
     )
+
+
+def _order(c: _Context, epoch: int, split: Split) -> np.ndarray:
+    own = c.who.own_clouds
+    return train.crew_order(c.runs, own, epoch, len(split), c.plan.batch_size)
 
 
 def _take_epoch(
@@ -242,7 +293,7 @@ def _take_epoch(
         c.pace['per_step'] = seconds / (last - first)
         first = last
         if first < c.steps:
-            loss = float(to_host(logs['train_loss'])[first - 1])
+            loss = float(to_host(logs['train_loss'])[first - 1].mean())
             c.show(int(state.step) / c.steps, loss=loss, clouds_per_s=_clouds_per_s(c))
             stop = agree(c.interrupt.signal)
             if stop or _save_is_due(c):
@@ -255,48 +306,55 @@ def _take_epoch(
 def _finish_epoch(c: _Context, state: train.State, logs: dict, epoch: int) -> None:
     """Evaluates, keeps the records, writes the metrics; `epoch` counts from 1."""
     step = int(state.step)
-    scalars = {name: float(np.mean(values)) for name, values in to_host(logs).items()}
-    if not np.isfinite(scalars['train_loss']):
+    means = {name: np.atleast_1d(values.mean(0)) for name, values in to_host(logs).items()}
+    losses = means['train_loss']
+    if not np.isfinite(losses).any():
         raise UserError(
-            f'the training loss of epoch {epoch} is {scalars["train_loss"]}: lower '
+            f'the training loss of epoch {epoch} is {losses[0]}: lower '
             'config.optim.lr, or look for outliers in the data (python -m point_ft_jax.check_data)'
         )
-    scalars['learning_rate'] = float(c.recipe.schedule(step - 1))
+    measured = [{} for _ in c.runs]
     if epoch % c.plan.evaluate_every == 0 or epoch == c.plan.epochs:
-        scalars |= _evaluate(c, state, epoch)
+        measured = _evaluate(c, state, epoch)
     timing = {'seconds': c.facts['seconds'], 'clouds_per_s': _clouds_per_s(c)}
-    c.write(step, epoch, scalars, timing)
-    accuracy = scalars.get('validation_accuracy', scalars.get('test_accuracy'))
-    c.show(epoch, loss=scalars['train_loss'], accuracy=accuracy, clouds_per_s=_clouds_per_s(c))
+    rate = float(c.recipe.schedule(step - 1))
+    for k, (member, write) in enumerate(zip(c.runs, c.writers, strict=True)):
+        scalars = {name: float(values[k]) for name, values in means.items()}
+        scalars['learning_rate'] = rate * member.rate
+        write(step, epoch, scalars | measured[k], timing)
+    accuracies = [m.get('validation_accuracy', m.get('test_accuracy')) for m in measured]
+    accuracy = None if None in accuracies else float(np.mean(accuracies))
+    c.show(epoch, loss=float(losses.mean()), accuracy=accuracy, clouds_per_s=_clouds_per_s(c))
 
 
-def _evaluate(c: _Context, state: train.State, epoch: int) -> dict[str, float]:
-    """The scalars of every split but training's; keeps the records, and the best epoch's trees."""
-    variables = {
-        'params': params.combine(state.trainable, c.frozen),
-        'batch_stats': state.batch_stats,
-    }
+def _evaluate(c: _Context, state: train.State, epoch: int) -> list[dict[str, float]]:
+    """Each member's scalars of every split but training's; keeps records and the best trees."""
     task = c.recipe.task
-    answers = {name: c.answer(variables, *arrays) for name, arrays in c.prepared.items()}
-    measured = {name: task.measure(answers[name], c.prepared[name][1]) for name in answers}
-    found = task.record(answers['test'], c.prepared['test'][1]) if 'test' in answers else []
+    answers = {name: c.answer(state, *arrays) for name, arrays in c.prepared.items()}
+    found, better = [], []
+    for k, records in enumerate(c.facts['records']):
+        mine = {name: (values[k], c.prepared[name][1]) for name, values in answers.items()}
+        measured = {name: task.measure(*pair) for name, pair in mine.items()}
+        ranks = {name: task.rank(scalars) for name, scalars in measured.items()}
+        kept = task.record(*mine['test']) if 'test' in mine else []
+        better.append('chosen' in keep_records(c.plan.select, records, ranks, kept, epoch))
+        found.append({f'{n}_{what}': v for n, m in measured.items() for what, v in m.items()})
+    _keep_best(c, state, better, epoch)
+    return found
 
-    def rank(split: str | None) -> list[float]:
-        """As the task ranks a split; the later epoch where no split chooses."""
-        return task.rank(measured[split]) if split in measured else [float(epoch)]
 
-    ranks = {
-        'chosen': rank(SELECTIONS[c.plan.select]),
-        'best_test': rank('test'),
-        'last': rank(None),
-    }
-    for kind, new in ranks.items():
-        old = c.facts['records'].get(kind)
-        if old is None or new > old['rank']:
-            c.facts['records'][kind] = {'epoch': epoch, 'rank': new, 'found': found}
-            if kind == 'chosen':
-                c.best.save(epoch, (state.trainable, state.batch_stats), {'epoch': epoch})
-    return {f'{name}_{what}': v for name, m in measured.items() for what, v in m.items()}
+def _keep_best(c: _Context, state: train.State, better: Sequence[bool], epoch: int) -> None:
+    """Saves the trees of the members that got better, beside the others' old ones."""
+    tree = (state.trainable, state.batch_stats)
+    if not any(better):
+        return
+    if not all(better):
+        (trainable, statistics), _ = c.best.restore(tree)
+        tree = (
+            members.choose(better, state.trainable, trainable),
+            members.choose(better, state.batch_stats, statistics, c.who.shared),
+        )
+    c.best.save(epoch, tree, {'epoch': epoch})
 
 
 def _save_is_due(c: _Context) -> bool:
@@ -310,4 +368,5 @@ def _save(c: _Context, state: train.State, logs: dict) -> None:
 
 
 def _clouds_per_s(c: _Context) -> float:
-    return c.plan.batch_size / c.pace['per_step'] if c.pace['per_step'] else 0.0
+    clouds = c.plan.batch_size * len(c.runs)
+    return clouds / c.pace['per_step'] if c.pace['per_step'] else 0.0

@@ -11,6 +11,7 @@ import argparse
 import collections
 import dataclasses
 import functools
+import re
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -23,6 +24,7 @@ from point_ft_jax.torch_import import COUNTER, Fit, summary
 
 STATISTICS = ('running_mean', 'running_var', COUNTER)
 HEAD = 'cls_head_finetune.'
+LAST = re.compile(r'\bconvs?\d(_cls)?\.weight$')  # the maps of a segmentation head
 SEGMENTATION = ('label_conv', 'convs', 'propagation', 'dgcnn_pro')
 PROBLEMS_SHOWN = 5
 
@@ -96,13 +98,15 @@ def candidates(state: Mapping[str, np.ndarray]) -> list[Candidate]:
 
 
 def _candidate(backbone: str, variant: str, state: Mapping[str, np.ndarray]) -> Candidate:
-    model, shapes = _model(backbone, variant)
+    segments = any(key.replace('module.', '').startswith(SEGMENTATION) for key in state)
+    model, shapes = _model(backbone, variant, segments)
     return Candidate(backbone, variant, model.fit_backbone(shapes, state))
 
 
 @functools.cache
-def _model(backbone: str, variant: str) -> tuple[Model, dict[str, params.Tree]]:
-    model = build(backbone, 'full', 1, variant=variant)
+def _model(backbone: str, variant: str, segments: bool) -> tuple[Model, dict[str, params.Tree]]:
+    """A file's backbone is looked for in the form that its own head needs."""
+    model = build(backbone, 'full', 1, num_parts=1 if segments else None, variant=variant)
     return model, model.shapes()
 
 
@@ -125,7 +129,7 @@ def _form(keys: Sequence[str], state: Mapping[str, np.ndarray]) -> str:
     if any(key.startswith(HEAD) for key in keys):
         return f'a fine-tuned classifier, {_head(state)}'
     if any(key.startswith(SEGMENTATION) for key in keys):
-        return 'a fine-tuned segmentation model'
+        return f'a fine-tuned segmentation model, {_parts_of(state)}'
     if any('mask_token' in key for key in keys):
         return 'a pre-training checkpoint'
     return 'weights without a head or a decoder'
@@ -144,6 +148,14 @@ def _head(state: Mapping[str, np.ndarray]) -> str:
     widths = [linear[0][1], *(shape[0] for shape in linear)]
     norms = 'with' if any(len(shape) == 1 for shape in layers.values()) else 'without'
     return f'head {" -> ".join(map(str, widths))} ({norms} batch norm)'
+
+
+def _parts_of(state: Mapping[str, np.ndarray]) -> str:
+    """'50 parts' and, where the head embeds them as Point-MAE's does, '16 categories'."""
+    last = max((k for k in state if LAST.search(k)), key=lambda k: k.split('.')[-2], default=None)
+    embedding = next((k for k in state if 'label_conv' in k and k.endswith('0.weight')), None)
+    found = [f'{state[embedding].shape[1]} categories'] if embedding else []
+    return ', '.join([*found, f'{len(state[last])} parts' if last else 'parts unknown'])
 
 
 def _parts(state: Mapping[str, np.ndarray]) -> list[dict[str, object]]:

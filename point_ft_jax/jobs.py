@@ -4,12 +4,13 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from point_ft_jax import judge, pipeline, pretraining, wise_experiment
+from point_ft_jax import compare, judge, pipeline, pretraining, wise_experiment
 from point_ft_jax.errors import UserError
 
 JOBS = {
     'finetune': pipeline.finetune,
     'pretrain': pretraining.pretrain,
+    'compare': compare.compare,
     'linear_svm': judge.linear_svm,
     'neighbours': judge.nearest_neighbours,
     'few_shot': judge.few_shots,

@@ -24,17 +24,35 @@ def compiler_options() -> dict[str, str]:
 
 def everywhere(mesh: Mesh, tree: object) -> object:
     """The arrays of `tree`, the same on every device; all processes must hold the same."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    return _placed(tree, NamedSharding(mesh, PartitionSpec()))
 
 
-def over_devices(mesh: Mesh, tree: object) -> object:
-    """The arrays of `tree` [B, ...], spread over the devices; all processes must hold the same."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(DATA_AXIS)))
+def over_devices(mesh: Mesh, tree: object, axis: int = 0) -> object:
+    """The arrays of `tree`, spread over the devices along `axis`; all processes hold the same."""
+    return _placed(tree, _along(mesh, axis))
 
 
-def spread(mesh: Mesh, array: jax.Array) -> jax.Array:
-    """Inside a jitted function: `array` [B, ...] with its batch spread over the devices."""
-    return jax.lax.with_sharding_constraint(array, NamedSharding(mesh, PartitionSpec(DATA_AXIS)))
+def _placed(tree: object, sharding: NamedSharding) -> object:
+    """`tree` on its devices. Of what a host holds, it gives its own devices theirs, unasked.
+
+    `device_put` would send all of it between the hosts, to check that they hold the same.
+    """
+
+    def place(array: object) -> jax.Array:
+        if isinstance(array, np.ndarray):
+            return jax.make_array_from_callback(array.shape, sharding, array.__getitem__)
+        return jax.device_put(array, sharding)
+
+    return jax.tree.map(place, tree)
+
+
+def spread(mesh: Mesh, array: jax.Array, axis: int = 0) -> jax.Array:
+    """Inside a jitted function: `array` with its batch, at `axis`, spread over the devices."""
+    return jax.lax.with_sharding_constraint(array, _along(mesh, axis))
+
+
+def _along(mesh: Mesh, axis: int) -> NamedSharding:
+    return NamedSharding(mesh, PartitionSpec(*(None,) * axis, DATA_AXIS))
 
 
 def to_host(tree: object) -> object:

@@ -1,8 +1,9 @@
 """Fine-tuning, from a config to a report: build, fit, evaluate, vote."""
 
+import dataclasses
 import functools
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ from ml_collections import ConfigDict
 from point_ft_jax import (
     augment,
     builder,
+    delta,
     evaluate,
     metrics,
     params,
@@ -21,7 +23,7 @@ from point_ft_jax import (
     saved,
     tables,
 )
-from point_ft_jax.fit import Fitted, fit
+from point_ft_jax.fit import Fitted, fit, fit_all
 from point_ft_jax.mesh import main_process, make_mesh
 from point_ft_jax.model import Model
 from point_ft_jax.part_report import Gallery
@@ -57,19 +59,22 @@ def finetune(config: ConfigDict, command: str = '') -> Report:
     shapes = built.shapes()['params']
     chosen = params.select(shapes, built.method.trainable)
     runs.say(describe(splits, shapes, chosen))
-    results = [
-        _one_seed(config, plain, built, chosen, splits, folder / f'seed_{seed}', seed)
-        for seed in config.seeds
-    ]
+    job = _Job(config, plain, built, chosen, splits)
+    if config.population > 1:
+        outcomes = _together(job, folder)
+    else:
+        outcomes = [_one_seed(job, folder / f'seed_{seed}', seed) for seed in config.seeds]
+    if config.population_rates:
+        outcomes = [_best_rate(config, outcomes, folder)]
     report = Report(
         name=config.name,
         command=command,
         protocol=_protocol(config),
         classes=train.classes,
-        seeds=[result for result, _, _ in results],
+        seeds=[outcome.result for outcome in outcomes],
         parameters=ledger(shapes, chosen),
-        cost=Cost(**results[0][1]),
-        gallery=results[0][2],
+        cost=Cost(**outcomes[0].cost),
+        gallery=outcomes[0].gallery,
     )
     if main_process():
         path = write_report(folder, report)
@@ -78,40 +83,130 @@ def finetune(config: ConfigDict, command: str = '') -> Report:
     return report
 
 
-def _one_seed(
-    config: ConfigDict,
-    plain: dict[str, Any],
-    built: Model,
-    chosen: params.Tree,
-    splits: Mapping[str, Split],
-    folder: pathlib.Path,
-    seed: int,
-) -> tuple[SeedResult, dict[str, float], Gallery | None]:
-    """Fits one seed in its folder; gives its result, its cost, and pictures of segmented shapes."""
-    mesh = make_mesh()
-    steps = max(len(splits['train']) // config.train.batch_size, 1)
-    task = builder.task_of(config, splits['train'])
-    recipe = builder.make_recipe(config, built, steps, mesh, task)
-    variables, origin = load_start(config, built, seed)
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """What the runs of one config share; `plain` is the config in JSON's types."""
+
+    config: ConfigDict
+    plain: dict[str, Any]
+    built: Model
+    chosen: params.Tree
+    splits: Mapping[str, Split]
+
+    def recipe(self) -> Recipe:
+        """The training step."""
+        steps = max(len(self.splits['train']) // self.config.train.batch_size, 1)
+        task = builder.task_of(self.config, self.splits['train'])
+        return builder.make_recipe(self.config, self.built, steps, make_mesh(), task)
+
+    def facts(self, seed: int) -> dict[str, Any]:
+        """What is saved beside the model of a seed."""
+        return {
+            'config': self.plain,
+            'seed': seed,
+            **_facts(self.config, self.splits['train']),
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class _Outcome:
+    """What one run gave: its result, its cost, pictures of segmented shapes, and its score."""
+
+    result: SeedResult
+    cost: dict[str, float]
+    gallery: Gallery | None
+    score: float
+
+
+def _one_seed(job: _Job, folder: pathlib.Path, seed: int) -> _Outcome:
+    """Fits one seed in its folder."""
+    recipe = job.recipe()
+    variables, origin = load_start(job.config, job.built, seed)
     runs.say(origin)
-    facts = {'config': plain, 'seed': seed, **_facts(config, splits['train'])}
-    saved.save_start(folder, facts, params.partition(variables['params'], chosen)[1])
-    plan = runs.plan(config, seed)
+    frozen = params.partition(variables['params'], job.chosen)[1]
+    saved.save_start(folder, job.facts(seed), frozen)
+    plan = runs.plan(job.config, seed)
     with progress(plan.epochs, label=f'seed {seed}') as show:
         fitted = fit(
-            recipe, variables, chosen, splits, plan, folder, show if main_process() else runs.silent
+            recipe,
+            variables,
+            job.chosen,
+            job.splits,
+            plan,
+            folder,
+            show if main_process() else runs.silent,
         )
-    size = saved.save_delta(folder, fitted.variables, chosen, facts)
-    runs.say(f'seed {seed}: delta {size / 2**20:.2f} MiB in {folder / "delta"}')
+    return _finish(job, recipe, fitted, folder, seed)
+
+
+def _together(job: _Job, folder: pathlib.Path) -> list[_Outcome]:
+    """Fits all members of a population in one program, each with a folder for what is its own."""
+    config, recipe, crew = job.config, job.recipe(), runs.members(job.config)
+    starts = {}
+    for seed in dict.fromkeys(member.seed for member in crew):
+        starts[seed], origin = load_start(config, job.built, seed)
+        if len(starts) == 1:
+            runs.say(f'{origin}, for all {len(crew)} members')
+    frozen = params.partition(starts[crew[0].seed]['params'], job.chosen)[1]
+    saved.save_frozen(folder, frozen)
+    folders = [folder / runs.member_name(config, member) for member in crew]
+    for member, place in zip(crew, folders, strict=True):
+        saved.save_facts(place, job.facts(member.seed))
+    plan = runs.plan(config, crew[0].seed)
+    with progress(plan.epochs, label=f'{len(crew)} members') as show:
+        fitted = fit_all(
+            recipe,
+            [starts[member.seed] for member in crew],
+            job.chosen,
+            job.splits,
+            plan,
+            crew,
+            own_clouds=len(starts) > 1 and config.population_clouds == 'own',
+            folder=folder / 'population',
+            folders=folders,
+            show=show if main_process() else runs.silent,
+        )
+    return [
+        _finish(job, recipe, one, place, member.seed)
+        for one, place, member in zip(fitted, folders, crew, strict=True)
+    ]
+
+
+def _finish(job: _Job, recipe: Recipe, fitted: Fitted, folder: pathlib.Path, seed: int) -> _Outcome:
+    """Saves what a fit gave, and judges it."""
+    size = delta.save(folder / saved.DELTA, fitted.variables, job.chosen, job.facts(seed))
+    whole = params.size_bytes(fitted.variables)
+    runs.say(
+        f'{folder.name}: delta {size / 2**20:.2f} MiB in {folder / saved.DELTA} '
+        f'(the whole model: {whole / 2**20:.2f} MiB)'
+    )
+    test = job.splits['test']
     result = SeedResult(
         seed=seed,
         chosen=fitted.records['chosen'],
         best_test=fitted.records['best_test'],
         last=fitted.records['last'],
-        voted=_voted(config, recipe, fitted, splits['test'], seed),
+        voted=_voted(job.config, recipe, fitted, test, seed),
         history=metrics.read(folder) if main_process() else (),
     )
-    return result, fitted.cost, _gallery(config, recipe, fitted, splits['test'])
+    cost = {**fitted.cost, 'delta_bytes': size, 'model_bytes': whole}
+    return _Outcome(result, cost, _gallery(job.config, recipe, fitted, test), fitted.score)
+
+
+def _best_rate(config: ConfigDict, outcomes: Sequence[_Outcome], folder: pathlib.Path) -> _Outcome:
+    """The outcome of the rate that the protocol's split prefers; writes them all to rates.md."""
+    rows = [
+        {
+            'learning rate': f'{rate:g}',
+            f'{config.select} score': f'{outcome.score:.4f}',
+            'test %': f'{100 * next(iter(outcome.result.chosen.scores().values())):.2f}',
+        }
+        for rate, outcome in zip(config.population_rates, outcomes, strict=True)
+    ]
+    if main_process():
+        (folder / 'rates.md').write_text(tables.markdown(rows) + '\n', encoding='utf-8')
+    runs.say(tables.text(rows))
+    return max(outcomes, key=lambda outcome: outcome.score)
 
 
 def _voted(

@@ -20,23 +20,29 @@ from point_ft_jax.errors import UserError
 
 
 def predict_files(
-    run: str, paths: Sequence[str], *, top: int = 3, normalize: bool = False
+    run: str,
+    paths: Sequence[str],
+    *,
+    top: int = 3,
+    normalize: bool = False,
+    backbone: str | None = None,
 ) -> list[dict[str, Any]]:
     """The `top` classes of every cloud in `paths` (files, or folders of files).
 
     Args:
-        run: the folder of a run.
+        run: the folder of a run, or of a delta.
         paths: see `point_files.READERS` for the endings.
         top: how many classes to give.
         normalize: centre every cloud and scale it to radius 1 first.
+        backbone: see `saved.load`.
 
     Returns:
         A row a cloud: 'file', 'points', 'warning' ('' for none), 'classes' and 'probabilities'
         (best first, in 0..1).
 
     Raises:
-        UserError: no run, no files, unreadable files, or clouds with fewer points than the model
-            takes; one message lists them all.
+        UserError: no run or no classifier, no files, unreadable files, or clouds with fewer points
+            than the model takes; one message lists them all.
     """
     import jax
 
@@ -44,8 +50,13 @@ def predict_files(
     from point_ft_jax.data._unit_sphere import unit_sphere
     from point_ft_jax.mesh import make_mesh
 
-    loaded = saved.load(run)
+    loaded = saved.load(run, backbone)
     facts = loaded.facts
+    if facts['config']['task'] != 'classification':
+        raise UserError(
+            f'{run} segments parts, and what is predicted here are classes; look at its report, or '
+            'evaluate it with python -m point_ft_jax.evaluate_checkpoint'
+        )
     files = find_files(paths)
     clouds = [point_files.read(path) for path in files]
     small = [
@@ -117,14 +128,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('run', help="a run's folder")
+    parser.add_argument('run', help="a run's folder, or a delta's")
     parser.add_argument('paths', nargs='+', help='cloud files, or folders of them')
     parser.add_argument('--top', type=int, default=3, help='classes a cloud')
     parser.add_argument('--normalize', action='store_true', help='centre, scale to radius 1')
+    parser.add_argument('--backbone', help='a .pth or a run that holds the backbone of a delta')
     parser.add_argument('--csv', help='write a table there too')
     options = parser.parse_args(arguments)
     command_line.start()
-    rows = predict_files(options.run, options.paths, top=options.top, normalize=options.normalize)
+    rows = predict_files(
+        options.run,
+        options.paths,
+        top=options.top,
+        normalize=options.normalize,
+        backbone=options.backbone,
+    )
     for row in rows:
         best = zip(row['classes'], row['probabilities'], strict=True)
         print(f'{row["file"]}: ' + ', '.join(f'{name} {100 * p:.1f} %' for name, p in best))

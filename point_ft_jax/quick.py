@@ -6,8 +6,9 @@ import jax
 import numpy as np
 
 from point_ft_jax import augment, builder, evaluate, model, optimizer, params, torch_file, train
-from point_ft_jax.fit import Plan, fit
+from point_ft_jax.fit import fit
 from point_ft_jax.mesh import make_mesh
+from point_ft_jax.plan import Plan
 from point_ft_jax.split import Split
 
 

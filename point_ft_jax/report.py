@@ -89,7 +89,7 @@ class Protocol:
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What it took: XLA's memory in bytes, FLOPs a training step, seconds, training clouds/s."""
+    """What it took: bytes by XLA and on disk, FLOPs a training step, seconds, training clouds/s."""
 
     argument_bytes: int | None = None
     temporary_bytes: int | None = None
@@ -98,6 +98,8 @@ class Cost:
     compile_seconds: float | None = None
     train_seconds: float | None = None
     clouds_per_s: float | None = None
+    delta_bytes: int | None = None
+    model_bytes: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -305,6 +307,8 @@ def cost_rows(cost: Cost) -> list[dict[str, Any]]:
         'Operations of a training step': (cost.flops_per_step, 1e9, 'GFLOP'),
         'Compilation': (cost.compile_seconds, 1, 's'),
         'Training': (cost.train_seconds, 1, 's'),
+        'Delta': (cost.delta_bytes, 2**20, 'MiB'),
+        'Whole model': (cost.model_bytes, 2**20, 'MiB'),
         'Training speed': (cost.clouds_per_s, 1, 'clouds/s'),
     }
     return [

@@ -9,8 +9,9 @@ from ml_collections import ConfigDict
 
 from point_ft_jax.checkpoint import write_json
 from point_ft_jax.errors import UserError, raise_all
-from point_ft_jax.fit import Plan
+from point_ft_jax.members import Member
 from point_ft_jax.mesh import main_process
+from point_ft_jax.plan import Plan
 
 CONFIG = 'config.json'
 
@@ -39,6 +40,20 @@ def plan(config: ConfigDict, seed: int) -> Plan:
         save_every_seconds=config.train.save_every_seconds,
         device_bytes=config.train.device_bytes,
     )
+
+
+def members(config: ConfigDict) -> list[Member]:
+    """Who a population is: one a learning rate, or one a seed from the config's on."""
+    (seed,) = config.seeds
+    if config.population_rates:
+        return [Member(seed, rate / config.optim.lr) for rate in config.population_rates]
+    return [Member(seed + k) for k in range(config.population)]
+
+
+def member_name(config: ConfigDict, member: Member) -> str:
+    """The name of a member's folder."""
+    rate = f'_lr_{member.rate * config.optim.lr:g}' if config.population_rates else ''
+    return f'seed_{member.seed}{rate}'
 
 
 def data_line(config: ConfigDict) -> str:
@@ -75,6 +90,23 @@ def _check(config: ConfigDict) -> None:
         wrong.append(f'optim.warmup is {config.optim.warmup}; expected 0 to {epochs - 1} epochs')
     if not config.seeds or len(set(config.seeds)) != len(config.seeds):
         wrong.append(f'seeds is {config.seeds}; expected one or more different numbers')
+    rates = config.population_rates
+    if config.population < 1 or (rates and len(rates) != config.population):
+        wrong.append(
+            f'population is {config.population}, population_rates {rates}; expected 1 or more '
+            'members, and as many rates, if any'
+        )
+    if config.population > 1 and len(config.seeds) != 1:
+        wrong.append(
+            f'seeds is {config.seeds} and population {config.population}; expected one seed, from '
+            'which a population counts on'
+        )
+    if any(rate <= 0 for rate in rates) or len(set(rates)) != len(rates):
+        wrong.append(f'population_rates is {rates}; expected different numbers, more than 0')
+    if config.population_clouds not in ('own', 'shared'):
+        wrong.append(
+            f"population_clouds is {config.population_clouds!r}; expected 'own' or 'shared'"
+        )
     if config.vote.votes < 0:
         wrong.append(f'vote.votes is {config.vote.votes}; expected 0 (no voting) or more')
     if not 0 <= config.train.smoothing < 1:

@@ -5,26 +5,27 @@ A run's folder holds one folder a seed, and that
     frozen/      the half of the parameters that did not train
     best/        the half that did and the statistics, of the chosen epoch
     last/        the same of the last checkpoint, with the optimizer's state, to go on from
-    delta/       as best/, in one piece with the facts and the fingerprint of the frozen half, to be
-                 carried to any copy of the backbone
+    delta/       what the run ended with, see `delta`: to be carried to any copy of the backbone
+Members of one population share frozen/, best/ and last/, which lie a folder up.
 """
 
 import dataclasses
-import hashlib
 import json
 import pathlib
 from typing import Any
 
+import jax
 import numpy as np
 
-from point_ft_jax import params
+from point_ft_jax import delta, params, torch_file, weights
 from point_ft_jax.builder import from_facts
-from point_ft_jax.checkpoint import Latest, save_tree, write_json
+from point_ft_jax.checkpoint import Latest, is_store, write_json
 from point_ft_jax.errors import UserError
+from point_ft_jax.mesh import main_process
 from point_ft_jax.model import Model
 from point_ft_jax.pretrain.model import Autoencoder
 
-FACTS = 'facts.json'
+FACTS, FROZEN, DELTA = 'facts.json', 'frozen', 'delta'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,45 +43,39 @@ class Saved:
     facts: dict[str, Any]
 
 
-def fingerprint(tree: params.Tree) -> str:
-    """A hash of a tree's paths, shapes, types and bytes: equal for equal backbones only."""
-    digest = hashlib.sha256()
-    for path, leaf in params.flatten(tree).items():
-        array = np.asarray(leaf)
-        digest.update(f'{path} {array.shape} {array.dtype}'.encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
-
-
 def save_start(folder: pathlib.Path, facts: dict[str, Any], frozen: params.Tree) -> None:
     """Writes what does not change while a model trains, once."""
-    with Latest(folder / 'frozen') as store:
+    save_frozen(folder, frozen)
+    save_facts(folder, facts)
+
+
+def save_frozen(folder: pathlib.Path, frozen: params.Tree) -> None:
+    """Writes the half of the parameters that does not train, once."""
+    with Latest(folder / FROZEN) as store:
         if store.step() is None and params.flatten(frozen):
-            store.save(0, params.prune(frozen), {})
-    write_json(folder / FACTS, facts)
+            store.save(0, _on_the_host(params.prune(frozen)), {})
 
 
-def save_delta(
-    folder: pathlib.Path,
-    variables: dict[str, params.Tree],
-    trainable: params.Tree,
-    facts: dict[str, Any],
-) -> int:
-    """Writes what trained and the statistics, with the fingerprint of the rest; gives the bytes."""
-    moving, frozen = params.partition(variables['params'], trainable)
-    delta = {'params': params.prune(moving), 'batch_stats': variables['batch_stats']}
-    save_tree(folder / 'delta', delta, {**facts, 'fingerprint': fingerprint(frozen)})
-    return params.size_bytes(delta)
+def save_facts(folder: pathlib.Path, facts: dict[str, Any]) -> None:
+    """Writes what a reader has to know of a run."""
+    if main_process():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / FACTS, facts)
+
+
+def _on_the_host(tree: params.Tree) -> params.Tree:
+    """What all processes hold alike; arrays on one's own device can't be saved by several."""
+    return jax.tree.map(np.asarray, tree)
 
 
 def find(folder: str | pathlib.Path) -> pathlib.Path:
-    """The seed's folder that `folder` is or has.
+    """The seed's folder that `folder` is or has, or the delta's that it is.
 
     Raises:
         UserError: there is none, or several to choose from.
     """
     folder = pathlib.Path(folder).expanduser()
-    if (folder / FACTS).exists():
+    if (folder / FACTS).exists() or is_store(folder):
         return folder
     found = sorted(path.parent for path in folder.glob(f'seed_*/{FACTS}'))
     if not found:
@@ -90,17 +85,25 @@ def find(folder: str | pathlib.Path) -> pathlib.Path:
     return found[0]
 
 
-def load(folder: str | pathlib.Path, job: str | None = 'finetune') -> Saved:
+def load(
+    folder: str | pathlib.Path, backbone: str | None = None, job: str | None = 'finetune'
+) -> Saved:
     """The model of the chosen epoch so far.
 
     Args:
-        folder: of a run or of one of its seeds.
+        folder: of a run, of one of its seeds, or of a delta that was carried away from one.
+        backbone: a .pth file or a run to take the backbone from, in place of the run's own copy.
         job: what the run must have done; None for anything.
 
     Raises:
-        UserError: no run, one of another job, or one without a chosen epoch yet.
+        UserError: no run, one of another job, one without a chosen epoch yet, a delta without a
+            backbone, or a backbone that is not the one that it was trained over.
     """
     folder = find(folder)
+    if backbone is None and not (folder / FACTS).exists():
+        raise UserError(f'{folder} is a delta: say with --backbone=FILE what it belongs to')
+    if backbone is not None:
+        return _over(read_delta(folder), backbone)
     facts = json.loads((folder / FACTS).read_text())
     if job not in (None, done := facts['config'].get('job', 'finetune')):
         raise UserError(
@@ -108,16 +111,46 @@ def load(folder: str | pathlib.Path, job: str | None = 'finetune') -> Saved:
             f'pre-trained: --config.init.checkpoint={folder}'
         )
     model = from_facts(facts)
+    frozen = _read_frozen(folder)
+    if (folder / DELTA).exists():
+        own = delta.read(folder / DELTA)
+        variables = delta.apply(own, params.unflatten(frozen).get('backbone', {}), str(folder))
+        return Saved(model, variables, facts)
     shapes = model.shapes()
     chosen = params.select(shapes['params'], model.trainable)
-    moving, frozen = params.partition(shapes['params'], chosen)
-    with Latest(folder / 'best') as best, Latest(folder / 'frozen') as rest:
+    moving, rest = params.partition(shapes['params'], chosen)
+    with Latest(folder / 'best') as best:
         if best.step() is None:
             raise UserError(f'{folder} has no evaluated epoch yet: let the run go on first')
         (moving, statistics), _ = best.restore((moving, shapes['batch_stats']))
-        if params.flatten(frozen):
-            pruned, _ = rest.restore(params.prune(frozen))
-            values = params.flatten(pruned)
-            frozen = params.map_paths(lambda path, _: values[path], frozen)
-    variables = {'params': params.combine(moving, frozen), 'batch_stats': statistics}
-    return Saved(model, variables, facts)
+    rest = params.map_paths(lambda path, _: frozen[path], rest)
+    return Saved(model, {'params': params.combine(moving, rest), 'batch_stats': statistics}, facts)
+
+
+def read_delta(folder: str | pathlib.Path) -> delta.Delta:
+    """The delta of a finished run, or the one in a folder by itself.
+
+    Raises:
+        UserError: there is none.
+    """
+    folder = find(folder)
+    return delta.read(folder / DELTA if (folder / FACTS).exists() else folder)
+
+
+def _over(own: delta.Delta, backbone: str) -> Saved:
+    """The model of a delta and a backbone from elsewhere."""
+    if pathlib.Path(backbone).expanduser().is_dir():
+        tree = load(backbone, job=None).variables['params']['backbone']
+    else:
+        state, _ = torch_file.state_dict(weights.locate(backbone))
+        tree = own.model.load_backbone(own.model.shapes(), state, backbone)[0]['params']['backbone']
+    return Saved(own.model, delta.apply(own, tree, backbone), own.facts)
+
+
+def _read_frozen(folder: pathlib.Path) -> dict[str, Any]:
+    """The leaves that did not train, by path; members of one run share them, a folder up."""
+    for place in (folder / FROZEN, folder.parent / FROZEN):
+        if place.exists():
+            with Latest(place) as store:
+                return params.flatten(store.restore_any()) if store.step() is not None else {}
+    return {}

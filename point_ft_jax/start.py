@@ -7,12 +7,10 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from point_ft_jax import params, saved, torch_file
+from point_ft_jax import params, saved, torch_file, weights
 from point_ft_jax.errors import UserError
 from point_ft_jax.model import Model
 from point_ft_jax.pretrain.model import Autoencoder
-
-SHIPPED, FOLDER = 'shipped:', pathlib.Path(__file__).parent / 'weights'
 
 
 def load_start(
@@ -50,12 +48,7 @@ def state_dict(path: str) -> Mapping[str, np.ndarray]:
     Raises:
         UserError: nothing there, or nothing that can be read.
     """
-    if path.startswith(SHIPPED):
-        names = sorted(file.stem for file in FOLDER.glob('*.pth'))
-        if path.removeprefix(SHIPPED) not in names:
-            raise UserError(f'no {path}; there are {", ".join(SHIPPED + name for name in names)}')
-        return torch_file.state_dict(FOLDER / f'{path.removeprefix(SHIPPED)}.pth')[0]
     if pathlib.Path(path).expanduser().is_dir():
         run = saved.load(path, job=None)
         return run.model.export(run.variables)
-    return torch_file.state_dict(path)[0]
+    return torch_file.state_dict(weights.locate(path))[0]

@@ -1,13 +1,13 @@
 """The training step, and the loop over steps that runs on the device.
 
 Trees come in halves (see `params`): gradients, optimizer state and updates exist for the trainable
-half only, and the frozen half is an argument that nothing changes.
+half only, and the frozen half is an argument that nothing changes. That is why many members can
+train at once: `Crew` says who, and the same step runs for one or, through `vmap`, for all of them.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
@@ -17,21 +17,23 @@ import optax
 from flax import struct
 from jax.sharding import Mesh
 
-from point_ft_jax import params
+from point_ft_jax import members, params
 from point_ft_jax.augment import Augmentation
 from point_ft_jax.layers import Array
+from point_ft_jax.members import Member
 from point_ft_jax.mesh import compiler_options, everywhere, over_devices, spread
 from point_ft_jax.optimizer import Schedule
 from point_ft_jax.split import Split
-from point_ft_jax.task import Task, classification
+from point_ft_jax.task import Targets, Task, classification
 from point_ft_jax.tokenizer import whole
-
-Targets = Any  # an array [B, ...], or a tree of such: what a task's loss is told
+from point_ft_jax.tokens import BLOCK_INPUT
 
 
 @struct.dataclass
 class State:
     """What a training step changes.
+
+    Of K members, every leaf but `step` and the statistics that they share has a leading axis K.
 
     Attributes:
         step: [] int32, the steps taken.
@@ -59,6 +61,8 @@ class Recipe:
         mesh: the devices.
         task: what the model is trained for.
         momentum: by step, what running statistics move by, as a share of a tenth; None for all.
+        remat: keep what enters each block only, and compute the rest a second time on the way back:
+            less memory for about a third more operations.
     """
 
     module: nn.Module
@@ -69,12 +73,60 @@ class Recipe:
     mesh: Mesh
     task: Task = dataclasses.field(default_factory=classification)
     momentum: Schedule | None = None
+    remat: bool = False
+
+
+@struct.dataclass
+class Crew:
+    """Who trains: one, or K members that share the frozen half.
+
+    Attributes:
+        keys: [] or [K] random keys.
+        rates: [] or [K], multiples of the recipe's learning rate.
+        shared: the parts of the statistics that the members share, since nothing changes them.
+        own_clouds: whether each member has its own order of clouds and its own augmentations.
+            Otherwise all see those of the first, and what the frozen backbone makes of them before
+            the first tuned layer is computed once for all.
+    """
+
+    keys: jax.Array
+    rates: Array
+    shared: tuple[str, ...] = struct.field(pytree_node=False, default=())
+    own_clouds: bool = struct.field(pytree_node=False, default=True)
+
+    @property
+    def several(self) -> bool:
+        """Whether trees and batches have an axis of members."""
+        return jnp.ndim(self.rates) > 0
+
+
+def alone(key: jax.Array, rate: float = 1.0) -> Crew:
+    """One run; its trees have no axis of members."""
+    return Crew(key, jnp.float32(rate))
+
+
+def crew(recipe: Recipe, runs: Sequence[Member], own_clouds: bool = True) -> Crew:
+    """K members of one program."""
+    keys = jnp.stack([jax.random.key(member.seed) for member in runs])
+    shared = ('backbone',) if recipe.module.backbone.hold_statistics else ()
+    return Crew(keys, jnp.float32([member.rate for member in runs]), shared, own_clouds)
 
 
 def start(recipe: Recipe, trainable: params.Tree, batch_stats: params.Tree) -> State:
-    """The state before the first step; copies, since steps donate what they are given."""
+    """The state of one before the first step; copies, since steps donate what they are given."""
     trainable, batch_stats = jax.tree.map(jnp.copy, (trainable, batch_stats))
     return State(jnp.zeros((), jnp.int32), trainable, batch_stats, recipe.tx.init(trainable))
+
+
+def start_all(
+    recipe: Recipe, who: Crew, starts: Sequence[tuple[params.Tree, params.Tree]]
+) -> State:
+    """The state of several: `starts` has each member's trainable half and statistics."""
+    trainable = members.stack([moving for moving, _ in starts])
+    statistics = members.stack([stats for _, stats in starts], who.shared)
+    statistics = jax.tree.map(jnp.copy, statistics)
+    step = jnp.zeros((), jnp.int32)
+    return State(step, trainable, statistics, jax.vmap(recipe.tx.init)(trainable))
 
 
 def step(
@@ -84,14 +136,20 @@ def step(
     points: Array,
     targets: Targets,
     key: jax.Array,
+    rate: Array | float = 1.0,
+    cloud_key: jax.Array | None = None,
 ) -> tuple[State, dict[str, Array]]:
-    """One optimizer step on clouds [B, N, 3] and what the task's loss is told of them [B, ...].
+    """One optimizer step of one member on clouds [B, N, 3] and what its loss is told of them.
 
-    The randomness of a step depends on `key` and on the step's number alone. Returns the new state
-    and the batch's scalars: 'train_loss', the task's, and the trainable half's 'gradient_norm'
-    before clipping.
+    The randomness of a step depends on `key` and on the step's number alone, that of the clouds on
+    `cloud_key` if there is one. The learning rate is `rate` times the recipe's. Returns the new
+    state and the batch's scalars: 'train_loss', the task's, and the trainable half's
+    'gradient_norm' before clipping.
     """
     sample_key, augment_key, loss_key = jax.random.split(jax.random.fold_in(key, state.step), 3)
+    if cloud_key is not None:
+        cloud_key = jax.random.fold_in(cloud_key, state.step)
+        sample_key, augment_key, _ = jax.random.split(cloud_key, 3)
     points, targets = recipe.task.draw(sample_key, points, targets, recipe.num_points)
     points = recipe.augment(augment_key, points)
 
@@ -102,25 +160,47 @@ def step(
         }
         return recipe.task.loss(recipe.module, variables, points, targets, loss_key)
 
+    if recipe.remat:
+        kept = jax.checkpoint_policies.save_only_these_names(BLOCK_INPUT)
+        loss = jax.checkpoint(loss, policy=kept)
     (value, (scalars, batch_stats)), gradients = jax.value_and_grad(loss, has_aux=True)(
         state.trainable
     )
     updates, opt_state = recipe.tx.update(gradients, state.opt_state, state.trainable)
-    norm = optax.tree.norm(gradients)
+    scalars = {'train_loss': value, **scalars, 'gradient_norm': optax.tree.norm(gradients)}
+    # AdamW's updates, decay included, are proportional to the learning rate.
+    updates = jax.tree.map(lambda update: rate * update, updates)
     trainable = optax.apply_updates(state.trainable, updates)
     if recipe.momentum is not None:
         share = recipe.momentum(state.step)
         batch_stats = jax.tree.map(
             lambda old, new: old + share * (new - old), state.batch_stats, batch_stats
         )
-    state = State(state.step + 1, trainable, batch_stats, opt_state)
-    return state, {'train_loss': value, **scalars, 'gradient_norm': norm}
+    return State(state.step + 1, trainable, batch_stats, opt_state), scalars
 
 
-def empty_logs(recipe: Recipe, steps: int) -> dict[str, Array]:
-    """The scalars of an epoch of `steps` steps, before the first."""
+def step_all(
+    recipe: Recipe, who: Crew, state: State, frozen: params.Tree, points: Array, targets: Targets
+) -> tuple[State, dict[str, Array]]:
+    """`step` for whoever trains; several with clouds of their own take [K, B, ...], scalars [K]."""
+    if not who.several:
+        return step(recipe, state, frozen, points, targets, who.keys, who.rates)
+    axes = State(None, 0, members.axes(state.batch_stats, who.shared), 0)
+    own = 0 if who.own_clouds else None
+
+    def one(state: State, points: Array, targets: Targets, key: jax.Array, rate: Array) -> tuple:
+        cloud_key = None if who.own_clouds else who.keys[0]
+        return step(recipe, state, frozen, points, targets, key, rate, cloud_key)
+
+    run = jax.vmap(one, in_axes=(axes, own, own, 0, 0), out_axes=(axes, 0))
+    return run(state, points, targets, who.keys, who.rates)
+
+
+def empty_logs(recipe: Recipe, who: Crew, steps: int) -> dict[str, Array]:
+    """The scalars of an epoch of `steps` steps before the first, [steps]; of several [steps, K]."""
+    shape = (steps, *jnp.shape(who.rates))
     names = ('train_loss', *recipe.task.scalars, 'gradient_norm')
-    return {name: jnp.zeros(steps, jnp.float32) for name in names}
+    return {name: jnp.zeros(shape, jnp.float32) for name in names}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,11 +227,10 @@ class Advance:
 
 def compile_advance(
     recipe: Recipe,
+    who: Crew,
     split: Split,
-    key: jax.Array,
     state: State,
     frozen: params.Tree,
-    logs: dict[str, Array],
     order: np.ndarray,
     device_bytes: int,
 ) -> Advance:
@@ -161,17 +240,11 @@ def compile_advance(
     a larger one stream.
     """
     make = _compile_loop if split.points.nbytes <= device_bytes else _compile_stream
-    return make(recipe, split, key, state, frozen, logs, order)
+    return make(recipe, who, split, state, frozen, order)
 
 
 def _compile_loop(
-    recipe: Recipe,
-    split: Split,
-    key: jax.Array,
-    state: State,
-    frozen: params.Tree,
-    logs: dict[str, Array],
-    order: np.ndarray,
+    recipe: Recipe, who: Crew, split: Split, state: State, frozen: params.Tree, order: np.ndarray
 ) -> Advance:
     @functools.partial(jax.jit, donate_argnums=(0, 2), compiler_options=compiler_options())
     def loop(
@@ -182,17 +255,18 @@ def _compile_loop(
         first: Array,
         last: Array,
         data: tuple[Array, Targets],
-        key: jax.Array,
+        who: Crew,
     ) -> tuple[State, dict[str, Array]]:
         def body(i: Array, carry: tuple) -> tuple:
             state, logs = carry
-            rows = spread(recipe.mesh, order[i])
+            rows = spread(recipe.mesh, order[i], order.ndim - 2)
             batch = jax.tree.map(lambda array: array[rows], data)
-            return _logged(recipe, state, frozen, logs, i, *batch, key)
+            return _logged(recipe, who, state, frozen, logs, i, *batch)
 
         return jax.lax.fori_loop(first, last, body, (state, logs))
 
-    data = everywhere(recipe.mesh, ((split.points, recipe.task.targets(split)), key))
+    data = everywhere(recipe.mesh, ((split.points, recipe.task.targets(split)), who))
+    logs = everywhere(recipe.mesh, empty_logs(recipe, who, len(order)))
     zero = np.int32(0)
     compiled = loop.lower(state, frozen, logs, order, zero, zero, *data).compile()
 
@@ -205,18 +279,13 @@ def _compile_loop(
 
 
 def _compile_stream(
-    recipe: Recipe,
-    split: Split,
-    key: jax.Array,
-    state: State,
-    frozen: params.Tree,
-    logs: dict[str, Array],
-    order: np.ndarray,
+    recipe: Recipe, who: Crew, split: Split, state: State, frozen: params.Tree, order: np.ndarray
 ) -> Advance:
     data = split.points, recipe.task.targets(split)
 
     def batch(rows: np.ndarray) -> tuple[Array, Targets]:
-        return over_devices(recipe.mesh, jax.tree.map(lambda array: array[rows], data))
+        some = jax.tree.map(lambda array: array[rows], data)
+        return over_devices(recipe.mesh, some, rows.ndim - 1)
 
     @functools.partial(jax.jit, donate_argnums=(0, 2), compiler_options=compiler_options())
     def one(
@@ -226,18 +295,18 @@ def _compile_stream(
         i: Array,
         points: Array,
         targets: Targets,
-        key: jax.Array,
+        who: Crew,
     ) -> tuple[State, dict[str, Array]]:
-        return _logged(recipe, state, frozen, logs, i, points, targets, key)
+        return _logged(recipe, who, state, frozen, logs, i, points, targets)
 
-    key = everywhere(recipe.mesh, key)
-    compiled = one.lower(state, frozen, logs, np.int32(0), *batch(order[0]), key).compile()
+    who, logs = everywhere(recipe.mesh, (who, empty_logs(recipe, who, len(order))))
+    compiled = one.lower(state, frozen, logs, np.int32(0), *batch(order[0]), who).compile()
 
     def call(
         state: State, frozen: params.Tree, logs: dict, order: np.ndarray, first: int, last: int
     ) -> tuple[State, dict[str, Array]]:
         for i in range(first, last):
-            state, logs = compiled(state, frozen, logs, np.int32(i), *batch(order[i]), key)
+            state, logs = compiled(state, frozen, logs, np.int32(i), *batch(order[i]), who)
         return state, logs
 
     return Advance(call, compiled_cost(compiled))
@@ -245,17 +314,18 @@ def _compile_stream(
 
 def _logged(
     recipe: Recipe,
+    who: Crew,
     state: State,
     frozen: params.Tree,
     logs: dict[str, Array],
     i: Array,
     points: Array,
     targets: Targets,
-    key: jax.Array,
 ) -> tuple[State, dict[str, Array]]:
     """A step whose scalars go to place `i` of the logs."""
-    points, targets = jax.tree.map(lambda a: spread(recipe.mesh, a), (points, targets))
-    state, scalars = step(recipe, state, frozen, points, targets, key)
+    axis = points.ndim - 3
+    points, targets = jax.tree.map(lambda a: spread(recipe.mesh, a, axis), (points, targets))
+    state, scalars = step_all(recipe, who, state, frozen, points, targets)
     return state, {name: logs[name].at[i].set(value) for name, value in scalars.items()}
 
 
@@ -279,12 +349,12 @@ def count_flops(function: Callable, *args: object) -> float | None:
 
 
 def step_flops(
-    recipe: Recipe, state: State, frozen: params.Tree, split: Split, batch_size: int
+    recipe: Recipe, who: Crew, state: State, frozen: params.Tree, split: Split, rows: np.ndarray
 ) -> float | None:
-    """The floating-point operations of one training step."""
+    """The floating-point operations of one training step on the clouds `rows` of `split`."""
     data = split.points, recipe.task.targets(split)
-    batch = jax.tree.map(lambda array: array[:batch_size], data)
-    return count_flops(functools.partial(step, recipe), state, frozen, *batch, jax.random.key(0))
+    batch = jax.tree.map(lambda array: array[rows], data)
+    return count_flops(functools.partial(step_all, recipe), who, state, frozen, *batch)
 
 
 def epoch_order(seed: int, epoch: int, size: int, batch_size: int) -> np.ndarray:
@@ -292,3 +362,11 @@ def epoch_order(seed: int, epoch: int, size: int, batch_size: int) -> np.ndarray
     order = np.random.default_rng([seed, epoch]).permutation(size).astype(np.int32)
     steps = size // batch_size
     return order[: steps * batch_size].reshape(steps, batch_size)
+
+
+def crew_order(
+    runs: Sequence[Member], own_clouds: bool, epoch: int, size: int, batch_size: int
+) -> np.ndarray:
+    """`epoch_order` of one, or of the first of those that share; [steps, K, B] of several."""
+    orders = [epoch_order(member.seed, epoch, size, batch_size) for member in runs]
+    return np.stack(orders, axis=1) if own_clouds and len(runs) > 1 else orders[0]

@@ -77,7 +77,10 @@ def test_a_problem_of_both_splits_is_printed_once(tmp_path, capsys):
 
 def test_an_unknown_data_set_lists_those_there_are(capsys):
     assert check_data.main(['scannet']) == 1
-    assert 'folder, modelnet40, scanobjectnn' in capsys.readouterr().err
+    assert (
+        'folder, modelnet40, part_folder, scanobjectnn, shapenetpart, shapes'
+        in capsys.readouterr().err
+    )
 
 
 def test_without_a_name_the_usage_is_shown(capsys):

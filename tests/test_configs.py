@@ -43,13 +43,13 @@ def config_of(name: str, variant: str) -> ConfigDict:
 
 
 def classes(config: ConfigDict) -> int:
-    return {'modelnet40': 40}.get(config.data.name, 15)
+    return {'modelnet40': 40, 'shapenetpart': 16}.get(config.data.name, 15)
 
 
-def built_from(config: ConfigDict) -> Model | Autoencoder:
+def build(config: ConfigDict) -> Model | Autoencoder:
     if config.job == 'pretrain':
         return builder.build_autoencoder(config, {})
-    return builder.build_model(config, classes(config))
+    return builder.build_model(config, classes(config), 50)
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -75,8 +75,8 @@ def test_a_variant_names_only_what_there_is(name: str, variant: str) -> None:
     config = config_of(name, variant)
     options = inspect.signature(plugins.load('data', config.data.name).load).parameters
     assert {*config.data} - {'name'} <= {*options} - {'split'}
-    built = built_from(config)
-    facts = {'classes': range(classes(config)), 'teachers': {}}
+    built = build(config)
+    facts = {'classes': range(classes(config)), 'teachers': {}, 'part_names': range(50)}
     again = builder.from_facts({'config': json.loads(config.to_json_best_effort()), **facts})
     assert again.module == built.module
     builder.make_recipe(config, built, STEPS, make_mesh())
@@ -93,9 +93,10 @@ def test_the_models_of_a_config_can_be_made(name: str) -> None:
         kind = str((config.model, config.method))
         if kind not in seen:
             seen.add(kind)
-            shapes = built_from(config).shapes()['params']
+            shapes = build(config).shapes()['params']
             if config.job == 'finetune':
-                outputs = config.model.head.outputs or classes(config)
+                parts = config.task == 'part_segmentation'
+                outputs = 50 if parts else config.model.head.outputs or classes(config)
                 assert shapes['head']['logits']['bias'].shape == (outputs,)
             assert 'backbone' in shapes
 
@@ -108,6 +109,8 @@ def shallow(config: ConfigDict) -> ConfigDict:
     else:
         config.model.geometry.depth = 1
         config.model.geometry.num_groups = 32
+    if config.task == 'part_segmentation' and config.method.name == 'idpt':
+        config.method.options = ConfigDict({'prompt_layers': (0,)})
     if 'prompt_layer' in config.method.options:
         config.method.options.prompt_layer = 0
     return config
@@ -125,11 +128,14 @@ def shallow(config: ConfigDict) -> ConfigDict:
         ('idpt', 'recon_modelnet40', 1_703_208),
         ('vpt', 'point_mae_modelnet40', 366_888),
         ('pointgst', 'point_mae_modelnet40', 629_256),
+        ('part_seg', 'point_mae', 27_063_730),
+        ('part_seg', 'point_mae_idpt', 5_686_066),
+        ('part_seg', 'point_mae_dapt', 5_646_118),
     ],
 )
 def test_as_many_parameters_train_as_the_paper_counts(name: str, variant: str, trains: int) -> None:
     config = config_of(name, variant)
-    built = builder.build_model(config, classes(config))
+    built = build(config)
     shapes = built.shapes()['params']
     moving, _ = params.partition(shapes, params.select(shapes, built.method.trainable))
     assert params.count(moving) == trains
@@ -143,13 +149,12 @@ def test_as_many_parameters_train_as_the_paper_counts(name: str, variant: str, t
         ('full_act', 'pb_t50_rs', {1: 1e-6, 300: 1.13706e-7}),
         ('full_recon', 'pb_t50_rs', {0: 1e-6, 2: 2.9e-6}),
         ('full_recon', 'modelnet40', {0: 1e-6, 2: 1.9e-6}),
+        ('part_seg', 'point_mae', {0: 1e-6, 2: 2.09e-5, 11: 1.994546e-4}),
     ],
 )
 def test_the_rate_of_a_paper_by_epoch(name: str, variant: str, rates: dict[int, float]) -> None:
     config = config_of(name, variant)
-    recipe = builder.make_recipe(
-        config, builder.build_model(config, classes(config)), STEPS, make_mesh()
-    )
+    recipe = builder.make_recipe(config, build(config), STEPS, make_mesh())
     for epoch, rate in rates.items():
         np.testing.assert_allclose(recipe.schedule(jnp.int32(epoch * STEPS)), rate, rtol=2e-5)
 
@@ -186,6 +191,9 @@ def test_each_paper_has_the_augmentation_of_its_own(name: str, variant: str) -> 
     if name == 'pretrain' and variant not in ('point_mae', 'point_m2ae', 'recon'):
         return  # no paper's
     expected = 'rotate_y' if rotates else 'scale_translate'
+    if name == 'part_seg':
+        own = 'batch_scale_translate' if variant == 'point_mae_idpt' else 'scale_isotropic'
+        expected = f'{own}+shift'
     assert config_of(name, variant).train.augment == expected
 
 

@@ -20,7 +20,8 @@ jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
 if 'PROCESS' in os.environ:
     jax.distributed.initialize('127.0.0.1:' + os.environ['PORT'], 2, int(os.environ['PROCESS']))
 import small
-from point_ft_jax.fit import Plan, fit
+from point_ft_jax.plan import Plan
+from point_ft_jax.fit import fit
 from point_ft_jax import metrics
 built = small.build(geometry={'hold_statistics': False})
 variables, chosen = small.start(built)

@@ -15,10 +15,12 @@ import small
 
 from point_ft_jax import metrics, params
 from point_ft_jax.errors import UserError
-from point_ft_jax.fit import Fitted, Plan, fit
+from point_ft_jax.fit import Fitted, fit
 from point_ft_jax.interrupt import Stopped
+from point_ft_jax.plan import Plan
 
 PLAN = Plan(epochs=4, batch_size=8, save_every_seconds=0.0)
+LONG = Plan(epochs=150, batch_size=8, save_every_seconds=0.0)
 
 
 def run(folder: pathlib.Path | None, plan: Plan = PLAN, show=lambda *_, **__: None) -> Fitted:
@@ -93,7 +95,7 @@ jax.config.update('jax_compilation_cache_dir', sys.argv[2])
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
 import test_fit
 print('started', flush=True)
-test_fit.run(pathlib.Path(sys.argv[1]), test_fit.PLAN)
+test_fit.run(pathlib.Path(sys.argv[1]), test_fit.LONG)
 print('finished', flush=True)
 """
 
@@ -102,25 +104,24 @@ print('finished', flush=True)
 def test_ten_kills_at_random_moments_leave_the_metrics_of_an_uninterrupted_fit(
     tmp_path: pathlib.Path,
 ) -> None:
-    straight = run(tmp_path / 'straight')
+    straight = run(tmp_path / 'straight', LONG)
     here = pathlib.Path(__file__).parent
     environment = {**os.environ, 'PYTHONPATH': f'{here}{os.pathsep}{here.parent}'}
     command = [sys.executable, '-c', KILLED, str(tmp_path / 'killed'), str(tmp_path / 'cache')]
     r = random.Random(0)
-    kills = 0
-    while kills < 10:
+    reached = []
+    for _ in range(10):
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
             process.stdout.readline()
             time.sleep(r.uniform(0.5, 6.0))
-            finished = process.poll() is not None
+            assert process.poll() is None, 'it ended before it was killed: make LONG longer'
             process.kill()
-        if finished:
-            break
-        kills += 1
-    resumed = run(tmp_path / 'killed')
+        written = tmp_path / 'killed' / metrics.FILE
+        reached.append(len(metrics.read(written)) if written.exists() else 0)
+    assert max(reached) > 0
+    resumed = run(tmp_path / 'killed', LONG)
     assert bits(resumed) == bits(straight)
     assert lines(tmp_path / 'killed') == lines(tmp_path / 'straight')
-    assert kills > 0
 
 
 @pytest.mark.parametrize(

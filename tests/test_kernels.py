@@ -41,7 +41,7 @@ def test_knn_gives_the_references_indices(case: str, backend: str) -> None:
     np.testing.assert_array_equal(found, expected)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     batch=st.sampled_from([1, 3, 8]),
@@ -63,6 +63,17 @@ def test_backends_agree_where_distances_tie(
         np.testing.assert_array_equal(other, found[0])
     for other in near[1:]:
         np.testing.assert_array_equal(other, near[0])
+
+
+def test_each_platform_gets_its_own_code() -> None:
+    points = jax.ShapeDtypeStruct((8, 256, 3), np.float32)
+
+    def lowered(platform: str) -> str:
+        call = jax.jit(lambda p: (farthest_point_sample(p, 9), knn(p[:, :9], p, 4)))
+        return call.trace(points).lower(lowering_platforms=(platform,)).as_text()
+
+    assert lowered('tpu').count('@tpu_custom_call') == 2
+    assert 'custom_call @tpu' not in lowered('cpu')
 
 
 @pytest.mark.parametrize('backend', FPS_BACKENDS)
@@ -142,6 +153,25 @@ def test_blocks_of_the_budget_change_nothing(monkeypatch: pytest.MonkeyPatch) ->
 
 
 CLOUD = np.zeros((2, 10, 3), np.float32)
+LARGE = np.zeros((2, 50_000, 3), np.float32)
+
+
+def test_clouds_too_large_for_a_kernel_are_xlas() -> None:
+    assert farthest_point_sample(LARGE, 2).tolist() == [[0, 0]] * 2
+
+
+def test_an_old_gpu_refuses_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('POINT_FT_JAX_COMPUTE_CAPABILITY', '8.9')
+    with pytest.raises(ValueError, match=r'needs compute capability 9\.0, this GPU has 8\.9'):
+        farthest_point_sample(CLOUD, 2, backend='cuda')
+    assert farthest_point_sample(CLOUD, 2).tolist() == [[0, 0]] * 2
+
+
+def test_the_environment_replaces_auto_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('POINT_FT_JAX_BACKEND', 'nothing')
+    with pytest.raises(ValueError, match="no backend 'nothing'"):
+        farthest_point_sample(CLOUD, 2)
+    farthest_point_sample(CLOUD, 2, backend='xla')
 
 
 @pytest.mark.parametrize(
@@ -152,6 +182,12 @@ CLOUD = np.zeros((2, 10, 3), np.float32)
         (lambda: farthest_point_sample(CLOUD[0], 2), r'points is \(10, 3\); expected \[B, N, 3\]'),
         (lambda: farthest_point_sample(CLOUD.astype(int), 2), 'expected a floating type'),
         (lambda: farthest_point_sample(CLOUD, 2, backend='cuda9'), "no backend 'cuda9'"),
+        (lambda: farthest_point_sample(LARGE, 2, backend='tpu'), 'at most 32768 points'),
+        (lambda: farthest_point_sample(LARGE, 2, backend='cuda'), 'at most 8192 points'),
+        (lambda: knn(CLOUD, LARGE, 2, backend='tpu'), 'at most 43648 points'),
+        (lambda: knn(CLOUD, LARGE, 129, backend='tpu'), 'at most 43648 points'),
+        (lambda: knn(CLOUD, LARGE[:, :200], 129, backend='tpu'), '128 neighbours at most'),
+        (lambda: knn(CLOUD, CLOUD, 1, backend='cuda'), "no backend 'cuda'; expected 'auto'"),
         (lambda: knn(CLOUD, CLOUD, 11), 'k is 11; expected 1 to the 10 points'),
         (lambda: knn(CLOUD[..., :2], CLOUD, 1), r'queries is \(2, 10, 2\)'),
         (lambda: knn(CLOUD[:1], CLOUD, 1), '1 clouds of queries, 2 of points'),

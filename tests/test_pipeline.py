@@ -3,6 +3,8 @@
 import json
 import os
 import pathlib
+import re
+import shutil
 import subprocess
 import sys
 
@@ -11,7 +13,16 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from point_ft_jax import evaluate_checkpoint, export, pipeline, predict, saved, split, torch_file
+from point_ft_jax import (
+    evaluate_checkpoint,
+    export,
+    merge,
+    pipeline,
+    predict,
+    saved,
+    split,
+    torch_file,
+)
 from point_ft_jax.config import default
 from point_ft_jax.data import shapes
 from point_ft_jax.errors import UserError
@@ -100,6 +111,90 @@ def test_an_exported_model_is_the_same_model(run: pathlib.Path, tmp_path: pathli
         evaluate_checkpoint.evaluated(str(run), None, 16).splitlines()[2:]
         == (text.splitlines()[2:])
     )
+
+
+def pretrained(path: pathlib.Path, seed: int) -> str:
+    """A file of a backbone for `tiny`."""
+    built = build('recon', 'full', 15, geometry=dict(tiny(path).model.geometry))
+    state = built.export(built.init(jax.random.key(seed)))
+    torch_file.write(path, {k: v for k, v in state.items() if not k.startswith('cls_head')})
+    return str(path)
+
+
+@pytest.fixture(scope='module')
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A folder with a backbone, 'pre.pth', and two runs from it, 'a' and 'b', by LoRA."""
+    folder = tmp_path_factory.mktemp('tuned')
+    start = pretrained(folder / 'pre.pth', 7)
+    for seed, name in enumerate('ab'):
+        config = tiny(folder / name, **{'init.checkpoint': start, 'seeds': (seed,)})
+        config.method.update(name='lora', options=ConfigDict({'rank': 2}))
+        pipeline.finetune(config)
+    return folder
+
+
+def test_a_delta_is_carried_to_a_copy_of_its_backbone(
+    tuned: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    shutil.copytree(tuned / 'a' / 'seed_0' / 'delta', tmp_path / 'delta')
+    with pytest.raises(UserError, match='is a delta: say with --backbone'):
+        saved.load(tmp_path / 'delta')
+    whole = saved.load(tuned / 'a')
+    for backbone in (tuned / 'pre.pth', tuned / 'b'):
+        carried = saved.load(tmp_path / 'delta', str(backbone))
+        for a, b in zip(
+            jax.tree.leaves(whole.variables), jax.tree.leaves(carried.variables), strict=True
+        ):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_another_backbone_is_refused(tuned: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    other = pretrained(tmp_path / 'other.pth', 8)
+    with pytest.raises(UserError, match=r'other.pth is not the backbone that .* fingerprints diff'):
+        saved.load(tuned / 'a', other)
+
+
+def test_a_delta_is_small_and_its_size_is_said(
+    run: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    pipeline.finetune(tiny(run), 'python run.py')
+    assert re.search(
+        r'delta \d+\.\d+ MiB in .* \(the whole model: \d+\.\d+ MiB\)', capsys.readouterr().err
+    )
+
+
+def test_several_runs_are_evaluated_in_one_call(tuned: pathlib.Path) -> None:
+    paths = [str(tuned / name) for name in 'ab']
+    together = evaluate_checkpoint.compared(paths, None, 16)
+    for path in paths:
+        alone = evaluate_checkpoint.evaluated(path, None, 16)
+        accuracy = re.search(r'overall accuracy (\d+.\d+) %', alone)[1]
+        assert re.search(rf'{re.escape(path)} +{accuracy}', together)
+
+
+def test_runs_over_different_backbones_are_not_compared(
+    tuned: pathlib.Path, run: pathlib.Path
+) -> None:
+    with pytest.raises(UserError, match='is of another model'):
+        evaluate_checkpoint.compared([str(tuned / 'a'), str(run)], None, 16)
+
+
+def test_a_merged_run_is_the_same_model_without_a_tuner(
+    tuned: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    live = saved.load(tuned / 'a')
+    merge.merge_run(str(tuned / 'a'), str(tmp_path / 'merged'))
+    merge.merge_run(str(tuned / 'a'), str(tmp_path / 'merged.pth'))
+    merged = saved.load(tmp_path / 'merged')
+    state, _ = torch_file.state_dict(tmp_path / 'merged.pth')
+    keys = merged.model.export(merged.variables)
+    assert state.keys() == keys.keys()
+    assert 'tuner' not in merged.variables['params']
+    points = shapes.load('test', style='cad', num_points=64, train_size=15, test_size=15).points
+    expected, found = (m.model.module.apply(m.variables, points) for m in (live, merged))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(UserError, match='is there already; expected a new folder'):
+        merge.merge_run(str(tuned / 'a'), str(tmp_path / 'merged'))
 
 
 def test_predictions_of_files_warn_of_what_differs(
@@ -247,3 +342,52 @@ def test_a_mistake_on_the_command_line_is_no_traceback(
     assert done.returncode == 2
     assert message in done.stderr
     assert 'Traceback' not in done.stderr
+
+
+def test_a_population_gives_every_seed_its_result_and_goes_on_where_it_was(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    config = tiny(tmp_path, population=3)
+    report = pipeline.finetune(config)
+    assert [seed.seed for seed in report.seeds] == [0, 1, 2]
+    assert 'for all 3 members' in capsys.readouterr().err
+    loaded = [saved.load(tmp_path / f'seed_{k}') for k in range(3)]
+    heads = [run.variables['params']['head']['logits']['kernel'] for run in loaded]
+    assert not np.array_equal(heads[0], heads[1])
+    backbones = [
+        run.variables['params']['backbone']['tokenizer']['first_0']['kernel'] for run in loaded
+    ]
+    np.testing.assert_array_equal(backbones[0], backbones[2])
+    again = pipeline.finetune(config)
+    for a, b in zip(report.seeds, again.seeds, strict=True):
+        np.testing.assert_array_equal(a.chosen.confusion, b.chosen.confusion)
+    assert again.cost.argument_bytes == report.cost.argument_bytes > 0
+
+
+def test_a_population_over_rates_reports_the_one_that_validation_prefers(
+    tmp_path: pathlib.Path,
+) -> None:
+    config = tiny(tmp_path, population=2, population_rates=(1e-6, 1e-2))
+    report = pipeline.finetune(config)
+    assert len(report.seeds) == 1
+    table = (tmp_path / 'rates.md').read_text()
+    assert '1e-06' in table
+    assert '0.01' in table
+    assert (tmp_path / 'seed_0_lr_0.01' / 'delta').is_dir()
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'population': 0}, 'population is 0, population_rates .*; expected 1 or more'),
+        ({'population': 2, 'seeds': (0, 1)}, 'expected one seed, from which a population counts'),
+        ({'population': 2, 'population_rates': (1e-3,)}, 'as many rates, if any'),
+        ({'population': 2, 'population_rates': (1e-3, -1.0)}, 'different numbers, more than 0'),
+        ({'population_clouds': 'mine'}, "expected 'own' or 'shared'"),
+    ],
+)
+def test_populations_that_make_no_sense_are_refused(
+    changes: dict, message: str, tmp_path: pathlib.Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        pipeline.finetune(tiny(tmp_path, **changes))

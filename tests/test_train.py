@@ -17,11 +17,12 @@ def advance_and_state(method: str, device_bytes: int = 2**30, **options: Any) ->
     variables, chosen = small.start(built)
     recipe = small.recipe(built)
     moving, frozen = params.partition(variables['params'], chosen)
-    state, logs = train.start(recipe, moving, variables['batch_stats']), train.empty_logs(recipe, 6)
+    who = train.alone(jax.random.key(0))
+    state = train.start(recipe, moving, variables['batch_stats'])
+    logs = train.empty_logs(recipe, who, 6)
     order = train.epoch_order(0, 0, 48, 8)
-    key = jax.random.key(0)
     advance = train.compile_advance(
-        recipe, small.split(48, 0), key, state, frozen, logs, order, device_bytes
+        recipe, who, small.split(48, 0), state, frozen, order, device_bytes
     )
     return advance, state, frozen, logs, order
 
@@ -97,7 +98,8 @@ def test_what_is_frozen_costs_no_gradient_no_state_and_no_activations() -> None:
         geometry = {**wide, 'hold_statistics': method != 'full'}
         advance, state, frozen, *_ = advance_and_state(method, geometry=geometry, **options)
         recipe = small.recipe(small.build(method, geometry=geometry, **options))
-        flops = train.step_flops(recipe, state, frozen, small.split(48, 0), 8)
+        who = train.alone(jax.random.key(0))
+        flops = train.step_flops(recipe, who, state, frozen, small.split(48, 0), np.arange(8))
         cost[method] = {**advance.cost, 'flops_per_step': flops}
         state_bytes[method] = params.size_bytes(state.opt_state)
     flops = {method: c['flops_per_step'] for method, c in cost.items()}

@@ -8,6 +8,8 @@ parts of a class are those that its clouds have; classes may share parts. Clouds
 lists of shapes, are read by `shapenetpart` with `official=False`.
 """
 
+import pathlib
+
 import numpy as np
 
 from point_ft_jax import point_files
@@ -57,7 +59,7 @@ def load(
     clouds, problems = {}, []
     for path, _ in entries:
         try:
-            clouds[path] = _cloud(point_files.read_table(path))
+            clouds[path] = _cloud(path)
         except UserError as error:
             problems.append(str(error))
     raise_all(problems, f'{len(problems):,} files of {base} cannot be read:')
@@ -88,10 +90,11 @@ def load(
     )
 
 
-def _cloud(table: np.ndarray) -> np.ndarray:
+def _cloud(path: pathlib.Path) -> np.ndarray:
     """[N, 4] float32: x, y, z, part."""
+    table = point_files.read_table(path)
     if table.shape[1] < 4:
         raise UserError(
-            f'{table.shape[1]} columns; expected x, y, z first and the part of the point last'
+            f'{path}: {table.shape[1]} columns; expected x, y, z first and the part last'
         )
     return table[:, [0, 1, 2, -1]].astype(np.float32)

@@ -1,0 +1,54 @@
+"""Every tuning method from one backbone on the embedded shapes: the comparison of the papers.
+
+    python run.py --config=configs/compare_methods.py
+        all methods, two seeds each; writes runs/compare_methods/comparison.md, .csv and .png
+    python run.py --config=configs/compare_methods.py:own --config.data.root=FOLDER
+        on clouds of your own
+
+A shorter list: --config.compare.methods="('dapt', 'lora')". All methods share the schedule, the
+augmentation and the start; where one needs another rate, `compare.changes` says so.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import recon_dapt
+from point_ft_jax.papers import check_variant
+
+METHODS = (
+    'full',
+    'linear_probe',
+    'adapter',
+    'prefix',
+    'bitfit',
+    'lora',
+    'vpt',
+    'adaptformer',
+    'ssf',
+    'idpt',
+    'dapt',
+    'pointgst',
+)
+
+
+def get_config(variant: str = '') -> ConfigDict:
+    """The config of a variant: '' or 'own'."""
+    check_variant('compare_methods', variant, ('', 'own'))
+    config = recon_dapt.get_config(variant)
+    dapt = config.method.options.to_dict()
+    config.name = f'compare_methods_{variant}' if variant else 'compare_methods'
+    config.job = 'compare'
+    config.seeds = (0, 1)
+    config.train.epochs = 6
+    config.compare = ConfigDict(
+        {
+            'methods': METHODS,
+            'changes': {
+                'dapt': {'method.options': dapt},
+                # Everything trains: at the tuners' rate it forgets what it started from.
+                'full': {'optim.lr': 3e-4, 'optim.factor': 3.0},
+            },
+        }
+    )
+    if variant != 'own':
+        config.data.train_size = 600
+    return config

@@ -74,6 +74,7 @@ def _embedded(made: ConfigDict) -> ConfigDict:
     config.corruptions.severities = (3,)
     config.corruptions.clouds = 75
     config.wise.reestimate_clouds = 256
+    config.wise.memory_bytes = 80 * 2**20  # few at a time: what is done is kept, and shown
     return config
 
 

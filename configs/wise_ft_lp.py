@@ -54,7 +54,7 @@ def _embedded(made: ConfigDict) -> ConfigDict:
     config.pretraining = made
     config.seeds = (0, 1)
     config.data = ConfigDict(
-        {'name': 'shapes', 'style': 'scan', 'variant': 'obj_only', 'train_size': 450}
+        {'name': 'shapes', 'style': 'scan', 'variant': 'obj_only', 'train_size': 375}
     )
     config.data.test_size = 150
     config.validation.fraction = 0.2
@@ -66,7 +66,7 @@ def _embedded(made: ConfigDict) -> ConfigDict:
     config.model.variant = made.model.variant
     config.model.geometry = made.model.geometry
     config.model.head.dropout = 0.2
-    config.train.epochs = 10
+    config.train.epochs = 8
     config.train.batch_size = 16
     config.optim.warmup = 1
     config.optim.lr = 5e-4
@@ -74,6 +74,7 @@ def _embedded(made: ConfigDict) -> ConfigDict:
     config.corruptions.severities = (3,)
     config.corruptions.clouds = 75
     config.wise.reestimate_clouds = 256
+    config.wise.memory_bytes = 80 * 2**20  # few at a time: what is done is kept, and shown
     return config
 
 

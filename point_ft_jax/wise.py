@@ -133,8 +133,8 @@ class Bench:
         folds: name -> few-shot folds on the source.
         target_features: extracts HEAD; source_features: extracts SVM.
         head: the module of the head.
-        probe: (stacked variables, HEAD features of the training clouds [A, S, F]) to heads trained
-            on them, leaves [A, ...].
+        probe: (stacked variables, HEAD features of the training clouds [A, S, F], alphas) to heads
+            trained on them, leaves [A, ...].
         svm: keywords of `linear_svm`.
         neighbours: how many.
     """
@@ -146,7 +146,7 @@ class Bench:
     target_features: Extract
     source_features: Extract
     head: nn.Module
-    probe: Callable[[Variables, np.ndarray], Variables]
+    probe: Callable[[Variables, np.ndarray, Sequence[float]], Variables]
     svm: Mapping[str, object]
     neighbours: int
 
@@ -170,7 +170,7 @@ def measure(models: Variables, alphas: Sequence[float], bench: Bench, brief: boo
     if not brief:
         sets['validation'] = bench.target['validation']
         seen = bench.target_features(models, bench.target['train'].points)[HEAD]
-        heads['wise_lp'] = bench.probe(models, seen)
+        heads['wise_lp'] = bench.probe(models, seen, alphas)
         sets |= {
             (name, severity): clouds
             for name, levels in bench.corrupted.items()

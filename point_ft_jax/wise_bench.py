@@ -32,7 +32,7 @@ from point_ft_jax.protocols.few_shot import Fold
 from point_ft_jax.split import Split
 from point_ft_jax.wise import HEAD, SVM, Bench, Clouds
 
-Probe = Callable[[Variables, np.ndarray], Variables]
+Probe = Callable[[Variables, np.ndarray, Sequence[float]], Variables]
 
 
 def load_source(config: ConfigDict) -> dict[str, Split]:
@@ -157,7 +157,7 @@ def _prober(
         count = len(jax.tree.leaves(models)[0])
         return jax.tree.map(lambda a: np.repeat(np.asarray(a)[None], count, 0), start_head)
 
-    def on_features(models: Variables, seen: np.ndarray) -> Variables:
+    def on_features(models: Variables, seen: np.ndarray, _: Sequence[float]) -> Variables:
         return probe.train_heads(
             built.module.head,
             started(models),
@@ -170,10 +170,10 @@ def _prober(
             smoothing=config.train.smoothing,
         )
 
-    def through_backbones(models: Variables, seen: np.ndarray) -> Variables:
+    def through_backbones(models: Variables, _: np.ndarray, alphas: Sequence[float]) -> Variables:
         heads = [
-            _probe_through(config, built, one, start_head, train, folder, seed)
-            for one in _unstacked(models)
+            _probe_through(config, built, one, start_head, train, folder / f'{alpha:g}', seed)
+            for one, alpha in zip(_unstacked(models), alphas, strict=True)
         ]
         return jax.tree.map(lambda *leaves: np.stack(leaves), *heads)
 

@@ -191,16 +191,19 @@ def _curves(
     label: str,
 ) -> dict[str, list[dict]]:
     """What the models at all alphas are worth, by choice of statistics; the first in full."""
-    size = wise.together(path, config.wise.memory_bytes)
     alphas = tuple(config.wise.alphas)
+    size = min(wise.together(path, config.wise.memory_bytes), len(alphas))
     chunks = [alphas[i : i + size] for i in range(0, len(alphas), size)]
     curves: dict[str, list[dict]] = {choice: [] for choice in config.wise.statistics}
     with progress(len(chunks) * len(curves), label=f'{label}: alphas') as show:
         for number, (choice, chunk) in enumerate((c, part) for c in curves for part in chunks):
 
             def compute(choice: str = choice, chunk: tuple[float, ...] = chunk) -> list[dict]:
-                models = wise.models_along(path, chunk, choice, reestimate)
-                return wise.measure(models, chunk, bench, brief=choice != config.wise.statistics[0])
+                # Filled up with copies of its last: other numbers of models compile anew.
+                full = (*chunk, *chunk[-1:] * (size - len(chunk)))
+                models = wise.models_along(path, full, choice, reestimate)
+                brief = choice != config.wise.statistics[0]
+                return wise.measure(models, full, bench, brief)[: len(chunk)]
 
             name = f'{choice}_{chunk[0]:g}_{chunk[-1]:g}.json'
             curves[choice] += _cached(folder / name, compute)
@@ -246,7 +249,7 @@ def _save_chosen(
         return
     models = wise.models_along(path, [alpha], statistics, reestimate)
     seen = bench.target_features(models, bench.target['train'].points)[wise.HEAD]
-    heads = bench.probe(models, seen)
+    heads = bench.probe(models, seen, [alpha])
     model = {
         name: jax.tree.map(
             lambda leaf: np.asarray(leaf)[0],

@@ -348,7 +348,9 @@ def claims(found: Experiment) -> list[str]:
 
 def _changes(difference: float) -> str:
     """What a difference in percent does to something; within half a point, nothing."""
-    return 'leaves' if abs(difference) < 0.5 else 'raises' if difference > 0 else 'lowers'
+    if abs(difference) < 0.5:
+        return 'hardly changes'
+    return 'raises' if difference > 0 else 'lowers'
 
 
 def outcome(found: Experiment) -> str:

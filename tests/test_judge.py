@@ -51,12 +51,18 @@ def test_features_of_a_backbone_and_of_a_run_are_judged(
     assert 0.1 < found['accuracy'] <= 1
 
 
-def test_few_shots_by_probing_and_by_tuning(tmp_path: pathlib.Path) -> None:
-    tasks = {'few_shot.ways': 3, 'few_shot.shots': 2, 'few_shot.queries': 2, 'few_shot.folds': 2}
-    found = jobs.run(small(few_shot.get_config(), tmp_path / 'a', **tasks))
+TASKS = {'few_shot.ways': 3, 'few_shot.shots': 2, 'few_shot.queries': 2, 'few_shot.folds': 2}
+
+
+def test_few_shots_by_probing(tmp_path: pathlib.Path) -> None:
+    found = jobs.run(small(few_shot.get_config(), tmp_path / 'a', **TASKS))
     assert len(found['folds']) == 2
     np.testing.assert_allclose(found['accuracy'], np.mean(found['folds']))
-    tasks |= {'few_shot.by': 'tuning', 'train.epochs': 2, 'optim.warmup': 1}
+
+
+@pytest.mark.slow
+def test_few_shots_by_tuning(tmp_path: pathlib.Path) -> None:
+    tasks = {**TASKS, 'few_shot.by': 'tuning', 'train.epochs': 2, 'optim.warmup': 1}
     tuned = jobs.run(small(few_shot.get_config(), tmp_path / 'b', **tasks))
     assert len(tuned['folds']) == 2
     assert (tmp_path / 'b' / 'fold_1' / 'metrics.jsonl').exists()
@@ -82,6 +88,7 @@ def test_a_finished_run_votes(run: pathlib.Path, tmp_path: pathlib.Path) -> None
     assert 0 <= found['accuracy'] <= 1
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_corrupted(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
     config = corruptions.get_config()
     config.update_from_flattened_dict({'run': str(run), 'folder': str(tmp_path)})

@@ -10,7 +10,16 @@ import small
 from ml_collections import ConfigDict
 
 from configs import wise_ft_lp
-from point_ft_jax import evaluate, params, predict, saved, wise, wise_bench, wise_experiment
+from point_ft_jax import (
+    corruptions,
+    evaluate,
+    params,
+    predict,
+    saved,
+    wise,
+    wise_bench,
+    wise_experiment,
+)
 from point_ft_jax.batch_statistics import CHOICES, make_reestimate
 from point_ft_jax.errors import UserError
 from point_ft_jax.mesh import make_mesh
@@ -162,11 +171,18 @@ def tiny(folder: pathlib.Path, **changes: object) -> ConfigDict:
     return config
 
 
+def short(folder: pathlib.Path, **changes: object) -> ConfigDict:
+    """`tiny` from random weights, and without corruptions."""
+    config = tiny(folder, **{'corruptions.suite': '', 'init.checkpoint': '', **changes})
+    del config.pretraining
+    return config
+
+
 @pytest.fixture(scope='module')
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, object]:
     """A finished experiment."""
     folder = tmp_path_factory.mktemp('wise')
-    return folder, wise_experiment.wise_ft_lp(tiny(folder), 'python run.py')
+    return folder, wise_experiment.wise_ft_lp(short(folder), 'python run.py')
 
 
 def test_an_experiment_leaves_its_report_figures_and_the_chosen_model(
@@ -176,15 +192,29 @@ def test_an_experiment_leaves_its_report_figures_and_the_chosen_model(
     report = (folder / 'report.md').read_text()
     for word in ('python run.py', 'WiSE-FT-LP', 'linear probing', "The paper's claims here"):
         assert word in report
-    figures = ('svm', 'target', 'few_shot', 'plane', 'statistics', 'distance', 'corruptions')
+    figures = ('svm', 'target', 'few_shot', 'plane', 'statistics', 'distance')
     assert all((folder / f'{name}.png').stat().st_size > 5000 for name in figures)
     [seed] = found.settings['obj_only']
     assert set(seed.curves) == set(CHOICES)
     assert [point['alpha'] for point in seed.curves['reestimated']] == list(ALPHAS)
-    chosen = saved.load(folder / 'obj_only' / 'seed_0' / 'wise' / '..' / 'chosen')
+    chosen = saved.load(folder / 'obj_only' / 'seed_0' / 'chosen')
     np.save(tmp_path / 'cloud.npy', np.random.default_rng(0).standard_normal((64, 3)))
     [row] = predict.predict_files(str(folder / 'obj_only/seed_0/chosen'), [str(tmp_path)], top=1)
     assert row['classes'][0] in chosen.facts['classes']
+
+
+@pytest.mark.slow
+def test_an_experiment_that_pretrains_and_probes_through_the_backbones(
+    tmp_path: pathlib.Path,
+) -> None:
+    config = tiny(tmp_path, **{'probe.augment': 'scale_translate', 'wise.alphas': (0.0, 1.0)})
+    found = wise_experiment.wise_ft_lp(config, 'python run.py')
+    [seed] = found.settings['obj_only']
+    point = seed.curves['reestimated'][0]
+    suite = corruptions.SUITES['modelnet_c_regenerated']
+    assert point['wise_lp']['corrupted'].keys() == suite.keys()
+    assert (tmp_path / 'corruptions.png').exists()
+    assert (tmp_path / 'pretrained' / 'report.md').exists()
 
 
 def test_at_one_without_probing_it_is_the_fine_tuned_model(
@@ -208,16 +238,16 @@ def test_a_stage_that_is_done_is_not_done_again(
         raise AssertionError('measured again')
 
     monkeypatch.setattr(wise, 'measure', refuse)
-    again = wise_experiment.wise_ft_lp(tiny(folder), 'python run.py')
+    again = wise_experiment.wise_ft_lp(short(folder), 'python run.py')
     assert again.settings['obj_only'][0].curves == found.settings['obj_only'][0].curves
 
 
 def test_a_probe_at_zero_is_linear_probing_of_the_pretrained_backbone(
     run: tuple[pathlib.Path, object], tmp_path: pathlib.Path
 ) -> None:
-    """On features and, with clouds that every step sees alike, through the frozen backbone."""
+    """That is, of what the run started from; `test_protocols` has probing on features itself."""
     folder, _ = run
-    config = tiny(folder, **{'probe.head': 'fresh', 'init.checkpoint': str(folder / 'pretrained')})
+    config = short(folder, **{'probe.head': 'fresh'})
     model = saved.load(folder / 'obj_only' / 'seed_0').model
     start, _ = wise_experiment.start.load_start(config, model, 0)
     tuned = saved.load(folder / 'obj_only' / 'seed_0').variables
@@ -227,7 +257,7 @@ def test_a_probe_at_zero_is_linear_probing_of_the_pretrained_backbone(
     bench = wise_bench.make(config, model, fresh, source, {}, tmp_path, 0)
     models = wise.models_along(path, (0.0, 1.0), 'interpolated', never)
     points = bench.target['train'].points
-    found = bench.probe(models, bench.target_features(models, points)[HEAD])
+    found = bench.probe(models, bench.target_features(models, points)[HEAD], (0.0, 1.0))
 
     predict_features = evaluate.make_predict(model.module, make_mesh(), 15, method='features')
     alone = wise_bench.probe.train_heads(

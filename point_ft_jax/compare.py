@@ -1,7 +1,7 @@
 """All methods from one backbone: the comparison that the papers print, as a table and a picture.
 
 A config says which methods (`compare.methods`), and what of the config is another for some of them
-(`compare.changes`, by method: dotted fields to values). Each is a run of its own in the folder.
+(`compare.changes`, by method). Each is a run of its own in the folder.
 """
 
 import csv
@@ -57,12 +57,7 @@ def _of_method(config: ConfigDict, name: str) -> ConfigDict:
     changes = plain.pop('compare')['changes'].get(name, {})
     own = ConfigDict({**plain, 'job': 'finetune', 'name': f'{config.name}_{name}'})
     own.method = ConfigDict({'name': name, 'options': {}, 'trainable': ()})
-    for field, value in changes.items():
-        place = own
-        *path, last = field.split('.')
-        for part in path:
-            place = place[part]
-        place[last] = value
+    own.update(changes)
     return own
 
 

@@ -122,7 +122,7 @@ def evaluated(
     points, targets = task.prepare(test, num_points)
     answer = functools.partial(task.answer, model.module)
     variables = jax.tree.map(np.asarray, variables)
-    answers = evaluate.make_answer(answer, make_mesh(), batch_size)(variables, points, targets)
+    answers = evaluate.in_batches(answer, make_mesh(), batch_size)(variables, points, targets)
     evaluation = task.evaluation(0, task.record(answers, targets))
     lines = [origin, f'{len(test)} clouds, {num_points} points each']
     return '\n'.join([*lines, *_scores(evaluation, test.classes)])

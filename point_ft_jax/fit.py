@@ -238,11 +238,11 @@ def _fit(c: _Context, state: train.State, logs: dict, split: Split) -> Fitted:
     if cost:
         rows = _order(c, 0, split)[0]
         cost['flops_per_step'] = train.step_flops(c.recipe, c.who, state, c.frozen, split, rows)
+        cost |= {'train_seconds': c.facts['seconds'], 'clouds_per_s': _clouds_per_s(c)}
         if c.folder and main_process():
             write_json(c.folder / COST, cost)
     elif c.folder and (c.folder / COST).exists():
         cost = json.loads((c.folder / COST).read_text())
-    cost |= {'train_seconds': c.facts['seconds'], 'clouds_per_s': _clouds_per_s(c)}
     (moving, statistics), _ = c.best.restore((state.trainable, state.batch_stats))
     frozen, moving, statistics = to_host((c.frozen, moving, statistics))
     return [_fitted(c, k, frozen, moving, statistics, cost) for k in range(len(c.runs))]

@@ -35,8 +35,7 @@ def step_memory(case: Mapping[str, Any]) -> dict[str, int]:
     """The bytes of one training step, by kind; nothing is allocated.
 
     Args:
-        case: 'backbone', 'method', 'variant', 'batch', 'points', 'num_groups', 'group_size',
-            'compute' and 'remat'.
+        case: 'backbone', 'method', 'variant', 'geometry', 'batch', 'points', 'compute', 'remat'.
 
     Returns:
         'arguments', 'temporaries' and 'total'.
@@ -70,8 +69,8 @@ def _abstract(case: Mapping[str, Any]) -> tuple:
 
 
 def _build(case: Mapping[str, Any]) -> tuple[model.Model, train.Recipe]:
-    size = {name: case[name] for name in ('num_groups', 'group_size')}
-    geometry = {**bench.known(case['backbone'], size), 'hold_statistics': case['method'] != 'full'}
+    geometry = bench.known(case['backbone'], case['geometry'])
+    geometry['hold_statistics'] = case['method'] != 'full'
     built = model.build(
         case['backbone'],
         case['method'],
@@ -169,6 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = vars(parser.parse_args(arguments))
     command_line.start()
     out, peak = options.pop('out'), options.pop('peak')
+    options['geometry'] = {name: options.pop(name) for name in ('num_groups', 'group_size')}
     if peak:
         print(allocator_peak(peak))
         return

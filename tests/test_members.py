@@ -55,26 +55,25 @@ def together(
     )
 
 
-@pytest.mark.parametrize(('method', 'hold'), [('dapt', True), ('full', False)])
+@pytest.mark.parametrize(
+    ('method', 'hold'), [('bitfit', True), pytest.param('full', False, marks=pytest.mark.slow)]
+)
 def test_each_member_goes_as_it_would_alone(
     method: str, hold: bool, tmp_path: pathlib.Path
 ) -> None:
     """Up to rounding, which Adam's first steps make larger."""
     built, starts, chosen = start(method, hold)
     together(method, tmp_path, hold=hold)
-    for k in (0, 1):
-        plan = dataclasses.replace(PLAN, seed=RUNS[k].seed)
-        fit(small.recipe(built), starts[k], chosen, small.splits(), plan, tmp_path / f'alone_{k}')
-        pair = (
-            metrics.read(tmp_path / f'seed_{RUNS[k].seed}'),
-            metrics.read(tmp_path / f'alone_{k}'),
-        )
-        for one, other in zip(*pair, strict=True):
-            assert one.keys() == other.keys()
-            for name in ('learning_rate', 'train_loss', 'gradient_norm', 'test_loss'):
-                assert one[name] == pytest.approx(
-                    other[name], rel=3e-2 if one['epoch'] > 1 else 2e-3
-                )
+    member = RUNS[1]
+    plan = dataclasses.replace(PLAN, seed=member.seed)
+    alone = tmp_path / 'alone'
+    fit(small.recipe(built), starts[1], chosen, small.splits(), plan, alone)
+    pair = metrics.read(tmp_path / f'seed_{member.seed}'), metrics.read(alone)
+    for one, other in zip(*pair, strict=True):
+        assert one.keys() == other.keys()
+        close = 3e-2 if one['epoch'] > 1 else 2e-3
+        for name in ('learning_rate', 'train_loss', 'gradient_norm', 'test_loss'):
+            assert one[name] == pytest.approx(other[name], rel=close)
 
 
 def test_a_member_at_half_the_rate_is_the_recipe_of_half_the_rate() -> None:
@@ -88,14 +87,15 @@ def test_a_member_at_half_the_rate_is_the_recipe_of_half_the_rate() -> None:
     state = train.start_all(recipe, who, [(halves[0], starts[0]['batch_stats'])] * 2)
     before = jax.tree.map(np.array, state.trainable)
     data = small.split(8, 0)
-    after, _ = train.step_all(recipe, who, state, frozen, data.points, data.labels)
+    step = jax.jit(lambda *batch: train.step_all(recipe, who, state, frozen, *batch))
+    after, _ = step(data.points, data.labels)
     moved = jax.tree.map(lambda a, b: np.asarray(a) - b, after.trainable, before)
     for leaf in jax.tree.leaves(moved):
         np.testing.assert_allclose(leaf[1], 0.5 * leaf[0], atol=0.1 * abs(leaf[0]).max())
 
 
 def test_members_that_share_clouds_and_seed_are_equal() -> None:
-    built, starts, chosen = start('dapt')
+    built, starts, chosen = start('linear_probe')
     twins = [Member(0), Member(0)]
     fitted = fit_all(
         small.recipe(built), [starts[0]] * 2, chosen, small.splits(), PLAN, twins, False

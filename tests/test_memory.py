@@ -13,8 +13,7 @@ CASE = {
     'variant': 'tiny',
     'batch': 4,
     'points': 64,
-    'num_groups': 8,
-    'group_size': 4,
+    'geometry': {'num_groups': 8, 'group_size': 4, 'depth': 1},
     'compute': 'float32',
     'remat': False,
 }

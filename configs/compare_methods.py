@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from configs import recon_dapt
 from point_ft_jax.papers import check_variant
 
+VARIANTS = ('', 'own')
 METHODS = (
     'full',
     'linear_probe',
@@ -32,7 +33,7 @@ METHODS = (
 
 def get_config(variant: str = '') -> ConfigDict:
     """The config of a variant: '' or 'own'."""
-    check_variant('compare_methods', variant, ('', 'own'))
+    check_variant('compare_methods', variant, VARIANTS)
     config = recon_dapt.get_config(variant)
     dapt = config.method.options.to_dict()
     config.name = f'compare_methods_{variant}' if variant else 'compare_methods'

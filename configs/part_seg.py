@@ -52,6 +52,7 @@ def get_config(variant: str = '') -> ConfigDict:
     if variant == 'own_lists':
         config.data = ConfigDict({'name': 'shapenetpart', 'root': config_dict.placeholder(str)})
         config.data.official = False
+        config.data.use_val = True  # whether the validation list is trained on
     if variant:
         config.data.num_points = config.points
         config.name = f'part_seg_{variant}'

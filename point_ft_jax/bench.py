@@ -101,9 +101,7 @@ def programs(
     return found, counts
 
 
-def make_recipe(
-    built: model.Model, points: int, remat: bool = False, mesh: Mesh | None = None
-) -> train.Recipe:
+def make_recipe(built: model.Model, points: int, mesh: Mesh | None = None) -> train.Recipe:
     """The papers' training step, but for a constant rate; on all devices where there is no mesh."""
     schedule = optimizer.make_schedule('constant', 5e-4, epochs=1, warmup=0, steps_per_epoch=1)
     return train.Recipe(
@@ -113,7 +111,6 @@ def make_recipe(
         num_points=points,
         augment=augment.named('scale_translate'),
         mesh=mesh or make_mesh(),
-        remat=remat,
     )
 
 

@@ -93,7 +93,11 @@ def build_model(config: ConfigDict, num_classes: int, num_parts: int = 0) -> Mod
             num_classes,
             num_parts=num_parts if config.task == SEGMENTATION else None,
             variant=config.model.variant,
-            geometry={**_plain(config.model.geometry), 'hold_statistics': hold_statistics},
+            geometry={
+                **_plain(config.model.geometry),
+                'hold_statistics': hold_statistics,
+                'remat': config.train.remat,
+            },
             method_options=_plain(config.method.options),
             trainable=tuple(config.method.trainable) or None,
             readout=tuple(config.model.readout) or None,
@@ -201,7 +205,6 @@ def make_recipe(
         mesh=mesh,
         task=task or classification(config.train.smoothing),
         momentum=_momentum(config.train.halve_momentum_every * steps_per_epoch),
-        remat=config.train.remat,
     )
 
 

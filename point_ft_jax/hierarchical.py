@@ -18,7 +18,7 @@ from point_ft_jax.errors import UserError
 from point_ft_jax.layers import Array, Dtype, layer_norm
 from point_ft_jax.tokenizer import MiniPointNet, require_points
 from point_ft_jax.tokens import Tokens, no_prompts
-from point_ft_jax.transformer import Block, Positions, Tuner, drop_path_rates
+from point_ft_jax.transformer import Block, Positions, Tuner, drop_path_rates, through
 
 
 class Level(nn.Module):
@@ -29,7 +29,7 @@ class Level(nn.Module):
         drop_paths: the rate of each block; as many as there are blocks.
         tokenizer_widths: of the mini-PointNet before its last map.
         tuner: what is put at the seams.
-        hold_statistics, qkv_bias, train, dtype: see `HierarchicalTransformer`.
+        hold_statistics, qkv_bias, remat, train, dtype: see `HierarchicalTransformer`.
     """
 
     width: int
@@ -39,12 +39,14 @@ class Level(nn.Module):
     tuner: Tuner
     hold_statistics: bool = False
     qkv_bias: bool = False
+    remat: bool = False
     train: bool = False
     dtype: Dtype | None = None
 
     def setup(self) -> None:
         use_running = self.hold_statistics or not self.train
-        self.tokenizer = MiniPointNet(self.width, use_running, self.tokenizer_widths, self.dtype)
+        make = nn.remat(MiniPointNet) if self.remat else MiniPointNet
+        self.tokenizer = make(self.width, use_running, self.tokenizer_widths, self.dtype)
         self.positions = Positions(self.width, hidden=self.width, dtype=self.dtype)
         self.norm = layer_norm(self.dtype)
         self.block = [
@@ -71,7 +73,7 @@ class Level(nn.Module):
     def encode(self, tokens: Tokens) -> Tokens:
         """The tokens after this level's blocks; `tokens.mask` says which patches see which."""
         for block in self.block:
-            tokens = self.tuner.block(block, tokens)
+            tokens = through(block, tokens, self.remat)
         return tokens
 
     def normalize(self, tokens: Tokens) -> Tokens:
@@ -96,6 +98,7 @@ class HierarchicalTransformer(nn.Module):
         hold_statistics: normalise with the running statistics in training too, and leave them.
         qkv_bias: whether queries, keys and values have biases: no published model's, but a merged
             one's may.
+        remat: see `transformer.through`; the tokenizers' insides are forgotten too.
         dtype: what to compute in; None for the type of the parameters.
     """
 
@@ -108,6 +111,7 @@ class HierarchicalTransformer(nn.Module):
     drop_path: float = 0.0
     hold_statistics: bool = False
     qkv_bias: bool = False
+    remat: bool = False
     dtype: Dtype | None = None
 
     def setup(self) -> None:
@@ -158,6 +162,7 @@ class HierarchicalTransformer(nn.Module):
                 tuner=tuner,
                 hold_statistics=self.hold_statistics,
                 qkv_bias=self.qkv_bias,
+                remat=self.remat,
                 train=train,
                 dtype=self.dtype,
                 name=f'level_{index}',

@@ -70,7 +70,7 @@ def _abstract(case: Mapping[str, Any]) -> tuple:
 
 def _build(case: Mapping[str, Any]) -> tuple[model.Model, train.Recipe]:
     geometry = bench.known(case['backbone'], case['geometry'])
-    geometry['hold_statistics'] = case['method'] != 'full'
+    geometry |= {'hold_statistics': case['method'] != 'full', 'remat': case['remat']}
     built = model.build(
         case['backbone'],
         case['method'],
@@ -79,7 +79,7 @@ def _build(case: Mapping[str, Any]) -> tuple[model.Model, train.Recipe]:
         geometry=geometry,
         dtype=jnp.bfloat16 if case['compute'] == 'bfloat16' else None,
     )
-    return built, bench.make_recipe(built, case['points'], remat=case['remat'])
+    return built, bench.make_recipe(built, case['points'])
 
 
 def allocator_peak(case: Mapping[str, Any]) -> int | None:

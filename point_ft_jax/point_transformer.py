@@ -10,7 +10,7 @@ from kernels import Groups, group_points
 from point_ft_jax.layers import Array, Dtype, Linear, layer_norm, token_init
 from point_ft_jax.tokenizer import MiniPointNet, require_points
 from point_ft_jax.tokens import Tokens, no_prompts
-from point_ft_jax.transformer import Block, Positions, Tuner, drop_path_rates, spread
+from point_ft_jax.transformer import Block, Positions, Tuner, drop_path_rates, spread, through
 
 
 class PointTransformer(nn.Module):
@@ -32,6 +32,7 @@ class PointTransformer(nn.Module):
         hold_statistics: normalise with the running statistics in training too, and leave them.
         qkv_bias: whether queries, keys and values have biases: no published model's, but a merged
             one's may.
+        remat: see `transformer.through`; the tokenizer's insides are forgotten too.
         dtype: what to compute in; None for the type of the parameters.
     """
 
@@ -47,6 +48,7 @@ class PointTransformer(nn.Module):
     skip_near_origin: bool = True
     hold_statistics: bool = False
     qkv_bias: bool = False
+    remat: bool = False
     dtype: Dtype | None = None
 
     @property
@@ -120,12 +122,12 @@ class PointTransformer(nn.Module):
                 qkv_bias=self.qkv_bias,
                 name=f'block_{index}',
             )
-            blocks.append(tuner.block(block, blocks[-1] if blocks else tokens))
+            blocks.append(through(block, blocks[-1] if blocks else tokens, self.remat))
         return blocks
 
     def _embed(self, groups: Array, centers: Array, tuner: Tuner, train: bool) -> Tokens:
         """The tokens that enter the first block."""
-        tokenizer = MiniPointNet(
+        tokenizer = (nn.remat(MiniPointNet) if self.remat else MiniPointNet)(
             self.tokenizer_width or self.width,
             use_running=self.hold_statistics or not train,
             dtype=self.dtype,

@@ -112,6 +112,8 @@ def _seconds_left(marks: list[tuple[float, float]], epochs: int) -> float | None
         return None
     # The first stretch holds the compilation: the pace is taken from its end on where it can be.
     (began, first), (now, last) = marks[-2:]
+    if len(marks) == 2 and last - first < 0.1:
+        return None  # a step or two, and the compilation: that says nothing yet
     return (epochs - last) * (now - began) / (last - first)
 
 

@@ -5,13 +5,10 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jax.ad_checkpoint import checkpoint_name
 
 from kernels import gather_points
 
 Array = jax.Array
-
-BLOCK_INPUT = 'block_input'  # what rematerialisation keeps; see `train.Recipe.remat`
 
 
 @struct.dataclass
@@ -52,7 +49,7 @@ class Tokens:
 
     def positioned(self) -> Array:
         """All tokens with their positions added, [B, S + P + G, D]: what a block starts from."""
-        return checkpoint_name(self.settle().sequence(), BLOCK_INPUT)
+        return self.settle().sequence()
 
     def settle(self) -> 'Tokens':
         """Tokens with their positions added for good: no later block adds them again."""

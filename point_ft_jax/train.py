@@ -26,7 +26,6 @@ from point_ft_jax.optimizer import Schedule
 from point_ft_jax.split import Split
 from point_ft_jax.task import Targets, Task, classification
 from point_ft_jax.tokenizer import whole
-from point_ft_jax.tokens import BLOCK_INPUT
 
 
 @struct.dataclass
@@ -61,8 +60,6 @@ class Recipe:
         mesh: the devices.
         task: what the model is trained for.
         momentum: by step, what running statistics move by, as a share of a tenth; None for all.
-        remat: keep what enters each block only, and compute the rest a second time on the way back:
-            less memory for about a third more operations.
     """
 
     module: nn.Module
@@ -73,7 +70,6 @@ class Recipe:
     mesh: Mesh
     task: Task = dataclasses.field(default_factory=classification)
     momentum: Schedule | None = None
-    remat: bool = False
 
 
 @struct.dataclass
@@ -160,9 +156,6 @@ def step(
         }
         return recipe.task.loss(recipe.module, variables, points, targets, loss_key)
 
-    if recipe.remat:
-        kept = jax.checkpoint_policies.save_only_these_names(BLOCK_INPUT)
-        loss = jax.checkpoint(loss, policy=kept)
     (value, (scalars, batch_stats)), gradients = jax.value_and_grad(loss, has_aux=True)(
         state.trainable
     )

@@ -5,7 +5,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_golden_models import STATISTICS, assert_near, gradient_errors
 
 from point_ft_jax import params
 
@@ -26,8 +25,8 @@ def test_evaluation_in_float32_gives_the_reference(name: str) -> None:
     assert params.count(tree['params']) == facts['parameters']
     logits = jax.jit(golden.module.apply)(tree, arrays['points'], arrays['category'])
     found = np.asarray(jax.nn.log_softmax(logits))
-    assert_near(found[:, :64], arrays['log_probs_first64'], 1e-4, 'log probabilities')
-    assert_near(g.probe('log_probs', found), arrays['log_probs_probe'], 1e-4, 'their probe')
+    g.assert_near(found[:, :64], arrays['log_probs_first64'], 1e-4, 'log probabilities')
+    g.assert_near(g.probe('log_probs', found), arrays['log_probs_probe'], 1e-4, 'their probe')
 
 
 @pytest.mark.parametrize(('name', 'dtype'), TRAINING)
@@ -38,20 +37,13 @@ def test_training_gives_the_reference(name: str, dtype: str) -> None:
         golden = g.model(name)
         tree = g.variables(name, facts, dtype)
         (loss, statistics), gradients = training_pass(golden, tree, arrays, dtype)
-        assert_near(loss, arrays['loss'], 1e-4, 'loss')
-        for key, value in g.torch_arrays(golden, statistics).items():
-            if key.endswith(STATISTICS) and key in facts['batch_stats_after_probes']:
-                found, expected = g.probe(key, value), facts['batch_stats_after_probes'][key]
-                assert_near(found, np.array(expected), 1e-4, key)
+        g.assert_near(loss, arrays['loss'], 1e-4, 'loss')
+        after = g.torch_arrays(golden, statistics)
+        known = facts['batch_stats_after_probes']
+        g.assert_statistics(facts, {key: after[key] for key in after if key in known})
         gradients = g.torch_arrays(golden, gradients)
-    unused = {key: gradients.pop(key) for key in facts['no_gradient']}
-    assert not any(np.any(value) for value in unused.values())
-    errors = gradient_errors(facts, gradients, dtype)
-    if dtype == 'float64':
-        assert max(errors.values()) < 1e-4, sorted(errors.items(), key=lambda e: -e[1])[:5]
-    else:
-        assert np.median(list(errors.values())) < 1e-2
-        assert max(errors.values()) < 5e-2, sorted(errors.items(), key=lambda e: -e[1])[:5]
+    assert not any(np.any(gradients[key]) for key in facts['no_gradient'])
+    g.assert_gradients(g.gradient_errors(facts, gradients, dtype), dtype)
 
 
 def training_pass(golden: g.Model, tree: dict, arrays: dict, dtype: str) -> tuple:

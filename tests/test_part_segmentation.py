@@ -11,19 +11,24 @@ import pytest
 from ml_collections import ConfigDict
 
 from point_ft_jax import (
+    builder,
     evaluate,
     evaluate_checkpoint,
     export,
     optimizer,
+    params,
     part_segmentation,
     pipeline,
     predict,
     saved,
     torch_file,
+    weight_space,
 )
 from point_ft_jax.config import default
 from point_ft_jax.errors import UserError
+from point_ft_jax.fit import fit
 from point_ft_jax.mesh import make_mesh
+from point_ft_jax.plan import Plan
 from point_ft_jax.split import Split
 
 PARTS = ((0, 1), (2, 3, 4))
@@ -215,3 +220,27 @@ def test_data_without_part_labels_is_refused(tmp_path: pathlib.Path) -> None:
     config.data = ConfigDict({'name': 'folder', 'root': str(tmp_path / 'data')})
     with pytest.raises(UserError, match="data set 'folder' has no part labels: choose one"):
         pipeline.finetune(config)
+
+
+def test_a_segmenter_is_interpolated_and_probed_as_a_classifier_is(tmp_path: pathlib.Path) -> None:
+    """WiSE-FT-LP's three steps: all fine-tuned, the backbones mixed, the head trained further."""
+    config = tiny(tmp_path, **{'train.epochs': 1, 'optim.warmup': 0})
+    splits = builder.load_splits(config)
+    train = splits['train']
+    built = builder.build_model(config, len(train.classes), len(train.part_names))
+    task = builder.task_of(config, train)
+    recipe = builder.make_recipe(config, built, len(train) // 15, make_mesh(), task)
+
+    def tuned(start: dict, patterns: tuple[str, ...]) -> dict:
+        chosen = params.select(start['params'], patterns)
+        return fit(recipe, start, chosen, splits, Plan(1, 15)).variables
+
+    before = built.init(jax.random.key(0))
+    after = tuned(before, ('*',))
+    ends = (tree['params']['backbone'] for tree in (before, after))
+    mixed = {**after['params'], 'backbone': weight_space.interpolate(*ends, 0.5)}
+    probed = tuned({**after, 'params': mixed}, ('head/*',))
+    jax.tree.map(np.testing.assert_array_equal, probed['params']['backbone'], mixed['backbone'])
+    head = params.flatten(probed['params']['head'])
+    old = params.flatten(after['params']['head'])
+    assert all(np.any(np.asarray(head[path]) != np.asarray(old[path])) for path in head)

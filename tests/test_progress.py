@@ -75,6 +75,11 @@ def test_time_left_is_not_fooled_by_the_compilation():
     ]  # fmt: skip
 
 
+def test_the_first_step_says_nothing_of_the_time_left():
+    written = play(io.StringIO(), [(100, 0.01, {}), (110, 1, {})])
+    assert [line.split('  ')[-1] for line in written.splitlines()] == ['1:40 elapsed', '0:30 left']
+
+
 def test_time_left_of_a_resumed_run_counts_only_its_own_epochs():
     written = play(io.StringIO(), [(10, 91, {})], epochs=100, start=90)
     assert written == 'epoch  91/100  0:10 elapsed  1:30 left\n'

@@ -110,3 +110,23 @@ def test_what_is_frozen_costs_no_gradient_no_state_and_no_activations() -> None:
     assert memory['linear_probe'] < 0.8 * memory['full']
     assert state_bytes['dapt'] < 0.5 * state_bytes['full']
     assert state_bytes['linear_probe'] < 0.5 * state_bytes['full']
+
+
+@pytest.mark.parametrize('method', ['dapt', 'full'])
+def test_rematerialisation_computes_more_and_changes_nothing(method: str) -> None:
+    """By what is asked of the compiler: the CPU's finds the repetition and undoes it."""
+    found = {}
+    for remat in (False, True):
+        built = small.build(method, geometry={'remat': remat, 'hold_statistics': method != 'full'})
+        variables, chosen = small.start(built)
+        recipe = small.recipe(built)
+        moving, frozen = params.partition(variables['params'], chosen)
+        state = train.start(recipe, moving, variables['batch_stats'])
+        who, split = train.alone(jax.random.key(0)), small.split(8, 0)
+        flops = train.step_flops(recipe, who, state, frozen, split, np.arange(8))
+        step = jax.jit(lambda *args, recipe=recipe, who=who: train.step_all(recipe, who, *args))
+        after, _ = step(state, frozen, split.points, split.labels)
+        found[remat] = flops, after.trainable
+    assert found[True][0] > 1.005 * found[False][0]
+    for a, b in zip(*(jax.tree.leaves(trainable) for _, trainable in found.values()), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)

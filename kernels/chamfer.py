@@ -5,7 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from kernels.dispatch import AUTO, check_cloud, dispatch
+from kernels.dispatch import AUTO, Implementation, check_cloud, dispatch
 from kernels.grouping import gather_points
 
 # The largest array of distances that is made at once: on a CPU what stays in its cache.
@@ -43,9 +43,9 @@ def chamfer_distance(
             f'chamfer_distance: {first.shape[0]} first clouds, {second.shape[0]} second'
         )
     implementations = {
-        'reference': _pairs,
-        'xla': functools.partial(_blocked, budget=BUDGET_BYTES),
-        'cpu': functools.partial(_blocked, budget=CPU_BUDGET_BYTES),
+        'reference': Implementation(_pairs),
+        'xla': Implementation(functools.partial(_blocked, budget=BUDGET_BYTES)),
+        'cpu': Implementation(functools.partial(_blocked, budget=CPU_BUDGET_BYTES), 'cpu'),
     }
     fixed = (jax.lax.stop_gradient(a).astype(jnp.float32) for a in (first, second))
     to_second, to_first = dispatch('chamfer_distance', implementations, backend, *fixed)

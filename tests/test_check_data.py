@@ -78,7 +78,7 @@ def test_a_problem_of_both_splits_is_printed_once(tmp_path, capsys):
 def test_an_unknown_data_set_lists_those_there_are(capsys):
     assert check_data.main(['scannet']) == 1
     assert (
-        'folder, modelnet40, part_folder, scanobjectnn, shapenetpart, shapes'
+        'folder, modelnet40, part_folder, scanobjectnn, shapenet55, shapenetpart, shapes'
         in capsys.readouterr().err
     )
 

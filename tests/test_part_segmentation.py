@@ -184,7 +184,7 @@ def test_answers_of_a_segmenter_come_batch_by_batch(run: pathlib.Path) -> None:
     live = saved.load(run)
     points = np.random.default_rng(0).uniform(-1, 1, (5, 48, 3)).astype(np.float32)
     categories = np.arange(5, dtype=np.int32)
-    batched = evaluate.make_answer(live.model.module.apply, make_mesh(), 2)
+    batched = evaluate.in_batches(live.model.module.apply, make_mesh(), 2)
     found = batched(live.variables, points, categories)
     expected = live.model.module.apply(live.variables, points, categories)
     np.testing.assert_allclose(found, expected, atol=1e-5)

@@ -74,6 +74,7 @@ def test_eight_devices_give_the_curve_of_one(one_device: tuple, tmp_path: pathli
     assert_same_curve(losses(tmp_path), expected)
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_curve_of_one(one_device: tuple, tmp_path: pathlib.Path) -> None:
     cache, expected = one_device
     with socket.socket() as probe:

@@ -7,7 +7,7 @@ import pytest
 
 from point_ft_jax import params
 
-# Each architecture trains in one type in every run of the suite; the other half is marked slow.
+# Most architectures train in one type in every run of the suite; the others are marked slow.
 EVERY_RUN = {
     ('point_mae', 'float64'),
     ('recon', 'float32'),
@@ -15,7 +15,6 @@ EVERY_RUN = {
     ('dapt', 'float64'),
     ('idpt', 'float32'),
     ('point_bert', 'float32'),
-    ('m2ae_scan', 'float64'),
 }
 TRAINING = [
     pytest.param(name, dtype, marks=() if (name, dtype) in EVERY_RUN else pytest.mark.slow)

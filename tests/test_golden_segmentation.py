@@ -8,8 +8,8 @@ import pytest
 
 from point_ft_jax import params
 
-# Each architecture trains in one type in every run of the suite; the other half is marked slow.
-EVERY_RUN = {('seg_recon', 'float32'), ('seg_idpt', 'float64'), ('seg_m2ae', 'float32')}
+# Two architectures train in one type in every run of the suite; the others are marked slow.
+EVERY_RUN = {('seg_recon', 'float32'), ('seg_idpt', 'float64')}
 TRAINING = [
     pytest.param(name, dtype, marks=() if (name, dtype) in EVERY_RUN else pytest.mark.slow)
     for name in g.SEGMENTERS

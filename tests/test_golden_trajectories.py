@@ -16,7 +16,7 @@ TRAJECTORIES = {'traj_dapt_s3': 'dapt', 'traj_recon_s3': 'recon'}
 
 
 @pytest.mark.parametrize(
-    'fixture', ['traj_dapt_s3', pytest.param('traj_recon_s3', marks=pytest.mark.slow)]
+    'fixture', ['traj_recon_s3', pytest.param('traj_dapt_s3', marks=pytest.mark.slow)]
 )
 def test_the_first_steps_in_float32(fixture: str) -> None:
     facts, losses, _, _ = follow(fixture, 'float32', steps=3)

@@ -104,6 +104,7 @@ def test_members_that_share_clouds_and_seed_are_equal() -> None:
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_a_stopped_population_goes_on_to_the_same_bits(tmp_path: pathlib.Path) -> None:
     straight = together(folder=tmp_path / 'straight')
 

@@ -188,7 +188,15 @@ def test_trainable_parameters_of_the_published_model(
     assert trainable_count('recon', method, classes, **options) == expected
 
 
-@CASES
+@pytest.mark.parametrize(
+    ('backbone', 'method'),
+    [
+        # Two streams take the compiler as long as all others together.
+        pytest.param(b, m, marks=[pytest.mark.slow] if b == 'recon_two_stream' else [])
+        for b in BACKBONES
+        for m in METHODS
+    ],
+)
 def test_only_what_should_train_moves(backbone: str, method: str) -> None:
     """Bit for bit; gradients exist for nothing else."""
     model, before = fresh(backbone, method)
@@ -316,6 +324,7 @@ def test_modules_with_two_pytorch_names_are_written_under_both_and_read_from_the
     assert all(map(same, *map(jax.tree.leaves, (loaded, variables))))
 
 
+@pytest.mark.slow
 def test_methods_put_together_train_and_merge_as_each_does() -> None:
     """SSF around LoRA: the low-rank product is scaled with its map, merged or not."""
     options = {'method_options': {'lora': {'rank': 2}}}

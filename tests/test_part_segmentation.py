@@ -222,6 +222,7 @@ def test_data_without_part_labels_is_refused(tmp_path: pathlib.Path) -> None:
         pipeline.finetune(config)
 
 
+@pytest.mark.slow
 def test_a_segmenter_is_interpolated_and_probed_as_a_classifier_is(tmp_path: pathlib.Path) -> None:
     """WiSE-FT-LP's three steps: all fine-tuned, the backbones mixed, the head trained further."""
     config = tiny(tmp_path, **{'train.epochs': 1, 'optim.warmup': 0})

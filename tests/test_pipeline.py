@@ -364,6 +364,7 @@ def test_a_population_gives_every_seed_its_result_and_goes_on_where_it_was(
     assert again.cost.argument_bytes == report.cost.argument_bytes > 0
 
 
+@pytest.mark.slow
 def test_a_population_over_rates_reports_the_one_that_validation_prefers(
     tmp_path: pathlib.Path,
 ) -> None:

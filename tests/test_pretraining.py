@@ -164,6 +164,7 @@ def features(clouds: int = 60, **changes: np.ndarray | None) -> dict[str, np.nda
     return {name: array for name, array in arrays.items() if array is not None}
 
 
+@pytest.mark.slow
 def test_teachers_features_are_learned_from(tmp_path: pathlib.Path) -> None:
     np.savez(tmp_path / 'teachers.npz', **features())
     changes = {

@@ -91,7 +91,7 @@ def test_what_is_frozen_costs_no_gradient_no_state_and_no_activations() -> None:
     Probing differentiates only what is behind the backbone's frozen maps; DAPT needs the gradient
     with respect to activations, but not with respect to weights: two thirds of full's products.
     """
-    wide = {'width': 48, 'depth': 4}
+    wide = {'width': 48, 'depth': 3}
     cost, state_bytes = {}, {}
     for method in ('full', 'dapt', 'linear_probe'):
         options = {'method_options': {'rank': 2}} if method == 'dapt' else {}

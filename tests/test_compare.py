@@ -21,6 +21,7 @@ def config(folder: pathlib.Path, changes: dict) -> ConfigDict:
     return found
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_a_method(tmp_path: pathlib.Path) -> None:
     rows = compare(config(tmp_path, {'bitfit': {'optim': {'lr': 1e-3}}}), 'python run.py')
     assert [row['method'] for row in rows] == ['linear_probe', 'bitfit']

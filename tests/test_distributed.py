@@ -67,6 +67,7 @@ def one_device(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, 
     return folder / 'cache', losses(folder / 'run')
 
 
+@pytest.mark.slow
 def test_eight_devices_give_the_curve_of_one(one_device: tuple, tmp_path: pathlib.Path) -> None:
     cache, expected = one_device
     out = finish(launch(tmp_path, cache, JAX_NUM_CPU_DEVICES='8'))

@@ -12,7 +12,6 @@ EVERY_RUN = {
     ('point_mae', 'float64'),
     ('recon', 'float32'),
     ('dapt', 'float64'),
-    ('idpt', 'float32'),
     ('point_bert', 'float32'),
 }
 TRAINING = [

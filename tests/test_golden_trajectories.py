@@ -15,9 +15,8 @@ from point_ft_jax.losses import cross_entropy
 TRAJECTORIES = {'traj_dapt_s3': 'dapt', 'traj_recon_s3': 'recon'}
 
 
-@pytest.mark.parametrize(
-    'fixture', ['traj_recon_s3', pytest.param('traj_dapt_s3', marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('fixture', TRAJECTORIES)
 def test_the_first_steps_in_float32(fixture: str) -> None:
     facts, losses, _, _ = follow(fixture, 'float32', steps=3)
     np.testing.assert_allclose(losses, facts['losses'][:3], rtol=1e-3)

@@ -191,8 +191,8 @@ def test_trainable_parameters_of_the_published_model(
 @pytest.mark.parametrize(
     ('backbone', 'method'),
     [
-        # Two streams take the compiler as long as all others together.
-        pytest.param(b, m, marks=[pytest.mark.slow] if b == 'recon_two_stream' else [])
+        # These two take the compiler as long as all others together.
+        pytest.param(b, m, marks=[pytest.mark.slow] * (b in ('recon_two_stream', 'point_m2ae')))
         for b in BACKBONES
         for m in METHODS
     ],

@@ -112,7 +112,7 @@ def test_what_is_frozen_costs_no_gradient_no_state_and_no_activations() -> None:
     assert state_bytes['linear_probe'] < 0.5 * state_bytes['full']
 
 
-@pytest.mark.parametrize('method', ['dapt', 'full'])
+@pytest.mark.parametrize('method', ['dapt', pytest.param('full', marks=pytest.mark.slow)])
 def test_rematerialisation_computes_more_and_changes_nothing(method: str) -> None:
     """By what is asked of the compiler: the CPU's finds the repetition and undoes it."""
     found = {}

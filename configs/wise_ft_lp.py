@@ -49,7 +49,7 @@ def get_config(variant: str = 'recon') -> ConfigDict:
 
 
 def _embedded(made: ConfigDict) -> ConfigDict:
-    """A backbone and its pre-training to a quarter of an hour on two cores."""
+    """A backbone and its pre-training, tiny both."""
     config = wise()
     config.pretraining = made
     config.seeds = (0, 1)

@@ -56,7 +56,7 @@ def default() -> ConfigDict:
             'halve_momentum_every': 0,
             'evaluate_every': 1,
             'save_every_seconds': 30.0,
-            'remat': False,  # less memory for about a third more operations
+            'remat': False,  # compute activations a second time instead of keeping them
             'device_bytes': 4 * 2**30,  # a larger training split streams
         }
     )

@@ -61,9 +61,9 @@ def compared(
     deltas = [saved.read_delta(path) for path in checkpoints]
     stacked, shared = delta.stack(deltas)
     run = saved.load(checkpoints[0], backbone)
+    own = params.flatten(deltas[0].params)
     frozen = params.map_paths(
-        lambda path, leaf: None if path in params.flatten(deltas[0].params) else leaf,
-        run.variables['params'],
+        lambda path, leaf: None if path in own else leaf, run.variables['params']
     )
     config = config or ConfigDict(run.facts['config'])
     test = builder.load_splits(config)['test']
@@ -74,8 +74,8 @@ def compared(
     answers = many((stacked, frozen), points, targets)
     rows = []
     for k, path in enumerate(checkpoints):
-        own = jax.tree.map(lambda array, k=k: array[:, k], answers)
-        found = task.evaluation(0, task.record(own, targets)).scores()
+        mine = jax.tree.map(lambda array, k=k: array[:, k], answers)
+        found = task.evaluation(0, task.record(mine, targets)).scores()
         columns = {COMPARED[n]: f'{100 * v:.2f}' for n, v in found.items() if n in COMPARED}
         rows.append({'checkpoint': path, **columns})
     return f'{len(test)} clouds, {run.facts["points"]} points each\n\n{tables.text(rows)}'

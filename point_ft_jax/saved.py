@@ -110,12 +110,12 @@ def load(
             f'{folder} is a run of the job {done!r}; expected {job!r}. To fine-tune what it has '
             f'pre-trained: --config.init.checkpoint={folder}'
         )
-    model = from_facts(facts)
     frozen = _read_frozen(folder)
     if (folder / DELTA).exists():
         own = delta.read(folder / DELTA)
         variables = delta.apply(own, params.unflatten(frozen).get('backbone', {}), str(folder))
-        return Saved(model, variables, facts)
+        return Saved(own.model, variables, facts)
+    model = from_facts(facts)
     shapes = model.shapes()
     chosen = params.select(shapes['params'], model.trainable)
     moving, rest = params.partition(shapes['params'], chosen)

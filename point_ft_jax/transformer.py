@@ -153,8 +153,8 @@ class Block(nn.Module):
 def through(block: nn.Module, tokens: Tokens, remat: bool = False) -> Tokens:
     """The tokens after `block`, as its tuner has it.
 
-    With `remat`, what happens inside is forgotten and computed again on the way back: less memory
-    for about a third more operations.
+    With `remat`, what happens inside is forgotten and computed again on the way back: memory for
+    operations.
     """
     run = nn.remat(_through) if remat else _through
     return run(block, tokens)

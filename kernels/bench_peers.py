@@ -43,7 +43,7 @@ def knn_peers(queries: np.ndarray, points: np.ndarray, k: int, gpu: bool) -> dic
     tensors = (_torch(queries, gpu), _torch(points, gpu)) if installed('torch') else None
     return {
         'torch': functools.partial(_torch_knn, *tensors, k) if tensors else None,
-        'scipy KD-tree': _kd_tree(queries, points, k) if installed('scipy') and not gpu else None,
+        **(_kd_trees(queries, points, k) if installed('scipy') and not gpu else {}),
     }
 
 
@@ -101,11 +101,21 @@ def _fpsample(points: np.ndarray, samples: int) -> Run:
     return _over_threads(lambda p: fpsample.fps_sampling(p, samples, start_idx=0), points)
 
 
-def _kd_tree(queries: np.ndarray, points: np.ndarray, k: int) -> Run:
-    """Building the trees included, as each cloud is asked once."""
+def _kd_trees(queries: np.ndarray, points: np.ndarray, k: int) -> dict[str, Run]:
+    """Building the trees included, as each cloud is asked once; on all cores, in two ways."""
     from scipy.spatial import cKDTree
 
-    return _over_threads(lambda p, q: cKDTree(p).query(q, k)[1], points, queries)
+    def one(cloud: np.ndarray, asked: np.ndarray, workers: int) -> np.ndarray:
+        return cKDTree(cloud).query(asked, k, workers=workers)[1]
+
+    return {
+        'KD-tree, workers=-1': lambda: np.stack(
+            list(map(one, points, queries, [-1] * len(points)))
+        ),
+        'KD-tree, a cloud a core': _over_threads(
+            functools.partial(one, workers=1), points, queries
+        ),
+    }
 
 
 def _over_threads(function: Callable[..., np.ndarray], *arrays: np.ndarray) -> Run:

@@ -115,10 +115,13 @@ def _check(config: ConfigDict) -> None:
 
 
 def _claim(folder: pathlib.Path, plain: dict[str, Any]) -> None:
-    """Makes the run's folder, or checks that what is there was made by the same config."""
+    """Makes the run's folder, or checks that what is there was made by the same config.
+
+    A config alone is that of a run which ended before it began, on a mistake: it gives way.
+    """
     path = folder / CONFIG
     here = _fields({k: v for k, v in plain.items() if k != 'folder'})
-    if path.exists():
+    if path.exists() and any(file != path for file in folder.iterdir()):
         there = _fields({k: v for k, v in json.loads(path.read_text()).items() if k != 'folder'})
         wrong = sorted(k for k in here.keys() | there.keys() if here.get(k) != there.get(k))
         if wrong:

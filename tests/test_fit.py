@@ -113,10 +113,16 @@ def test_ten_kills_at_random_moments_leave_the_metrics_of_an_uninterrupted_fit(
     for _ in range(10):
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
             process.stdout.readline()
-            time.sleep(r.uniform(0.5, 6.0))
+            # At random from the start on, half of them after it has come further.
+            written = tmp_path / 'killed' / metrics.FILE
+            before = len(metrics.read(written)) if written.exists() else 0
+            while len(reached) % 2 and process.poll() is None:
+                if written.exists() and len(metrics.read(written)) > before:
+                    break
+                time.sleep(0.05)
+            time.sleep(r.uniform(0.0, 1.5) if len(reached) % 2 else r.uniform(0.5, 6.0))
             assert process.poll() is None, 'it ended before it was killed: make LONG longer'
             process.kill()
-        written = tmp_path / 'killed' / metrics.FILE
         reached.append(len(metrics.read(written)) if written.exists() else 0)
     assert max(reached) > 0
     resumed = run(tmp_path / 'killed', LONG)

@@ -19,6 +19,7 @@ from point_ft_jax import (
     merge,
     pipeline,
     predict,
+    runs,
     saved,
     split,
     torch_file,
@@ -299,6 +300,7 @@ def test_a_mistake_in_the_config_ends_in_its_message(mistake: str, tmp_path: pat
     changes, message = MISTAKES[mistake]
     with pytest.raises(UserError, match=message):
         pipeline.finetune(tiny(tmp_path / 'run', **changes))
+    runs.begin(tiny(tmp_path / 'run'))  # corrected, in the same folder
 
 
 def test_a_checkpoint_that_does_not_fit_says_all_that_is_wrong(tmp_path: pathlib.Path) -> None:

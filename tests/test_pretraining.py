@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from point_ft_jax import evaluate_checkpoint, export, jobs, metrics, pretraining, saved
+from point_ft_jax import evaluate_checkpoint, export, jobs, metrics, pretraining, saved, torch_file
 from point_ft_jax.config import default
 from point_ft_jax.config import pretraining as defaults
 from point_ft_jax.errors import UserError
@@ -147,6 +147,20 @@ def test_it_is_exported_whole_and_goes_on_from_there(
     )
     assert f'autoencoder: {path}: loaded' in capsys.readouterr().err
     assert lines(tmp_path / 'more')[0]['reconstruction'] < lines(run)[0]['reconstruction']
+
+
+def test_its_backbone_is_exported_by_itself_and_rounded(
+    run: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    path = tmp_path / 'backbone.pth'
+    export.export(str(run), str(path), part='backbone', dtype='bfloat16')
+    state, _ = torch_file.state_dict(path)
+    assert all(key.startswith('MAE_encoder.') for key in state)
+    types = {k.rsplit('.')[-1]: v.dtype.name for k, v in state.items()}
+    assert types['weight'] == types['bias'] == 'bfloat16'
+    assert types['running_var'] == 'float32'
+    with pytest.raises(UserError, match="no part 'tail'; the model has backbone, decoder, heads"):
+        export.export(str(run), str(path), part='tail')
 
 
 def test_it_is_no_classifier(run: pathlib.Path) -> None:

@@ -9,8 +9,8 @@ import pathlib
 
 import numpy as np
 
-from point_ft_jax.data import _checks, _h5, _resampled
-from point_ft_jax.data._options import SPLITS, check_choice, existing_root, read_names
+from point_ft_jax.data import _checks, _h5, _releases, _resampled
+from point_ft_jax.data._options import SPLITS, check_choice, read_names
 from point_ft_jax.data._unit_sphere import unit_sphere
 from point_ft_jax.errors import UserError, raise_all
 from point_ft_jax.split import Split
@@ -24,6 +24,7 @@ CLASSES = (
 )
 COUNTS = {'train': (9840, 9843), 'test': (2468,)}  # releases differ by three clouds
 FORMS = {'hdf5_2048': 'modelnet40_ply_hdf5_2048', 'normal_resampled': 'modelnet40_normal_resampled'}
+MARKS = {'hdf5_2048': 'ply_data_*.h5', 'normal_resampled': 'modelnet40_shape_names.txt'}
 POINTS = {'hdf5_2048': 2048, 'normal_resampled': 8192}
 
 
@@ -96,30 +97,7 @@ def describe(
 def _find(split: str, root: str, form: str) -> tuple[str, pathlib.Path]:
     """The release, and the folder it is in."""
     check_choice('split', split, SPLITS)
-    check_choice('form', form, ('auto', *FORMS))
-    base = existing_root(root)
-    found = {
-        name: folder
-        for name, release in FORMS.items()
-        for folder in (base / release, base)
-        if _holds(name, folder)
-    }
-    wanted = [name for name in found if form in ('auto', name)]
-    if not wanted:
-        raise UserError(
-            f'no ModelNet40 of the form {form} in {base}: looked for ply_data_*.h5 (hdf5_2048) and '
-            f'modelnet40_shape_names.txt (normal_resampled), also in {" and ".join(FORMS.values())}'
-            f'; {_h5.listing(base)}'
-        )
-    if len(wanted) > 1:
-        raise UserError(f'{base} holds two forms of ModelNet40; set form to {" or ".join(wanted)}')
-    return wanted[0], found[wanted[0]]
-
-
-def _holds(form: str, folder: pathlib.Path) -> bool:
-    if form == 'hdf5_2048':
-        return any(folder.glob('ply_data_*.h5'))
-    return (folder / 'modelnet40_shape_names.txt').is_file()
+    return _releases.find('ModelNet40', root, form, FORMS, MARKS)
 
 
 def _h5_files(split: str, folder: pathlib.Path) -> list[pathlib.Path]:

@@ -17,9 +17,9 @@ import numpy as np
 import tqdm
 
 from point_ft_jax import point_files
-from point_ft_jax.data import _checks, _h5
+from point_ft_jax.data import _checks, _h5, _releases
 from point_ft_jax.data._checks import some
-from point_ft_jax.data._options import SPLITS, check_choice, existing_root, read_names
+from point_ft_jax.data._options import SPLITS, check_choice, read_names
 from point_ft_jax.data._subsample import same_size
 from point_ft_jax.data._unit_sphere import unit_sphere
 from point_ft_jax.errors import UserError, raise_all
@@ -41,6 +41,7 @@ PARTS = {
     for (name, size), start in zip(NUMBER_OF_PARTS.items(), STARTS, strict=False)
 }
 TABLES = {'text': 'synsetoffset2category.txt', 'hdf5': 'all_object_categories.txt'}
+MARKS = {'text': TABLES['text'], 'hdf5': '*_hdf5_file_list.txt'}
 COLUMNS = (4, 7)
 LISTS = 'train_test_split/shuffled_{}_file_list.json'
 
@@ -133,32 +134,7 @@ def _lists(split: str, use_val: bool) -> tuple[str, ...]:
 def _find(split: str, root: str, form: str) -> tuple[str, pathlib.Path]:
     """The release, and the folder it is in."""
     check_choice('split', split, SPLITS)
-    check_choice('form', form, ('auto', *FORMS))
-    base = existing_root(root)
-    found = {
-        name: folder
-        for name, release in FORMS.items()
-        for folder in (base / release, base)
-        if _holds(name, folder)
-    }
-    wanted = [name for name in found if form in ('auto', name)]
-    if not wanted:
-        raise UserError(
-            f'no ShapeNetPart of the form {form} in {base}: looked for {TABLES["text"]} (text) and '
-            f'*_hdf5_file_list.txt (hdf5), also in {" and ".join(FORMS.values())}; '
-            f'{_h5.listing(base)}'
-        )
-    if len(wanted) > 1:
-        raise UserError(
-            f'{base} holds two forms of ShapeNetPart; set form to {" or ".join(wanted)}'
-        )
-    return wanted[0], found[wanted[0]]
-
-
-def _holds(form: str, folder: pathlib.Path) -> bool:
-    if form == 'hdf5':
-        return any(folder.glob('*_hdf5_file_list.txt'))
-    return (folder / TABLES['text']).is_file()
+    return _releases.find('ShapeNetPart', root, form, FORMS, MARKS)
 
 
 def _categories(form: str, folder: pathlib.Path, official: bool) -> dict[str, tuple[int, ...]]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -19,6 +20,7 @@ from point_ft_jax import (
     params,
     part_report,
     part_segmentation,
+    plan,
     runs,
     saved,
     tables,
@@ -33,6 +35,7 @@ from point_ft_jax.report import Cost, Protocol, Report, SeedResult, details, wri
 from point_ft_jax.scores import Evaluation
 from point_ft_jax.split import Split
 from point_ft_jax.start import load_start
+from point_ft_jax.tokenizer import require_points
 from point_ft_jax.train import Recipe
 
 
@@ -56,6 +59,7 @@ def finetune(config: ConfigDict, command: str = '') -> Report:
     splits = builder.load_splits(config)
     train = splits['train']
     built = builder.build_model(config, len(train.classes), len(train.part_names))
+    _check(config, built, splits)
     shapes = built.shapes()['params']
     chosen = params.select(shapes, built.method.trainable)
     runs.say(describe(splits, shapes, chosen))
@@ -81,6 +85,13 @@ def finetune(config: ConfigDict, command: str = '') -> Report:
         runs.say(_outcome(report))
         runs.say(f'report: {path}')
     return report
+
+
+def _check(config: ConfigDict, built: Model, splits: Mapping[str, Split]) -> None:
+    """Raises UserError for what would else be found wrong when something is saved already."""
+    plan.check(runs.plan(config, config.seeds[0]), splits, config.points, make_mesh().size)
+    cloud = jax.ShapeDtypeStruct((1, config.points, 3), jnp.float32)
+    require_points(cloud, built.module.backbone.fewest_points)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,14 +136,14 @@ def _one_seed(job: _Job, folder: pathlib.Path, seed: int) -> _Outcome:
     runs.say(origin)
     frozen = params.partition(variables['params'], job.chosen)[1]
     saved.save_start(folder, job.facts(seed), frozen)
-    plan = runs.plan(job.config, seed)
-    with progress(plan.epochs, label=f'seed {seed}') as show:
+    schedule = runs.plan(job.config, seed)
+    with progress(schedule.epochs, label=f'seed {seed}') as show:
         fitted = fit(
             recipe,
             variables,
             job.chosen,
             job.splits,
-            plan,
+            schedule,
             folder,
             show if main_process() else runs.silent,
         )
@@ -152,14 +163,14 @@ def _together(job: _Job, folder: pathlib.Path) -> list[_Outcome]:
     folders = [folder / runs.member_name(config, member) for member in crew]
     for member, place in zip(crew, folders, strict=True):
         saved.save_facts(place, job.facts(member.seed))
-    plan = runs.plan(config, crew[0].seed)
-    with progress(plan.epochs, label=f'{len(crew)} members') as show:
+    schedule = runs.plan(config, crew[0].seed)
+    with progress(schedule.epochs, label=f'{len(crew)} members') as show:
         fitted = fit_all(
             recipe,
             [starts[member.seed] for member in crew],
             job.chosen,
             job.splits,
-            plan,
+            schedule,
             crew,
             own_clouds=len(starts) > 1 and config.population_clouds == 'own',
             folder=folder / 'population',

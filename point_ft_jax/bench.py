@@ -4,6 +4,8 @@ python -m point_ft_jax.bench
     DAPT, linear probing and full fine-tuning of the 22.1M ReCon at the paper's size
 python -m point_ft_jax.bench --backbone=all --method=full
     the throughput of every backbone
+python -m point_ft_jax.bench --population=8 --variant=tiny --points=1024 --num_groups=32
+    a step of eight members in one program, against eight steps of one
 
 Programs take turns, round by round, with a 4096 x 4096 float32 matrix product between them, and the
 medians are printed. The share is the program's FLOP rate (its own FLOPs, by XLA) over that of the
@@ -12,6 +14,7 @@ product: what is left of the machine on the way through the whole model.
 
 import argparse
 import dataclasses
+import functools
 import inspect
 import statistics
 import sys
@@ -25,6 +28,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from point_ft_jax import augment, command_line, model, optimizer, params, plugins, tables, train
+from point_ft_jax.members import Member
 from point_ft_jax.mesh import compiler_options, make_mesh
 from point_ft_jax.split import Split
 
@@ -67,38 +71,78 @@ def compile_program(function: Callable, *args: Any) -> Program:
     )
 
 
-def programs(
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A model with random weights, and a batch of random clouds.
+
+    Attributes:
+        built: the model.
+        variables: its weights.
+        chosen: what trains.
+        split: the batch, as a training split.
+        recipe: the training step.
+    """
+
+    built: model.Model
+    variables: dict[str, params.Tree]
+    chosen: params.Tree
+    split: Split
+    recipe: train.Recipe
+
+
+def make_case(
     backbone: str, method: str, variant: str, batch: int, points: int, compute: str, **geometry: Any
-) -> tuple[dict[str, Program], dict[str, int]]:
-    """A training step and a forward pass of a model, and its parameter counts."""
+) -> Case:
+    """The case of a backbone and a method; `batch` clouds of `points` points."""
     dtype = jnp.bfloat16 if compute == 'bfloat16' else None
     fields = {**known(backbone, geometry), 'hold_statistics': method != 'full'}
     built = model.build(backbone, method, 15, variant=variant, geometry=fields, dtype=dtype)
     variables = built.init(jax.random.key(0))
-    chosen = params.select(variables['params'], built.method.trainable)
-    moving, frozen = params.partition(variables['params'], chosen)
-    recipe = make_recipe(built, points)
     r = np.random.default_rng(0)
     clouds = r.standard_normal((batch, points, 3)).astype(np.float32)
     labels = (np.arange(batch) % 15).astype(np.int32)
-    split = Split(clouds, labels, tuple(map(str, range(15))))
-    state = train.start(recipe, moving, variables['batch_stats'])
-    who = train.alone(jax.random.key(0))
-    logs = train.empty_logs(recipe, who, 1)
-    order = np.arange(batch, dtype=np.int32)[None]
+    return Case(
+        built,
+        variables,
+        params.select(variables['params'], built.method.trainable),
+        Split(clouds, labels, tuple(map(str, range(15)))),
+        make_recipe(built, points),
+    )
+
+
+def training_step(case: Case, runs: Sequence[Member], own_clouds: bool = True) -> Program:
+    """A training step of one member or, in one program, of several."""
+    recipe, split, statistics = case.recipe, case.split, case.variables['batch_stats']
+    moving, frozen = params.partition(case.variables['params'], case.chosen)
+    if len(runs) > 1:
+        who = train.crew(recipe, runs, own_clouds)
+        state = train.start_all(recipe, who, [(moving, statistics)] * len(runs))
+    else:
+        who = train.alone(jax.random.key(runs[0].seed))
+        state = train.start(recipe, moving, statistics)
+    order = train.crew_order(runs, own_clouds, 0, len(split), len(split))
     since = time.perf_counter()
     advance = train.compile_advance(recipe, who, split, state, frozen, order, device_bytes=2**62)
     seconds = time.perf_counter() - since
     flops = train.step_flops(recipe, who, state, frozen, split, order[0])
-    carry = [state, logs]
+    carry = [state, train.empty_logs(recipe, who, 1)]
 
-    def one_step() -> None:
+    def run() -> None:
         carry[:] = jax.block_until_ready(advance(carry[0], frozen, carry[1], order, 0, 1))
 
-    forward = compile_program(built.module.apply, variables, jnp.asarray(clouds))
-    found = {'train': Program(one_step, flops, advance.cost, seconds), 'forward': forward}
-    counts = {'parameters': params.count(variables['params']), 'trainable': params.count(moving)}
-    return found, counts
+    return Program(run, flops, advance.cost, seconds)
+
+
+def programs(case: Case) -> tuple[dict[str, Program], dict[str, int]]:
+    """A training step and a forward pass of a model, and its parameter counts."""
+    clouds = jnp.asarray(case.split.points)
+    found = {
+        'train': training_step(case, [Member()]),
+        'forward': compile_program(case.built.module.apply, case.variables, clouds),
+    }
+    weights = case.variables['params']
+    moving, _ = params.partition(weights, case.chosen)
+    return found, {'parameters': params.count(weights), 'trainable': params.count(moving)}
 
 
 def make_recipe(built: model.Model, points: int, mesh: Mesh | None = None) -> train.Recipe:
@@ -140,7 +184,7 @@ def measure(
     backbone: str, method: str, rounds: int, batch: int, **options: Any
 ) -> dict[str, str | float]:
     """A row of the table; see the module's docstring."""
-    found, counts = programs(backbone, method, batch=batch, **options)
+    found, counts = programs(make_case(backbone, method, batch=batch, **options))
     square = product()
     runs = {name: program.run for name, program in {**found, 'product': square}.items()}
     seconds = interleaved(runs, rounds)
@@ -162,6 +206,27 @@ def measure(
     return row | {'product GFLOP/s': f'{rate / 1e9:.0f}'}
 
 
+def measure_population(
+    backbone: str, method: str, rounds: int, size: int, **options: Any
+) -> dict[str, str]:
+    """A row of the table of populations: `size` steps of one over a step of all, and memory."""
+    case = make_case(backbone, method, **options)
+    crew = [Member(seed) for seed in range(size)]
+    found = {
+        'alone': training_step(case, crew[:1]),
+        'own clouds': training_step(case, crew),
+        'shared clouds': training_step(case, crew, own_clouds=False),
+    }
+    seconds = interleaved({name: program.run for name, program in found.items()}, rounds)
+    row = {'backbone': backbone, 'method': method, 'members': str(size)}
+    for name, program in found.items():
+        gain = size * seconds['alone'] / seconds[name]
+        memory = program.cost.get('temporary_bytes', 0) / 2**20
+        row |= {f'{name} ms': f'{1000 * seconds[name]:.0f}', f'{name} temp MiB': f'{memory:.0f}'}
+        row |= {} if name == 'alone' else {f'{name} gain': f'{gain:.2f}'}
+    return row
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog='python -m point_ft_jax.bench',
@@ -177,19 +242,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument('--group_size', type=int, default=32)
     parser.add_argument('--compute', default='float32', choices=['float32', 'bfloat16'])
     parser.add_argument('--rounds', type=int, default=3, help='after one warm-up')
+    parser.add_argument('--population', type=int, default=1, help='members in one program')
     options = vars(parser.parse_args(arguments))
     command_line.start()
     chosen = {
         kind: plugins.names(kind) if (names := options.pop(key)) == 'all' else names.split(',')
         for key, kind in (('backbone', 'backbones'), ('method', 'methods'))
     }
+    size = options.pop('population')
+    run = functools.partial(measure_population, size=size) if size > 1 else measure
     rows = []
     for backbone in chosen['backbones']:
         for method in chosen['methods']:
-            rows.append(measure(backbone, method, **options))
+            rows.append(run(backbone, method, **options))
             print(tables.text(rows[-1:]), file=sys.stderr, flush=True)
     device = jax.devices()[0]
     print(f'{device.device_kind} x {jax.device_count()}, jax {jax.__version__}')
+    if size > 1:
+        print(f'\n{tables.markdown(rows)}')
+        return
     for part in ('train', 'forward'):
         other = 'forward ' if part == 'train' else 'train '
         print(

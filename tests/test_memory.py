@@ -50,3 +50,13 @@ def test_every_backbone_gets_the_fields_that_it_has() -> None:
     found = {name: bench.known(name, fields) for name in plugins.names('backbones')}
     assert found.pop('point_m2ae') == {}
     assert all(known == fields for known in found.values())
+
+
+def test_the_bench_of_a_population_compares_it_with_runs_in_turn() -> None:
+    small = {'num_groups': 8, 'group_size': 4, 'depth': 1, 'width': 12, 'heads': 2}
+    options = {'variant': 'tiny', 'batch': 4, 'points': 64, 'compute': 'float32', **small}
+    row = bench.measure_population('point_mae', 'dapt', 1, 3, **options)
+    assert row['members'] == '3'
+    assert all(float(row[f'{clouds} clouds gain']) > 0 for clouds in ('own', 'shared'))
+    # What the frozen tokenizer makes of the clouds is there three times, or once.
+    assert float(row['shared clouds temp MiB']) <= float(row['own clouds temp MiB'])

@@ -3,6 +3,9 @@
     python run.py --config=configs/few_shot.py --config.init.checkpoint=runs/pretrain
         tiny ReCon, probed on folds drawn from the embedded CAD shapes; --config.few_shot.by=tuning
         tunes all of it on every fold
+    python run.py --config=configs/few_shot.py:own --config.data.root=FOLDER \\
+        --config.init.checkpoint=runs/pretrain
+        on clouds of your own; --config.few_shot.pool=union draws from both splits
     python run.py --config=configs/few_shot.py:recon_5way_10shot \\
         --config.few_shot.root=ModelNetFewshot --config.init.checkpoint=recon.pth
         ReCon on the official folds of ModelNet40, all of it tuned for 150 epochs on each; likewise
@@ -16,7 +19,7 @@ The papers' variants keep the best epoch on the fold's test clouds, as the paper
 
 from ml_collections import ConfigDict, config_dict
 
-from point_ft_jax.config import judging
+from point_ft_jax.config import judging, own_clouds
 from point_ft_jax.papers import check_variant, paper
 
 BACKBONES = {'recon': 'recon_two_stream', 'point_mae': 'point_mae'}
@@ -26,7 +29,7 @@ TASKS = {
     for ways in (5, 10)
     for shots in (10, 20)
 }
-VARIANTS = ('', *TASKS)
+VARIANTS = ('', 'own', *TASKS)
 
 
 def get_config(variant: str = '') -> ConfigDict:
@@ -34,8 +37,9 @@ def get_config(variant: str = '') -> ConfigDict:
     check_variant('few_shot', variant, VARIANTS)
     config = judging('few_shot')
     config.name = f'few_shot_{variant}' if variant else 'few_shot'
-    if not variant:
-        config.data = ConfigDict({'name': 'shapes', 'style': 'cad', 'seed': 1})
+    if variant in ('', 'own'):
+        shapes = ConfigDict({'name': 'shapes', 'style': 'cad', 'seed': 1})
+        config.data = own_clouds() if variant else shapes
         config.init = ConfigDict({'checkpoint': config_dict.placeholder(str)})
         config.model.variant = 'tiny'
         config.model.geometry.num_groups = 32

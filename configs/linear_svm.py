@@ -2,6 +2,9 @@
 
     python run.py --config=configs/linear_svm.py --config.init.checkpoint=runs/pretrain
         tiny ReCon on the embedded CAD shapes; an empty checkpoint is random weights
+    python run.py --config=configs/linear_svm.py:own --config.data.root=FOLDER \\
+        --config.init.checkpoint=runs/pretrain
+        on clouds of your own
     python run.py --config=configs/linear_svm.py:recon --config.data.root=DATA \\
         --config.init.checkpoint=recon.pth
         as ReCon's authors fit it on ModelNet40; likewise point_m2ae, and point_m2ae_obj_bg
@@ -12,10 +15,10 @@ Classifier, C and feature are each paper's own; accuracies that they report: rec
 
 from ml_collections import ConfigDict, config_dict
 
-from point_ft_jax.config import judging
+from point_ft_jax.config import judging, own_clouds
 from point_ft_jax.papers import check_variant
 
-VARIANTS = ('', 'recon', 'point_m2ae', 'point_m2ae_obj_bg')
+VARIANTS = ('', 'own', 'recon', 'point_m2ae', 'point_m2ae_obj_bg')
 
 
 def get_config(variant: str = '') -> ConfigDict:
@@ -25,8 +28,9 @@ def get_config(variant: str = '') -> ConfigDict:
     config.name = f'linear_svm_{variant}' if variant else 'linear_svm'
     config.init = ConfigDict({'checkpoint': config_dict.placeholder(str)})
     config.svm.readout = ('cls_max', 'patches_mean_plus_max')
-    if not variant:
-        config.data = ConfigDict({'name': 'shapes', 'style': 'cad', 'seed': 1})
+    if variant in ('', 'own'):
+        shapes = ConfigDict({'name': 'shapes', 'style': 'cad', 'seed': 1})
+        config.data = own_clouds() if variant else shapes
         config.model.variant = 'tiny'
         config.model.geometry.num_groups = 32
         return config

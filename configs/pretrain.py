@@ -3,6 +3,8 @@
     python run.py --config=configs/pretrain.py
         tiny single-stream ReCon on the embedded CAD shapes, reconstruction and contrast by class;
         likewise tiny_point_mae, tiny_point_m2ae and tiny_recon_two_stream
+    python run.py --config=configs/pretrain.py:own --config.data.root=FOLDER
+        tiny ReCon likewise on clouds of your own
     python run.py --config=configs/pretrain.py:point_mae --config.data.root=DATA
         as published, on ShapeNet; likewise point_m2ae and recon, which takes its teachers' features
         of the training clouds from a file, --config.pretrain.teachers=FILE
@@ -17,7 +19,7 @@ Without a file of teachers, `recon` is reconstruction alone.
 
 from ml_collections import ConfigDict, config_dict
 
-from point_ft_jax.config import pretraining
+from point_ft_jax.config import own_clouds, pretraining
 from point_ft_jax.papers import check_variant
 
 TINY = {
@@ -27,13 +29,18 @@ TINY = {
     'tiny_point_m2ae': 'point_m2ae',
 }
 PUBLISHED = {'point_mae': 'point_mae', 'point_m2ae': 'point_m2ae', 'recon': 'recon_two_stream'}
-VARIANTS = (*TINY, *PUBLISHED)
+VARIANTS = (*TINY, 'own', *PUBLISHED)
 
 
 def get_config(variant: str = '') -> ConfigDict:
     """The config of one of `VARIANTS`; UserError for any other."""
     check_variant('pretrain', variant, VARIANTS)
-    config = _tiny(TINY[variant]) if variant in TINY else _published(PUBLISHED[variant])
+    if variant in PUBLISHED:
+        config = _published(PUBLISHED[variant])
+    else:
+        config = _tiny(TINY.get(variant, 'recon'))
+    if variant == 'own':
+        config.data = own_clouds()
     config.name = f'pretrain_{variant}' if variant else 'pretrain'
     return config
 

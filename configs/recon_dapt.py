@@ -14,9 +14,9 @@ The paper's variants follow the reference in everything, its quirks included: th
 the test split, 301 epochs run on a cosine of 300, and the frozen backbone's statistics move.
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
-from point_ft_jax.config import default
+from point_ft_jax.config import default, own_clouds
 from point_ft_jax.papers import DATASETS, check_variant, dapt
 
 VARIANTS = ('', 'probe', 'own', *DATASETS)
@@ -29,9 +29,7 @@ def get_config(variant: str = '') -> ConfigDict:
         return dapt('recon', variant, f'recon_dapt_{variant}')
     config = _embedded()
     if variant == 'own':
-        config.data = ConfigDict({'name': 'folder', 'root': config_dict.placeholder(str)})
-        config.data.num_points = config_dict.placeholder(int)
-        config.data.normalize = True
+        config.data = own_clouds()
     if variant == 'probe':
         config.method.name = 'linear_probe'
         config.method.options = ConfigDict()
@@ -49,15 +47,16 @@ def _embedded() -> ConfigDict:
     # So few steps leave no time to overfit: a high rate, and hardly any dropout.
     config.model.geometry.drop_path = 0.0
     config.model.head.dropout = 0.2
-    config.train.epochs = 12
+    config.train.epochs = 10
     config.train.batch_size = 16
     config.optim.warmup = 1
     config.optim.lr = 1e-3
     config.optim.faster = ('head/*',)
     config.optim.factor = 4.0
+    config.init.checkpoint = 'shipped:recon_tiny'
     config.method.name = 'dapt'
-    # A random backbone tells shapes apart by where their patches are: positions at every block, as
-    # it was made for, where the paper's setting adds them once.
+    # Positions at every block, as the backbone was pre-trained, where the paper's setting adds them
+    # once.
     config.method.options = ConfigDict(
         {'rank': 64, 'adapter_dropout': 0.0, 'positions_every_block': True}
     )

@@ -1,8 +1,9 @@
 """WiSE-FT-LP, after Zhang et al., Robust Fine-tuning for Pre-trained 3D Point Cloud Models (2024).
 
     python run.py --config=configs/wise_ft_lp.py:recon
-        tiny single-stream ReCon: pre-trained on the embedded CAD shapes, fine-tuned on the three
-        scans, judged on other CAD shapes; likewise point_m2ae
+        tiny single-stream ReCon, the backbone that ships, pre-trained on embedded CAD shapes:
+        fine-tuned on the three scans, judged on other CAD shapes; likewise point_m2ae, which the
+        run pre-trains itself
     python run.py --config=configs/wise_ft_lp.py:recon_scanobjectnn --config.data.root=DATA \\
         --config.source.root=MODELNET --config.init.checkpoint=recon.pth
         the paper's setting: two-stream ReCon on ScanObjectNN, judged on ModelNet40; likewise
@@ -20,7 +21,7 @@ from configs.pretrain import get_config as pretraining
 from point_ft_jax.config import wise
 from point_ft_jax.papers import check_variant, paper
 
-EMBEDDED = {'recon': '', 'point_m2ae': 'tiny_point_m2ae'}  # -> the variant of pre-training
+EMBEDDED = ('recon', 'point_m2ae')
 PUBLISHED = {
     'recon_scanobjectnn': 'recon_two_stream',
     'point_m2ae_scanobjectnn': 'point_m2ae',
@@ -32,7 +33,7 @@ def get_config(variant: str = 'recon') -> ConfigDict:
     """The config of one of `VARIANTS`; UserError for any other."""
     check_variant('wise_ft_lp', variant, VARIANTS)
     if variant in EMBEDDED:
-        config = _embedded(pretraining(EMBEDDED[variant]))
+        config = _embedded(variant)
     else:
         config = _published(PUBLISHED[variant])
     if config.model.backbone == 'point_m2ae':
@@ -48,10 +49,16 @@ def get_config(variant: str = 'recon') -> ConfigDict:
     return config
 
 
-def _embedded(made: ConfigDict) -> ConfigDict:
-    """A backbone and its pre-training, tiny both."""
+def _embedded(backbone: str) -> ConfigDict:
+    """A tiny backbone: the one that ships, or pre-trained here."""
     config = wise()
-    config.pretraining = made
+    made = pretraining('' if backbone == 'recon' else f'tiny_{backbone}')
+    if backbone == 'recon':
+        config.init.checkpoint = 'shipped:recon_tiny'
+    else:
+        made.data.train_size = 3000
+        made.train.epochs = 6
+        config.pretraining = made
     config.seeds = (0, 1)
     config.data = ConfigDict(
         {'name': 'shapes', 'style': 'scan', 'variant': 'obj_only', 'train_size': 375}

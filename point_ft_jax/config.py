@@ -3,6 +3,14 @@
 from ml_collections import ConfigDict, config_dict
 
 
+def own_clouds() -> ConfigDict:
+    """The section `data` for clouds of one's own: a folder, given on the command line."""
+    data = ConfigDict({'name': 'folder', 'root': config_dict.placeholder(str)})
+    data.num_points = config_dict.placeholder(int)
+    data.normalize = True
+    return data
+
+
 def default() -> ConfigDict:
     """Every field a run has, with defaults that are sound rather than the papers'."""
     config = ConfigDict()

@@ -9,7 +9,7 @@ import pytest
 import small
 from ml_collections import ConfigDict
 
-from configs import wise_ft_lp
+from configs import pretrain, wise_ft_lp
 from point_ft_jax import (
     corruptions,
     evaluate,
@@ -153,7 +153,7 @@ def tiny(folder: pathlib.Path, **changes: object) -> ConfigDict:
     config.source.update(train_size=45, test_size=30)
     geometry = {'width': 12, 'heads': 2, 'depth': 1, 'num_groups': 8, 'group_size': 4}
     config.model.geometry = ConfigDict({**geometry, 'drop_path': 0.0})
-    made = config.pretraining
+    config.pretraining = made = pretrain.get_config()
     made.points = 64
     made.model.geometry = ConfigDict({**geometry, 'drop_path': 0.0})
     made.data.update(train_size=30, test_size=15)

@@ -38,7 +38,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config = judging('few_shot')
     config.name = f'few_shot_{variant}' if variant else 'few_shot'
     if variant in ('', 'own'):
-        shapes = ConfigDict({'name': 'shapes', 'style': 'cad', 'seed': 1})
+        shapes = ConfigDict({'name': 'shapes', 'style': 'cad', 'seed': 2})
         config.data = own_clouds() if variant else shapes
         config.init = ConfigDict({'checkpoint': config_dict.placeholder(str)})
         config.model.variant = 'tiny'

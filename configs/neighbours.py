@@ -19,7 +19,7 @@ def get_config(variant: str = '') -> ConfigDict:
     check_variant('neighbours', variant, VARIANTS)
     config = judging('neighbours')
     config.name = 'neighbours'
-    config.data = ConfigDict({'name': 'shapes', 'style': 'cad', 'seed': 1})
+    config.data = ConfigDict({'name': 'shapes', 'style': 'cad', 'seed': 2})
     config.init = ConfigDict({'checkpoint': config_dict.placeholder(str)})
     config.model.variant = 'tiny'
     config.model.geometry.num_groups = 32

@@ -47,7 +47,7 @@ def _embedded() -> ConfigDict:
     # So few steps leave no time to overfit: a high rate, and hardly any dropout.
     config.model.geometry.drop_path = 0.0
     config.model.head.dropout = 0.2
-    config.train.epochs = 10
+    config.train.epochs = 8
     config.train.batch_size = 16
     config.optim.warmup = 1
     config.optim.lr = 1e-3

@@ -39,6 +39,7 @@ def test_growth_beyond_a_tenth_is_named() -> None:
     assert aot.growths(before, {'a': {'cycles': 111, 'registers': 40}}) == [
         'a: cycles 111 where 100 is recorded'
     ]
+    assert aot.growths(before, {'a': {'cycles': 200, 'compiler': 'another'}}) == []
     found = aot.growths(before, {'a': {'error': 'no'}, 'b': {'spilled_bytes': 8}})
     assert found == ['a: not accepted: no', 'b: spills 8 bytes']
 

@@ -59,7 +59,7 @@ def _embedded(backbone: str) -> ConfigDict:
     if backbone == 'recon':
         config.init.checkpoint = 'shipped:recon_tiny'
     else:
-        made.data.train_size = 1500
+        made.data.train_size = 1200
         made.train.epochs = 6
         config.pretraining = made
     config.seeds = (0, 1)
@@ -76,7 +76,7 @@ def _embedded(backbone: str) -> ConfigDict:
     config.model.variant = made.model.variant
     config.model.geometry = made.model.geometry
     config.model.head.dropout = 0.2
-    config.train.epochs = 6
+    config.train.epochs = 5
     config.train.batch_size = 16
     config.optim.warmup = 1
     config.optim.lr = 1e-4
@@ -85,9 +85,9 @@ def _embedded(backbone: str) -> ConfigDict:
     config.few_shot.shots = (10,)
     config.few_shot.queries = 5
     config.corruptions.severities = (3,)
-    config.corruptions.clouds = 30
-    config.wise.reestimate_clouds = 128
-    config.wise.memory_bytes = 80 * 2**20  # few at a time: what is done is kept, and shown
+    config.corruptions.clouds = 15
+    config.wise.reestimate_clouds = 90
+    config.wise.batch_size = 15  # which fills batches of all the sets above
     return config
 
 

@@ -8,8 +8,9 @@ python -m kernels.aot --list
     the names
 
 Ends with status 1 where something is not accepted, spills, or costs over 10 % more than the file
-says for the same compiler. Targets whose compiler is not installed are named and left out; install the extras with
-`pip install .[aot-tpu,aot-gpu]`. Nothing is run: acceptance and costs are the compilers' word.
+says for the same compiler. Targets whose compiler is not installed are named and left out; install
+the extras with `pip install .[aot-tpu,aot-gpu]`. Nothing is run: acceptance and costs are the
+compilers' word.
 """
 
 import argparse

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from kernels.dispatch import AUTO, Implementation, check_cloud, dispatch
 from kernels.grouping import gather_points
+from kernels.knn import squared_distances
 
 # The largest array of distances that is made at once: on a CPU what stays in its cache.
 BUDGET_BYTES = 32 * 2**20
@@ -58,14 +59,6 @@ def chamfer_distance(
     return squared(first, second, to_second), squared(second, first, to_first)
 
 
-def _distances(first: jax.Array, second: jax.Array) -> jax.Array:
-    """[B, N, M] squared distances, infinite where they are no number."""
-    total = 0.0
-    for axis in range(3):  # three planes instead of a [B, N, M, 3] array
-        total += (first[:, :, None, axis] - second[:, None, :, axis]) ** 2
-    return jnp.where(jnp.isfinite(total), total, jnp.inf)
-
-
 def _first_least(distances: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
     """The minimum along an axis and its first index; XLA:CPU does not vectorise `argmin`."""
     least = distances.min(axis=axis)
@@ -76,7 +69,7 @@ def _first_least(distances: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]
 
 def _pairs(first: jax.Array, second: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The definition: the indices of the nearest points, [B, N] in `second`, [B, M] in `first`."""
-    distances = _distances(first, second)
+    distances = squared_distances(first, second)
     return _first_least(distances, 2)[1], _first_least(distances, 1)[1]
 
 
@@ -117,7 +110,7 @@ def _one_cloud(first: jax.Array, second: jax.Array, rows: int) -> tuple[jax.Arra
     def step(carry: tuple[jax.Array, jax.Array], block: tuple[jax.Array, jax.Array]) -> tuple:
         least, nearest = carry
         points, start = block
-        distances = _distances(points[None], second[None])[0]
+        distances = squared_distances(points[None], second[None])[0]
         here, index = _first_least(distances, 0)
         nearer = here < least
         carry = jnp.where(nearer, here, least), jnp.where(nearer, start + index, nearest)

@@ -49,7 +49,7 @@ def knn(
     return dispatch('knn', implementations, backend, queries, points)
 
 
-def _distances(queries: jax.Array, points: jax.Array) -> jax.Array:
+def squared_distances(queries: jax.Array, points: jax.Array) -> jax.Array:
     """[B, G, N] squared distances, infinite where they are no number."""
     total = 0.0
     for axis in range(3):  # three planes instead of a [B, G, N, 3] array
@@ -59,7 +59,7 @@ def _distances(queries: jax.Array, points: jax.Array) -> jax.Array:
 
 def _reference(queries: jax.Array, points: jax.Array, *, k: int) -> tuple[jax.Array, jax.Array]:
     """The definition: a stable sort of all distances."""
-    distances = _distances(queries, points)
+    distances = squared_distances(queries, points)
     order = jnp.argsort(distances, axis=-1, stable=True)[..., :k].astype(jnp.int32)
     return jnp.take_along_axis(distances, order, axis=-1), order
 
@@ -85,5 +85,5 @@ def _blocked(queries: jax.Array, points: jax.Array, *, k: int) -> tuple[jax.Arra
 
 
 def _top_k(queries: jax.Array, points: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
-    negative, indices = jax.lax.top_k(-_distances(queries, points), k)
+    negative, indices = jax.lax.top_k(-squared_distances(queries, points), k)
     return -negative, indices.astype(jnp.int32)

@@ -30,9 +30,7 @@ def programs() -> list[Program]:
 
 def lower_step(method: str, batch: int, devices: list[jax.Device]) -> jax.stages.Lowered:
     """A step whose batch is spread over `devices`; the parameters are on all of them."""
-    built = model.build(
-        'recon', method, 15, geometry={'hold_statistics': method != 'full'}, dtype=jnp.bfloat16
-    )
+    built = model.hold_frozen(model.build('recon', method, 15, dtype=jnp.bfloat16))
     mesh = one_axis(devices, DATA_AXIS)
     recipe = bench.make_recipe(built, 2048, mesh=mesh)
     shapes = built.shapes()

@@ -95,8 +95,9 @@ def make_case(
 ) -> Case:
     """The case of a backbone and a method; `batch` clouds of `points` points."""
     dtype = jnp.bfloat16 if compute == 'bfloat16' else None
-    fields = {**known(backbone, geometry), 'hold_statistics': method != 'full'}
+    fields = known(backbone, geometry)
     built = model.build(backbone, method, 15, variant=variant, geometry=fields, dtype=dtype)
+    built = model.hold_frozen(built)
     variables = built.init(jax.random.key(0))
     r = np.random.default_rng(0)
     clouds = r.standard_normal((batch, points, 3)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""From a config to what it names: data, model, recipe. With pipeline.py, all that reads configs."""
+"""From a config to what it names: data, model, recipe."""
 
 import inspect
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from point_ft_jax import augment, model, optimizer, params, plugins, torch_import, train
+from point_ft_jax import augment, model, optimizer, plugins, torch_import, train
 from point_ft_jax.errors import UserError, raise_all
 from point_ft_jax.layers import Dtype
 from point_ft_jax.model import Model
@@ -32,19 +32,7 @@ def load_splits(config: ConfigDict) -> dict[str, Split]:
         UserError: an unknown plug-in, an option that it does not have or that is not set, or what
             the reader finds wrong with the data.
     """
-    options = {k: v for k, v in config.data.items() if k != 'name'}
-    plugin = plugins.load('data', config.data.name)
-    known = [n for n in inspect.signature(plugin.load).parameters if n != 'split']
-    problems = [
-        f'no option {name!r}; there are {", ".join(known)}' for name in options if name not in known
-    ]
-    problems += [
-        f'{name} is not set: give --config.data.{name}=…'
-        for name, value in options.items()
-        if value is None and inspect.signature(plugin.load).parameters[name].default is not None
-    ]
-    raise_all(problems, f'data set {config.data.name!r}:')
-    splits = {name: plugin.load(name, **options) for name in ('train', 'test')}
+    splits = read(config.data)
     if 'pretrain' in config and config.pretrain.teachers:
         splits['train'] = teachers.attach(splits['train'], config.pretrain.teachers)
     if config.task not in TASKS:
@@ -59,6 +47,33 @@ def load_splits(config: ConfigDict) -> dict[str, Split]:
             splits['train'], config.validation.fraction, config.validation.seed
         )
     return splits
+
+
+def read(section: ConfigDict, flag: str = 'data') -> dict[str, Split]:
+    """'train' and 'test' of a section that names a data plug-in and its options.
+
+    Args:
+        section: `config.data`, or another like it.
+        flag: its name on the command line, for messages.
+
+    Raises:
+        UserError: an unknown plug-in, an option that it does not have or that is not set, or what
+            the reader finds wrong with the data.
+    """
+    options = {k: v for k, v in section.items() if k != 'name'}
+    plugin = plugins.load('data', section.name)
+    known = {n: p for n, p in inspect.signature(plugin.load).parameters.items() if n != 'split'}
+    problems = [
+        f'no option {name!r}; there are {", ".join(known)}' for name in options if name not in known
+    ]
+    problems += [
+        f'{name} is not set: give --config.{flag}.{name}=…'
+        for name, parameter in known.items()
+        if options.get(name, parameter.default) in (None, parameter.empty)
+        and parameter.default is not None
+    ]
+    raise_all(problems, f'data set {section.name!r}:')
+    return {name: plugin.load(name, **options) for name in ('train', 'test')}
 
 
 def hold_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
@@ -81,37 +96,37 @@ def hold_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
 
 
 def build_model(config: ConfigDict, num_classes: int, num_parts: int = 0) -> Model:
-    """The model; what trains in it is `model.method.trainable`."""
+    """The model; what trains in it is `model.method.trainable`.
+
+    Raises:
+        UserError: an unknown name, option, type or treatment of batch norms.
+    """
     dtype = compute_type(config)
     if config.batch_norm not in ('hold', 'update'):
         raise UserError(f"batch_norm is {config.batch_norm!r}; expected 'hold' or 'update'")
 
-    def build(hold_statistics: bool) -> Model:
-        return model.build(
-            config.model.backbone,
-            config.method.name,
-            num_classes,
-            num_parts=num_parts if config.task == SEGMENTATION else None,
-            variant=config.model.variant,
-            geometry={
-                **_plain(config.model.geometry),
-                'hold_statistics': hold_statistics,
-                'remat': config.train.remat,
-            },
-            method_options=_plain(config.method.options),
-            trainable=tuple(config.method.trainable) or None,
-            readout=tuple(config.model.readout) or None,
-            head=_plain(config.model.head),
-            dtype=dtype,
-        )
-
-    # Statistics are held for the sake of frozen norms; those that train need the batch's own.
-    frozen = not params.matches('backbone/norm/scale', build(False).method.trainable)
-    return build(frozen and config.batch_norm == 'hold')
+    built = model.build(
+        config.model.backbone,
+        config.method.name,
+        num_classes,
+        num_parts=num_parts if config.task == SEGMENTATION else None,
+        variant=config.model.variant,
+        geometry={**_plain(config.model.geometry), 'remat': config.train.remat},
+        method_options=_plain(config.method.options),
+        trainable=tuple(config.method.trainable) or None,
+        readout=tuple(config.model.readout) or None,
+        head=_plain(config.model.head),
+        dtype=dtype,
+    )
+    return model.hold_frozen(built) if config.batch_norm == 'hold' else built
 
 
 def build_autoencoder(config: ConfigDict, widths: Mapping[str, int]) -> Autoencoder:
-    """The autoencoder that pre-trains the config's backbone; `widths` are of teachers' features."""
+    """The autoencoder that pre-trains the config's backbone; `widths` are of teachers' features.
+
+    Raises:
+        UserError: an unknown name, option or type.
+    """
     options = _plain(config.pretrain)
     return pretrain.build(
         config.model.backbone,
@@ -171,7 +186,11 @@ def make_recipe(
     mesh: Mesh,
     task: Task | None = None,
 ) -> train.Recipe:
-    """The training step of a config; `task` is classification where nothing else is said."""
+    """The training step of a config; `task` is classification where nothing else is said.
+
+    Raises:
+        UserError: an unknown schedule or augmentation, or a `clip_percentile` out of range.
+    """
     optim = config.optim
     schedule, faster_schedule = (
         optimizer.make_schedule(

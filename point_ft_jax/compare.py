@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from point_ft_jax import builder, pipeline, runs, scores, tables, train
+from point_ft_jax import builder, figures, pipeline, runs, scores, tables, train
 from point_ft_jax.errors import UserError
 from point_ft_jax.mesh import main_process
 from point_ft_jax.report import Report
@@ -130,6 +130,5 @@ def draw(rows: Sequence[Mapping[str, Any]]) -> Figure:
         axes.annotate(row['method'], (x, y), (5, 4), textcoords='offset points', fontsize=8)
     axes.set(xscale='log', xlabel='trainable parameters, millions', ylabel='test accuracy, %')
     axes.margins(x=0.15)
-    axes.grid(color='#DDDDDD', linewidth=0.6)
-    axes.spines[['top', 'right']].set_visible(False)
+    figures.plain(axes)
     return figure

@@ -48,7 +48,8 @@ def default() -> ConfigDict:
     # `name` is a file of point_ft_jax/methods/, `options` are fields of its tuner, `trainable` are
     # paths (fnmatch) that train instead of what the method says.
     config.method = ConfigDict({'name': 'full', 'options': {}, 'trainable': ()})
-    config.init = ConfigDict({'checkpoint': ''})  # a .pth to take the backbone from; '' for none
+    # What the backbone comes from: a .pth, a run's folder or 'shipped:NAME'; '' for random weights.
+    config.init = ConfigDict({'checkpoint': ''})
     # Statistics of a backbone's batch norms while its weights are frozen: 'hold' them, or 'update'
     # them as the references do.
     config.batch_norm = 'hold'

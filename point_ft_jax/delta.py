@@ -119,7 +119,7 @@ def apply(delta: Delta, backbone: params.Tree, source: str) -> dict[str, params.
 def stack(
     deltas: Sequence[Delta],
 ) -> tuple[dict[str, params.Tree], tuple[str, ...]]:
-    """Several deltas of one model as one, for `evaluate.make_predict_all`.
+    """Several deltas of one model as one, for `evaluate.all_in_batches`.
 
     Returns:
         The stacked delta, {'params' (a tree with holes where the backbone is frozen),

@@ -19,6 +19,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from point_ft_jax import command_line
+from point_ft_jax.errors import UserError
 
 if TYPE_CHECKING:
     from point_ft_jax.part_scores import PartEvaluation
@@ -34,6 +35,8 @@ BATCH_SIZE = flags.DEFINE_integer('batch_size', 32, 'Clouds at once.', lower_bou
 
 def main(_: list[str]) -> None:
     command_line.start()
+    if not CHECKPOINT.value:
+        raise UserError('--checkpoint is empty; expected a folder or a .pth file')
     if len(CHECKPOINT.value) > 1:
         print(compared(CHECKPOINT.value, CONFIG.value, BATCH_SIZE.value, BACKBONE.value))
     else:

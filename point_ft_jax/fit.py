@@ -92,7 +92,8 @@ def fit(
         plan: how long, and what to keep.
         folder: where metrics and checkpoints go; a fit that was stopped or killed goes on from
             there, to the same bits. None keeps nothing.
-        show: called as `show(epochs_done, loss=…, accuracy=…, clouds_per_s=…)`.
+        show: called as `show(epochs_done, loss=…, accuracy=…, clouds_per_s=…)`, and once as
+            `show(epochs_done, resumed=True)` where a fit goes on; see `progress.progress`.
 
     Raises:
         UserError: a selection without its split, fewer clouds than a batch, clouds with too few
@@ -227,14 +228,13 @@ def _fit(c: _Context, state: train.State, logs: dict, split: Split) -> Fitted:
             c.recipe, c.who, split, state, c.frozen, _order(c, epoch, split), c.plan.device_bytes
         )
         cost = {**advance.cost, 'compile_seconds': time.monotonic() - since}
+        if int(state.step):
+            c.show(int(state.step) / c.steps, resumed=True)
     while epoch < c.plan.epochs:
         state, logs = _take_epoch(c, advance, state, logs, _order(c, epoch, split))
         epoch += 1
         _finish_epoch(c, state, logs, epoch)
-        if epoch == c.plan.epochs or _save_is_due(c) or c.interrupt.signal:
-            _save(c, state, logs)
-        if agree(c.interrupt.signal):
-            raise Stopped(agree(c.interrupt.signal), int(state.step))
+        _pause(c, state, logs, epoch == c.plan.epochs)
     if cost:
         rows = _order(c, 0, split)[0]
         cost['flops_per_step'] = train.step_flops(c.recipe, c.who, state, c.frozen, split, rows)
@@ -295,12 +295,17 @@ def _take_epoch(
         if first < c.steps:
             loss = float(to_host(logs['train_loss'])[first - 1].mean())
             c.show(int(state.step) / c.steps, loss=loss, clouds_per_s=_clouds_per_s(c))
-            stop = agree(c.interrupt.signal)
-            if stop or _save_is_due(c):
-                _save(c, state, logs)
-            if stop:
-                raise Stopped(stop, int(state.step))
+            _pause(c, state, logs)
     return state, logs
+
+
+def _pause(c: _Context, state: train.State, logs: dict, save: bool = False) -> None:
+    """Saves if it is time to, and raises Stopped at a signal; all processes decide alike."""
+    stop = agree(c.interrupt.signal)
+    if save or stop or _save_is_due(c):
+        _save(c, state, logs)
+    if stop:
+        raise Stopped(stop, int(state.step))
 
 
 def _finish_epoch(c: _Context, state: train.State, logs: dict, epoch: int) -> None:

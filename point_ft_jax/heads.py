@@ -91,7 +91,9 @@ class ClassificationHead(nn.Module):
         widths: of the hidden layers; () is a single linear map.
         batch_norm: whether a batch norm follows every hidden linear map.
         dropout: rate after every hidden layer.
-        train: whether dropout is on and batch statistics are used.
+        dtype: what to compute in; None for the parameters' type. Logits are float32 at least.
+
+    Called with `train`, dropout is on and batch statistics are used.
     """
 
     num_classes: int

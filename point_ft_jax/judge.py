@@ -152,9 +152,10 @@ def corrupted(config: ConfigDict, command: str = '') -> Result:
             for kind in corruptions.modelnet_c.CORRUPTIONS
         }
     else:
-        name, clean = plan.suite, builder.load_splits(own)['test']
-        sets = _regenerated(plan, clean, run.facts['points'])
-        clean = _resampled(clean, run.facts['points'])
+        name, test = plan.suite, builder.load_splits(own)['test']
+        clean, sets = corruptions.regenerate(
+            test, plan.suite, plan.severities, plan.clouds, run.facts['points']
+        )
     if tuple(clean.classes) != tuple(run.facts['classes']):
         raise UserError(
             f'{config.run} tells {len(run.facts["classes"])} classes apart that are not the '
@@ -182,39 +183,19 @@ def corrupted(config: ConfigDict, command: str = '') -> Result:
     return _done(folder, command, result, f'{name}, mean over all {errors}'.rstrip())
 
 
-def _regenerated(plan: ConfigDict, test: Split, num_points: int) -> dict[str, dict[int, Split]]:
-    """The suite made of a split; density_inc has all its points to draw from."""
-    if plan.suite not in corruptions.SUITES:
-        corruptions.find('', 1, plan.suite)
-    size = min(plan.clouds or len(test), len(test))
-    test = test.take(np.linspace(0, len(test) - 1, size).round().astype(int))
-    base = _resampled(test, num_points)
-
-    def one(kind: str, severity: int) -> Split:
-        clouds = test if kind == 'density_inc' else base
-        points = corruptions.corrupt(clouds.points, kind, severity, suite=plan.suite)
-        return Split(points, test.labels, test.classes)
-
-    return {
-        kind: {severity: one(kind, severity) for severity in plan.severities}
-        for kind in corruptions.SUITES[plan.suite]
-    }
-
-
-def _resampled(split: Split, num_points: int) -> Split:
-    return Split(evaluate.prepare(split.points, num_points), split.labels, split.classes)
-
-
 def _run(config: ConfigDict) -> saved.Saved:
     if not config.run:
         raise UserError('say which run is to be judged: --config.run=FOLDER')
-    return saved.load(config.run)
+    run = saved.load(config.run)
+    if run.facts['config']['task'] == builder.SEGMENTATION:
+        raise UserError(f'{config.run} segments parts; this protocol judges classifiers')
+    return run
 
 
 def _plain_model(config: ConfigDict, num_classes: int) -> tuple[Model, Variables]:
     """What is judged: a run, or a backbone."""
     if config.run:
-        run = saved.load(config.run)
+        run = _run(config)
         return run.model, run.variables
     built = builder.build_model(config, num_classes)
     variables, origin = start.load_start(config, built, config.seeds[0])

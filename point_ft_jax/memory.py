@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from point_ft_jax import bench, command_line, model, params, plugins, tables, train
+from point_ft_jax import bench, command_line, figures, model, params, plugins, tables, train
 from point_ft_jax.mesh import compiler_options
 
 PEAK = 'peak_bytes_in_use'  # of the devices' memory_stats()
@@ -70,7 +70,7 @@ def _abstract(case: Mapping[str, Any]) -> tuple:
 
 def _build(case: Mapping[str, Any]) -> tuple[model.Model, train.Recipe]:
     geometry = bench.known(case['backbone'], case['geometry'])
-    geometry |= {'hold_statistics': case['method'] != 'full', 'remat': case['remat']}
+    geometry |= {'remat': case['remat']}
     built = model.build(
         case['backbone'],
         case['method'],
@@ -79,6 +79,7 @@ def _build(case: Mapping[str, Any]) -> tuple[model.Model, train.Recipe]:
         geometry=geometry,
         dtype=jnp.bfloat16 if case['compute'] == 'bfloat16' else None,
     )
+    built = model.hold_frozen(built)
     return built, bench.make_recipe(built, case['points'])
 
 
@@ -142,8 +143,7 @@ def write(folder: pathlib.Path, rows: Sequence[Mapping[str, Any]], title: str) -
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.minorticks_off()
     axes.set_title(title, fontsize=10, loc='left')
-    axes.grid(color='#DDDDDD', linewidth=0.6)
-    axes.spines[['top', 'right']].set_visible(False)
+    figures.plain(axes)
     axes.legend(frameon=False, fontsize=8)
     figure.savefig(folder / 'memory.png', dpi=120, metadata={'Software': None})
 

@@ -116,6 +116,16 @@ class Model:
         }
 
 
+def hold_frozen(built: Model) -> Model:
+    """`built`, with the statistics of its backbone's batch norms held if its backbone is frozen.
+
+    They are held for the sake of frozen norms; norms that train need the batch's own.
+    """
+    frozen = not params.matches('backbone/norm/scale', built.method.trainable)
+    backbone = built.module.backbone.clone(hold_statistics=frozen)
+    return dataclasses.replace(built, module=built.module.clone(backbone=backbone))
+
+
 def build(
     backbone: str,
     method: str,

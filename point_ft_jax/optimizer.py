@@ -92,10 +92,21 @@ def make(
     """Clipping by the global norm, then AdamW (betas 0.9 and 0.999, epsilon 1e-8).
 
     Made for the trainable half of a tree (holes are skipped), so that the norm is that of what
-    trains. `clip_percentile` clips to a percentile of the norms of all `steps` besides. Paths that
-    match `faster` learn by `faster_schedule`; `decay_faster` decays every one of them, vectors and
-    biases too, as ReCon's optimizer does. `double_step` makes every step two, as the references'
-    part segmenters train: one with the gradient as it is, one with the same gradient clipped.
+    trains.
+
+    Args:
+        schedule: the learning rate by step.
+        weight_decay: decoupled, times the learning rate; of what `decays` names.
+        clip: the largest norm of a gradient; None for any.
+        clip_percentile: 1 to 99 clips, besides, to that percentile of the norms so far; 0 does not.
+        steps: how many there will be, for `clip_percentile`, which remembers their norms.
+        faster: paths that learn by `faster_schedule`.
+        decay_faster: decays every one of them, vectors and biases too, as ReCon's optimizer does.
+        double_step: makes every step two, as the references' part segmenters train: one with the
+            gradient as it is, one with the same gradient clipped.
+
+    Raises:
+        UserError: a `clip_percentile` that is not 0 to 99.
     """
     if double_step:
         schedule, faster_schedule = (_of_pairs(s) for s in (schedule, faster_schedule))

@@ -13,6 +13,12 @@ from point_ft_jax.errors import UserError
 NAMES = ('points', 'data', 'xyz', 'pos', 'vertices')  # the arrays looked for in an .npz, in order
 
 
+def is_cloud(path: pathlib.Path) -> bool:
+    """Whether a file of a folder is read as a cloud: of a known ending, and not hidden."""
+    known = path.suffix.lower() in READERS
+    return known and not path.name.startswith('.') and path.is_file()
+
+
 def read(path: str | pathlib.Path) -> np.ndarray:
     """The points of a file, [N, 3] float32 in the file's own units.
 

@@ -96,7 +96,7 @@ def find_files(paths: Sequence[str]) -> list[pathlib.Path]:
     found: list[pathlib.Path] = []
     for path in map(pathlib.Path, paths):
         if path.is_dir():
-            inside = sorted(p for p in path.rglob('*') if p.suffix in point_files.READERS)
+            inside = sorted(p for p in path.rglob('*') if point_files.is_cloud(p))
             if not inside:
                 raise UserError(
                     f'{path} has no cloud: expected files that end in '
@@ -136,6 +136,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument('--csv', help='write a table there too')
     options = parser.parse_args(arguments)
     command_line.start()
+    if options.csv and not pathlib.Path(options.csv).absolute().parent.is_dir():
+        raise UserError(f'--csv={options.csv}: there is no such folder')
     rows = predict_files(
         options.run,
         options.paths,
@@ -153,14 +155,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _write_csv(path: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    with open(path, 'w', newline='', encoding='utf-8') as file:
-        writer = csv.writer(file)
-        writer.writerow(['file', 'points', 'warning', 'rank', 'class', 'probability'])
-        for row in rows:
-            best = zip(row['classes'], row['probabilities'], strict=True)
-            for rank, (name, probability) in enumerate(best, start=1):
-                facts = (row['file'], row['points'], row['warning'])
-                writer.writerow([*facts, rank, name, probability])
+    table: list[Sequence[Any]] = [('file', 'points', 'warning', 'rank', 'class', 'probability')]
+    for row in rows:
+        facts = (row['file'], row['points'], row['warning'])
+        best = zip(row['classes'], row['probabilities'], strict=True)
+        table += [(*facts, rank, *answer) for rank, answer in enumerate(best, start=1)]
+    try:
+        with open(path, 'w', newline='', encoding='utf-8') as file:
+            csv.writer(file).writerows(table)
+    except OSError as error:
+        raise UserError(f'--csv={path} can not be written ({error})') from None
 
 
 if __name__ == '__main__':

@@ -14,7 +14,6 @@ BAR_WIDTH = 24
 @contextlib.contextmanager
 def progress(
     epochs: int,
-    start: float = 0,
     label: str = '',
     stream: TextIO | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -23,7 +22,6 @@ def progress(
 
     Args:
         epochs: how many there will be.
-        start: how many are done already, in a resumed run.
         label: what stands in front, such as 'seed 2/3'.
         stream: where to write, stderr by default.
         clock: seconds; for tests.
@@ -32,15 +30,19 @@ def progress(
         `show(epoch, **values)`, to be called with the number of epochs done, which may be a
         fraction within an epoch, and the values of `line`. On a terminal every call redraws the
         line. Elsewhere a call prints one if it finishes an epoch, or if the last is 30 s ago.
+        `show(epoch, resumed=True)` says where a run goes on, so that the pace is that from there.
     """
     stream = sys.stderr if stream is None else stream
     terminal = stream.isatty() and os.environ.get('TERM') != 'dumb'
-    marks = [(clock(), start)]
+    marks = [(clock(), 0.0)]
     printed = marks[0]
 
-    def show(epoch: float, **values: float | None) -> None:
+    def show(epoch: float, resumed: bool = False, **values: float | None) -> None:
         nonlocal printed
         now = clock()
+        if resumed:
+            marks[:] = [(now, epoch)]
+            printed = marks[0]
         if epoch > marks[-1][1]:
             marks[1:] = [*marks[1:2], (now, epoch)]
         status = line(
@@ -55,7 +57,7 @@ def progress(
             stream.flush()
 
     if terminal:
-        show(start)
+        show(0)
     try:
         yield show
     finally:

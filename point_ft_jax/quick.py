@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import jax
 import numpy as np
 
-from point_ft_jax import augment, builder, evaluate, model, optimizer, params, torch_file, train
+from point_ft_jax import augment, builder, evaluate, model, optimizer, params, start, train
 from point_ft_jax.fit import fit
 from point_ft_jax.mesh import make_mesh
 from point_ft_jax.plan import Plan
@@ -31,7 +31,8 @@ def finetune(
 
     Args:
         data: the clouds; see `split.from_arrays`.
-        checkpoint: a .pth file to take the backbone from; None for random weights.
+        checkpoint: what to take the backbone from, a .pth file, the folder of a run or
+            'shipped:recon_tiny'; None for random weights.
         backbone, variant, method, geometry: see `model.build`.
         epochs, batch_size, lr, seed: of the training.
 
@@ -47,9 +48,10 @@ def finetune(
     num_points = data.points.shape[1]
     fields = {'num_groups': min(64, num_points), **(geometry or {})}
     built = model.build(backbone, method, len(data.classes), variant=variant, geometry=fields)
+    built = model.hold_frozen(built)
     variables = built.init(jax.random.key(seed))
     if checkpoint:
-        state, _ = torch_file.state_dict(checkpoint)
+        state = start.state_dict(checkpoint)
         variables, _ = built.load_backbone(variables, state, checkpoint)
     schedule = optimizer.make_schedule(
         'cosine_by_step',

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from point_ft_jax import class_report, metrics, part_report, tables
+from point_ft_jax import class_report, figures, metrics, part_report, tables
 from point_ft_jax.errors import raise_all
 from point_ft_jax.part_report import Gallery
 from point_ft_jax.part_scores import PartEvaluation
@@ -203,9 +203,7 @@ def draw_curves(report: Report) -> Figure | None:
         axes.set_xlabel('epoch', fontsize=9)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         axes.tick_params(labelsize=8)
-        axes.grid(color='#DDDDDD', linewidth=0.6)
-        axes.set_axisbelow(True)
-        axes.spines[['top', 'right']].set_visible(False)
+        figures.plain(axes)
         if len(series) > 1 or title == ACCURACY:
             axes.legend(frameon=False, fontsize=8)
     for axes in grid[len(panels) :]:

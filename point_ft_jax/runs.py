@@ -14,6 +14,7 @@ from point_ft_jax.mesh import main_process
 from point_ft_jax.plan import Plan
 
 CONFIG = 'config.json'
+TOGETHER = ('finetune', 'compare')  # jobs that train many members in one program
 
 
 def begin(config: ConfigDict) -> tuple[pathlib.Path, dict[str, Any]]:
@@ -88,13 +89,26 @@ def _check(config: ConfigDict) -> None:
     epochs = config.optim.epochs or config.train.epochs
     if not 0 <= config.optim.warmup < epochs:
         wrong.append(f'optim.warmup is {config.optim.warmup}; expected 0 to {epochs - 1} epochs')
-    if not config.seeds or len(set(config.seeds)) != len(config.seeds):
-        wrong.append(f'seeds is {config.seeds}; expected one or more different numbers')
+    seeds = set(config.seeds)
+    if not seeds or len(seeds) != len(config.seeds) or min(seeds) < 0:
+        wrong.append(f'seeds is {config.seeds}; expected one or more different numbers from 0 on')
+    for name, value in {
+        'validation.seed': config.validation.seed,
+        'vote.votes': config.vote.votes,  # 0: no voting
+        **({'corruptions.clouds': config.corruptions.clouds} if 'corruptions' in config else {}),
+    }.items():
+        if value < 0:
+            wrong.append(f'{name} is {value}; expected 0 or more')
     rates = config.population_rates
-    if config.population < 1 or (rates and len(rates) != config.population):
+    if config.population < 1 or (rates and len(rates) != config.population) or len(rates) == 1:
         wrong.append(
             f'population is {config.population}, population_rates {rates}; expected 1 or more '
-            'members, and as many rates, if any'
+            'members, and as many rates, two at least, if any'
+        )
+    if config.population > 1 and config.job not in TOGETHER:
+        wrong.append(
+            f'population is {config.population}, and the job {config.job!r} has one member; '
+            f'populations are for {" and ".join(TOGETHER)}'
         )
     if config.population > 1 and len(config.seeds) != 1:
         wrong.append(
@@ -107,8 +121,6 @@ def _check(config: ConfigDict) -> None:
         wrong.append(
             f"population_clouds is {config.population_clouds!r}; expected 'own' or 'shared'"
         )
-    if config.vote.votes < 0:
-        wrong.append(f'vote.votes is {config.vote.votes}; expected 0 (no voting) or more')
     if not 0 <= config.train.smoothing < 1:
         wrong.append(f'train.smoothing is {config.train.smoothing}; expected 0 to 1')
     raise_all(wrong, 'the config has values that make no sense:')

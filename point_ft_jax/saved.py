@@ -6,7 +6,7 @@ A run's folder holds one folder a seed, and that
     best/        the half that did and the statistics, of the chosen epoch
     last/        the same of the last checkpoint, with the optimizer's state, to go on from
     delta/       what the run ended with, see `delta`: to be carried to any copy of the backbone
-Members of one population share frozen/, best/ and last/, which lie a folder up.
+Members of one population share frozen/, a folder up, and best/ and last/, in population/ there.
 """
 
 import dataclasses

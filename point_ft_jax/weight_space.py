@@ -70,6 +70,9 @@ def along(
 
     Each is, to the bit, what `interpolate` gives.
 
+    Raises:
+        UserError: no alpha, one out of range, or trees that differ in form.
+
     >>> along({'x': np.float32([0])}, {'x': np.float32([8])}, (0, 0.25, 1))['x'].tolist()
     [[0.0], [2.0], [8.0]]
     """
@@ -112,6 +115,9 @@ def soup(thetas: Sequence[Tree], weights: Sequence[float] | None = None) -> Tree
 def task_vector(theta0: Tree, theta1: Tree) -> Tree:
     """theta1 - theta0: what fine-tuning changed; `add` and `scale` are its arithmetic.
 
+    Raises:
+        UserError: trees that differ in form.
+
     >>> a, b = {'x': np.float32([1, 1])}, {'x': np.float32([3, 0])}
     >>> task_vector(a, b)['x'].tolist()
     [2.0, -1.0]
@@ -124,6 +130,9 @@ def task_vector(theta0: Tree, theta1: Tree) -> Tree:
 
 def add(theta: Tree, *vectors: Tree) -> Tree:
     """The sum of trees: weights and task vectors, or task vectors alone.
+
+    Raises:
+        UserError: trees that differ in form.
 
     >>> add({'x': np.float32([1])}, {'x': np.float32([2])}, {'x': np.float32([4])})['x'].tolist()
     [7.0]

@@ -21,7 +21,6 @@ from point_ft_jax import (
     evaluate,
     optimizer,
     params,
-    plugins,
 )
 from point_ft_jax.fit import Plan, fit
 from point_ft_jax.mesh import make_mesh
@@ -33,13 +32,6 @@ from point_ft_jax.split import Split
 from point_ft_jax.wise import HEAD, SVM, Bench, Clouds
 
 Probe = Callable[[Variables, np.ndarray, Sequence[float]], Variables]
-
-
-def load_source(config: ConfigDict) -> dict[str, Split]:
-    """'train' and 'test' of the other distribution."""
-    options = {name: value for name, value in config.source.items() if name != 'name'}
-    plugin = plugins.load('data', config.source.name)
-    return {name: plugin.load(name, **options) for name in ('train', 'test')}
 
 
 def draw_folds(config: ConfigDict, source: Mapping[str, Split]) -> dict[str, list[Fold]]:
@@ -129,17 +121,11 @@ def _corrupted(config: ConfigDict, test: Split) -> dict[str, dict[int, Clouds]]:
     suite = config.corruptions.suite
     if not suite:
         return {}
-    size = min(config.corruptions.clouds or len(test), len(test))
-    test = test.take(np.linspace(0, len(test) - 1, size).round().astype(int))
-    clean = evaluate.prepare(test.points, config.points)
-
-    def one(name: str, severity: int) -> Clouds:
-        points = corruptions.corrupt(clean, name, severity, suite=suite)
-        return Clouds(evaluate.prepare(points, points.shape[1]), test.labels)
-
+    c = config.corruptions
+    _, found = corruptions.regenerate(test, suite, c.severities, c.clouds, config.points)
     return {
-        name: {severity: one(name, severity) for severity in config.corruptions.severities}
-        for name in corruptions.SUITES[suite]
+        name: {s: _prepared(split, split.points.shape[1]) for s, split in levels.items()}
+        for name, levels in found.items()
     }
 
 

@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from point_ft_jax import (
     augment,
     batch_statistics,
+    builder,
     corruptions,
     params,
     pipeline,
@@ -62,7 +63,7 @@ def wise_ft_lp(config: ConfigDict, command: str = '') -> Experiment:
     """
     _check(config)
     folder, _ = runs.begin(config)
-    source = wise_bench.load_source(config)
+    source = builder.read(config.source, 'source')
     folds = wise_bench.draw_folds(config, source)
     checkpoint = _pretrained(config, folder)
     settings = {}

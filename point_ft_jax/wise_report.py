@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from point_ft_jax import metrics, tables
+from point_ft_jax import figures, metrics, tables
 
 # Okabe and Ito's colours.
 BLUE, ORANGE, GREEN, PURPLE, GREY = '#0072B2', '#D55E00', '#009E73', '#CC79A7', '#666666'
@@ -62,7 +62,7 @@ class Experiment:
 
 def write(folder: pathlib.Path, found: Experiment) -> pathlib.Path:
     """Writes report.md, its figures and result.json; gives the path of report.md."""
-    for name, figure in figures(found).items():
+    for name, figure in draw(found).items():
         figure.savefig(folder / f'{name}.png', dpi=110, metadata={'Software': None})
     result = json.dumps(metrics.plain(dataclasses.asdict(found)), indent=1, allow_nan=False)
     (folder / 'result.json').write_text(result + '\n', encoding='utf-8')
@@ -98,7 +98,7 @@ def corrupted(found: Experiment) -> bool:
     return bool(first['wise']['corrupted'])
 
 
-def figures(found: Experiment) -> dict[str, Figure]:
+def draw(found: Experiment) -> dict[str, Figure]:
     """File name -> figure: the paper's, and those of what it does not show."""
     drawn = {
         'svm': _row(found, _draw_svm, 'accuracy on frozen features, %'),
@@ -129,9 +129,7 @@ def _row(
         axes.set_title(setting or found.name, fontsize=10, loc='left')
         axes.set_xlabel(x, fontsize=9)
         axes.tick_params(labelsize=8)
-        axes.grid(color='#DDDDDD', linewidth=0.6)
-        axes.set_axisbelow(True)
-        axes.spines[['top', 'right']].set_visible(False)
+        figures.plain(axes)
     figure.axes[0].set_ylabel(y, fontsize=9)
     if figure.axes[0].get_legend_handles_labels()[0]:
         figure.axes[0].legend(frameon=False, fontsize=8)

@@ -5,7 +5,9 @@ import sys
 import h5py
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
+from point_ft_jax import builder
 from point_ft_jax.data import modelnet40, scanobjectnn, tfds
 from point_ft_jax.errors import UserError
 
@@ -41,9 +43,19 @@ def test_scan_object_nn_comes_back_bit_for_bit(scans, tmp_path):
     assert path.is_relative_to(data_dir)
     for split in ('train', 'test'):
         read = scanobjectnn.load(split, root=scans, variant='obj_bg')
-        assert_same(tfds.load(split, name=name, data_dir=data_dir), read)
+        assert_same(tfds.load(split, dataset=name, data_dir=data_dir), read)
     assert tfds.prepare(name, data_dir, scans) == path
     assert 'tensorflow' not in sys.modules
+
+
+def test_a_config_names_it(scans, tmp_path):
+    section = ConfigDict({'name': 'tfds', 'dataset': 'scan_object_nn/obj_bg'})
+    with pytest.raises(UserError, match=r'data_dir is not set: give --config\.data\.data_dir='):
+        builder.read(section)
+    section.data_dir = str(tmp_path / 'tfds')
+    tfds.prepare(section.dataset, section.data_dir, scans)
+    found = builder.read(section)
+    assert_same(found['test'], scanobjectnn.load('test', root=scans, variant='obj_bg'))
 
 
 def test_modelnet40_comes_back_bit_for_bit(tmp_path, monkeypatch):
@@ -54,7 +66,7 @@ def test_modelnet40_comes_back_bit_for_bit(tmp_path, monkeypatch):
     tfds.prepare(name, data_dir, str(tmp_path))
     for split in ('train', 'test'):
         read = modelnet40.load(split, root=str(tmp_path))
-        assert_same(tfds.load(split, name=name, data_dir=data_dir), read)
+        assert_same(tfds.load(split, dataset=name, data_dir=data_dir), read)
 
 
 def test_what_the_reader_finds_wrong_ends_the_preparation(scans, tmp_path):
@@ -62,15 +74,15 @@ def test_what_the_reader_finds_wrong_ends_the_preparation(scans, tmp_path):
     with pytest.raises(UserError, match='no file training_objectdataset_augmentedrot'):
         tfds.prepare(name, data_dir, scans)
     with pytest.raises(UserError, match=r'is not prepared in .*; prepare it with .*tfds.prepare'):
-        tfds.load('train', name=name, data_dir=data_dir)
+        tfds.load('train', dataset=name, data_dir=data_dir)
 
 
 def test_wrong_names(tmp_path):
     with pytest.raises(
         UserError, match='expected one of scan_object_nn/obj_bg, scan_object_nn/obj'
     ):
-        tfds.load('train', name='scanobjectnn', data_dir=str(tmp_path))
+        tfds.load('train', dataset='scanobjectnn', data_dir=str(tmp_path))
     with pytest.raises(UserError, match='split is'):
-        tfds.load('all', name='scan_object_nn/obj_bg', data_dir=str(tmp_path))
+        tfds.load('all', dataset='scan_object_nn/obj_bg', data_dir=str(tmp_path))
     with pytest.raises(UserError, match='no folder'):
         tfds.prepare('scan_object_nn/obj_bg', str(tmp_path), str(tmp_path / 'nowhere'))

@@ -84,8 +84,9 @@ def test_a_finished_run_votes(run: pathlib.Path, tmp_path: pathlib.Path) -> None
     config = voting.get_config()
     config.update_from_flattened_dict({'run': str(run), 'folder': str(tmp_path), 'vote.votes': 2})
     found = jobs.run(config)
-    assert len(found['repeats']) == 1
-    assert 0 <= found['accuracy'] <= 1
+    assert [found['accuracy']] == found['repeats']
+    clouds = 30
+    assert found['accuracy'] * clouds == pytest.approx(round(found['accuracy'] * clouds))
 
 
 @pytest.mark.slow

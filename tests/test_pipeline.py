@@ -204,6 +204,7 @@ def test_predictions_of_files_warn_of_what_differs(
     cloud = shapes.load('test', style='cad', num_points=64, train_size=15, test_size=15).points[0]
     np.save(tmp_path / 'a.npy', cloud)
     np.save(tmp_path / 'b.npy', np.concatenate([cloud, cloud * 0.99]) * 50)
+    (tmp_path / '._a.npy').write_bytes(b'a file manager left this')
     rows = predict.predict_files(str(run), [str(tmp_path)], top=2)
     assert [pathlib.Path(row['file']).name for row in rows] == ['a.npy', 'b.npy']
     assert rows[0]['warning'] == ''
@@ -290,6 +291,12 @@ MISTAKES = {
     ),
     'a batch that nothing fills': ({'train.batch_size': 500}, 'do not fill one batch of 500'),
     'validation of everything': ({'validation.fraction': 1.5}, 'expected a number between 0 and 1'),
+    'a negative seed': ({'seeds': (-1,)}, 'expected one or more different numbers from 0 on'),
+    'a single rate': ({'population_rates': (1e-3,)}, 'as many rates, two at least, if any'),
+    'a population of a job that has none': (
+        {'job': 'vote', 'population': 2},
+        "the job 'vote' has one member; populations are for finetune and compare",
+    ),
     'no checkpoint there': ({'init.checkpoint': 'gone.pth'}, 'gone.pth'),
     'data option that is wrong': ({'data.style': 'oil'}, "style is 'oil'"),
 }

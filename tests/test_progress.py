@@ -81,7 +81,7 @@ def test_the_first_step_says_nothing_of_the_time_left():
 
 
 def test_time_left_of_a_resumed_run_counts_only_its_own_epochs():
-    written = play(io.StringIO(), [(10, 91, {})], epochs=100, start=90)
+    written = play(io.StringIO(), [(30, 90, {'resumed': True}), (40, 91, {})], epochs=100)
     assert written == 'epoch  91/100  0:10 elapsed  1:30 left\n'
 
 

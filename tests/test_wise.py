@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from configs import pretrain, wise_ft_lp
 from point_ft_jax import (
+    builder,
     corruptions,
     evaluate,
     params,
@@ -253,7 +254,7 @@ def test_a_probe_at_zero_is_linear_probing_of_the_pretrained_backbone(
     tuned = saved.load(folder / 'obj_only' / 'seed_0').variables
     path: Ends = wise.ends(model, start, tuned)
     fresh = {name: tree.get('head', {}) for name, tree in start.items()}
-    source = wise_bench.load_source(config)
+    source = builder.read(config.source, 'source')
     bench = wise_bench.make(config, model, fresh, source, {}, tmp_path, 0)
     models = wise.models_along(path, (0.0, 1.0), 'interpolated', never)
     points = bench.target['train'].points

@@ -7,15 +7,17 @@ same recipes with other draws, and every name says so: it is `modelnet_c_regener
 
 import functools
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from point_ft_jax import evaluate
 from point_ft_jax.corruptions import modelnet40_c, modelnet_c
 from point_ft_jax.errors import UserError
 from point_ft_jax.layers import Array
+from point_ft_jax.split import Split
 
 Corruption = Callable[[jax.Array, Array, int], Array]
 
@@ -68,6 +70,34 @@ def corrupt(
         )
         parts.append(np.asarray(batch(numbers, jnp.asarray(points[numbers], jnp.float32))))
     return np.concatenate(parts)[: len(points)]
+
+
+def regenerate(
+    test: Split, suite: str, severities: Sequence[int], clouds: int, num_points: int
+) -> tuple[Split, dict[str, dict[int, Split]]]:
+    """A suite made of a split: the clean clouds, and each corruption of them by severity.
+
+    Args:
+        test: the split.
+        suite: a key of SUITES.
+        severities: of 1 to 5.
+        clouds: how many of the split, evenly chosen; 0 for all.
+        num_points: what a clean cloud is reduced to. Only density_inc starts from all its points.
+
+    Raises:
+        UserError: see `corrupt`.
+    """
+    for severity in severities:
+        find(next(iter(SUITES.get(suite, ['']))), severity, suite)
+    size = min(clouds or len(test), len(test))
+    test = test.take(np.linspace(0, len(test) - 1, size).round().astype(int))
+    clean = Split(evaluate.prepare(test.points, num_points), test.labels, test.classes)
+
+    def one(name: str, severity: int) -> Split:
+        points = (test if name == 'density_inc' else clean).points
+        return Split(corrupt(points, name, severity, suite=suite), test.labels, test.classes)
+
+    return clean, {name: {s: one(name, s) for s in severities} for name in SUITES[suite]}
 
 
 def find(name: str, severity: int, suite: str) -> Corruption:

@@ -98,8 +98,7 @@ def read(
 
 
 def _clouds(folder: pathlib.Path) -> list[pathlib.Path]:
-    files = (p for p in sorted(folder.iterdir()) if p.is_file() and not p.name.startswith('.'))
-    return [p for p in files if p.suffix.lower() in point_files.READERS]
+    return [path for path in sorted(folder.iterdir()) if point_files.is_cloud(path)]
 
 
 def _empty(classes: list[pathlib.Path]) -> list[str]:

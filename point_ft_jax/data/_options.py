@@ -3,7 +3,7 @@
 import pathlib
 from collections.abc import Iterable
 
-from point_ft_jax.errors import UserError
+from point_ft_jax.errors import UserError, raise_all
 
 SPLITS = ('train', 'test')
 
@@ -12,6 +12,21 @@ def check_choice(option: str, value: str, choices: Iterable[str]) -> None:
     """Raises a `UserError` that lists the choices if `value` is none of them."""
     if value not in choices:
         raise UserError(f'{option} is {value!r}; expected one of {", ".join(choices)}')
+
+
+def check_folder_options(
+    split: str, num_points: int | None, test_fraction: float, seed: int
+) -> None:
+    """Raises UserError for options of a folder of one's own that make no sense; all at once."""
+    check_choice('split', split, SPLITS)
+    problems = []
+    if num_points is not None and num_points < 1:
+        problems.append(f'num_points is {num_points}; expected 1 or more')
+    if not 0 < test_fraction < 1:
+        problems.append(f'test_fraction is {test_fraction}; expected between 0 and 1')
+    if seed < 0:
+        problems.append(f'seed is {seed}; expected 0 or more')
+    raise_all(problems, 'wrong options for a folder:')
 
 
 def existing_root(root: str) -> pathlib.Path:

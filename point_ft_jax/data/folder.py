@@ -14,7 +14,7 @@ import pathlib
 import numpy as np
 
 from point_ft_jax.data import _checks, _class_folders, _h5
-from point_ft_jax.data._options import SPLITS, check_choice, existing_root, read_names
+from point_ft_jax.data._options import SPLITS, check_folder_options, existing_root, read_names
 from point_ft_jax.data._subsample import same_size
 from point_ft_jax.data._unit_sphere import unit_sphere
 from point_ft_jax.errors import UserError, raise_all
@@ -52,7 +52,7 @@ def load(
         UserError: no layout or two of them, files that cannot be read, clouds of fewer than
             `num_points` points, wrong values or labels.
     """
-    _check_options(split, num_points, test_fraction, seed)
+    check_folder_options(split, num_points, test_fraction, seed)
     base, layout = _layout(root)
     if layout == 'h5':
         points, labels, classes = _read_h5(split, base, num_points, seed)
@@ -79,18 +79,6 @@ def describe(
     text = f'{base}, {LAYOUTS[layout]}'
     others = [] if layout == 'h5' else _class_folders.others(base)
     return text + (f'; left alone: {_checks.some(others)}' if others else '')
-
-
-def _check_options(split: str, num_points: int | None, test_fraction: float, seed: int) -> None:
-    check_choice('split', split, SPLITS)
-    problems = []
-    if num_points is not None and num_points < 1:
-        problems.append(f'num_points is {num_points}; expected 1 or more')
-    if not 0 < test_fraction < 1:
-        problems.append(f'test_fraction is {test_fraction}; expected between 0 and 1')
-    if seed < 0:
-        problems.append(f'seed is {seed}; expected 0 or more')
-    raise_all(problems, 'wrong options for a folder:')
 
 
 def _layout(root: str) -> tuple[pathlib.Path, str]:

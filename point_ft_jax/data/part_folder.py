@@ -14,7 +14,7 @@ import numpy as np
 
 from point_ft_jax import point_files
 from point_ft_jax.data import _checks, _class_folders
-from point_ft_jax.data._options import SPLITS, check_choice, existing_root
+from point_ft_jax.data._options import SPLITS, check_folder_options, existing_root
 from point_ft_jax.data._subsample import same_size
 from point_ft_jax.data._unit_sphere import unit_sphere
 from point_ft_jax.errors import UserError, raise_all
@@ -45,7 +45,7 @@ def load(
         UserError: no class folders, files that cannot be read, clouds of fewer than `num_points`
             points, wrong values or labels; all files at once.
     """
-    check_choice('split', split, SPLITS)
+    check_folder_options(split, num_points, test_fraction, seed)
     base = existing_root(root)
     if any(_class_folders.folders(base / name) for name in SPLITS):
         files, classes = _class_folders.divided(base)

@@ -99,23 +99,23 @@ def prepare(name: str, data_dir: str, manual_dir: str) -> pathlib.Path:
     return pathlib.Path(builder.data_dir)
 
 
-def load(split: str, *, name: str, data_dir: str) -> Split:
+def load(split: str, *, dataset: str, data_dir: str) -> Split:
     """A split of a prepared data set, in the order of the reader that it was prepared with.
 
     Args:
         split: 'train' or 'test'.
-        name: 'scan_object_nn/VARIANT' or 'model_net40/FORM'.
+        dataset: 'scan_object_nn/VARIANT' or 'model_net40/FORM'.
         data_dir: where tensorflow-datasets keeps its data.
 
     Raises:
         UserError: an unknown name, a data set that is not prepared, or not a sound split.
     """
     check_choice('split', split, SPLITS)
-    builder = _builder(name, data_dir)
+    builder = _builder(dataset, data_dir)
     if not builder.is_prepared():
         raise UserError(
-            f'{name} is not prepared in {data_dir}; prepare it with '
-            f'point_ft_jax.data.tfds.prepare({name!r}, data_dir, manual_dir)'
+            f'{dataset} is not prepared in {data_dir}; prepare it with '
+            f'point_ft_jax.data.tfds.prepare({dataset!r}, data_dir, manual_dir)'
         )
     features = builder.info.features
     source = builder.as_data_source(split=split)

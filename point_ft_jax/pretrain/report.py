@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from point_ft_jax import metrics, tables
+from point_ft_jax import figures, metrics, tables
 from point_ft_jax.report import Cost, cost_rows
 
 # Panel -> its metrics, each with a name for the legend; colours by Okabe and Ito.
@@ -146,8 +146,7 @@ def draw_curves(found: Pretrained) -> Figure:
         axes.set_xlabel('epoch', fontsize=9)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.tick_params(labelsize=8)
-        axes.grid(color='#DDDDDD', linewidth=0.6)
-        axes.spines[['top', 'right']].set_visible(False)
+        figures.plain(axes)
         if 'Chamfer' in title:
             axes.set_yscale('log')
         if any(series.values()):

@@ -59,8 +59,9 @@ def _embedded(backbone: str) -> ConfigDict:
     if backbone == 'recon':
         config.init.checkpoint = 'shipped:recon_tiny'
     else:
-        made.data.train_size = 1200
-        made.train.epochs = 6
+        made.model.geometry.num_groups = (64, 32, 16)
+        made.data.train_size = 900
+        made.train.epochs = 5
         config.pretraining = made
     config.seeds = (0, 1)
     config.data = ConfigDict(

@@ -292,7 +292,6 @@ MISTAKES = {
     'a batch that nothing fills': ({'train.batch_size': 500}, 'do not fill one batch of 500'),
     'validation of everything': ({'validation.fraction': 1.5}, 'expected a number between 0 and 1'),
     'a negative seed': ({'seeds': (-1,)}, 'expected one or more different numbers from 0 on'),
-    'a single rate': ({'population_rates': (1e-3,)}, 'as many rates, two at least, if any'),
     'a population of a job that has none': (
         {'job': 'vote', 'population': 2},
         "the job 'vote' has one member; populations are for finetune and compare",
@@ -391,7 +390,7 @@ def test_a_population_over_rates_reports_the_one_that_validation_prefers(
     [
         ({'population': 0}, 'population is 0, population_rates .*; expected 1 or more'),
         ({'population': 2, 'seeds': (0, 1)}, 'expected one seed, from which a population counts'),
-        ({'population': 2, 'population_rates': (1e-3,)}, 'as many rates, if any'),
+        ({'population': 2, 'population_rates': (1e-3,)}, 'as many rates, two at least, if any'),
         ({'population': 2, 'population_rates': (1e-3, -1.0)}, 'different numbers, more than 0'),
         ({'population_clouds': 'mine'}, "expected 'own' or 'shared'"),
     ],

@@ -7,6 +7,7 @@ os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('MPLBACKEND', 'agg')
 
 import jax
+import pytest
 
 CACHE = (
     pathlib.Path(os.environ.get('XDG_CACHE_HOME', pathlib.Path.home() / '.cache')) / 'point_ft_jax'
@@ -16,3 +17,16 @@ jax.config.update('jax_numpy_rank_promotion', 'raise')
 if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
     jax.config.update('jax_compilation_cache_dir', str(CACHE / 'tests'))
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
+
+# What the compiler takes longest for, so that no worker is left alone with one of them at the end.
+FIRST = (
+    *('test_methods', 'test_golden_models', 'test_pipeline', 'test_fit', 'test_pretraining'),
+    *('test_train', 'test_wise', 'test_golden_pretrain', 'test_part_segmentation'),
+    *('test_golden_segmentation', 'test_backbones', 'test_members', 'test_pretrain'),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files go to the workers in this order, each to one (`--dist loadfile`)."""
+    order = {name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(FIRST)))

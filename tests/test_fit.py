@@ -46,7 +46,9 @@ def test_a_small_model_learns_three_shapes() -> None:
     assert fitted.cost['flops_per_step'] > 0
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    'number', [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_stopped_fit_goes_on_to_the_same_bits(tmp_path: pathlib.Path, number: int) -> None:
     straight = run(tmp_path / 'straight')
 

@@ -8,8 +8,8 @@ import pytest
 
 from point_ft_jax import params
 
-# Two architectures train in one type in every run of the suite; the others are marked slow.
-EVERY_RUN = {('seg_recon', 'float32'), ('seg_idpt', 'float64')}
+# One trains in every run of the suite; the others are marked slow.
+EVERY_RUN = {('seg_recon', 'float32')}
 TRAINING = [
     pytest.param(name, dtype, marks=() if (name, dtype) in EVERY_RUN else pytest.mark.slow)
     for name in g.SEGMENTERS

@@ -52,6 +52,7 @@ def test_every_backbone_gets_the_fields_that_it_has() -> None:
     assert all(known == fields for known in found.values())
 
 
+@pytest.mark.slow
 def test_the_bench_of_a_population_compares_it_with_runs_in_turn() -> None:
     small = {'num_groups': 8, 'group_size': 4, 'depth': 1, 'width': 12, 'heads': 2}
     options = {'variant': 'tiny', 'batch': 4, 'points': 64, 'compute': 'float32', **small}

@@ -78,6 +78,16 @@ CASES = pytest.mark.parametrize(
     ('backbone', 'method'), [(b, m) for b in BACKBONES for m in METHODS]
 )
 
+TRAINED = pytest.mark.parametrize(
+    ('backbone', 'method'),
+    [
+        # These two take the compiler as long as all others together.
+        pytest.param(b, m, marks=[pytest.mark.slow] * (b in ('recon_two_stream', 'point_m2ae')))
+        for b in BACKBONES
+        for m in METHODS
+    ],
+)
+
 
 @functools.cache
 def fresh(backbone: str, method: str) -> tuple[Model, dict]:
@@ -188,15 +198,7 @@ def test_trainable_parameters_of_the_published_model(
     assert trainable_count('recon', method, classes, **options) == expected
 
 
-@pytest.mark.parametrize(
-    ('backbone', 'method'),
-    [
-        # These two take the compiler as long as all others together.
-        pytest.param(b, m, marks=[pytest.mark.slow] * (b in ('recon_two_stream', 'point_m2ae')))
-        for b in BACKBONES
-        for m in METHODS
-    ],
-)
+@TRAINED
 def test_only_what_should_train_moves(backbone: str, method: str) -> None:
     """Bit for bit; gradients exist for nothing else."""
     model, before = fresh(backbone, method)
@@ -212,7 +214,7 @@ def test_only_what_should_train_moves(backbone: str, method: str) -> None:
     assert all(np.isfinite(leaf).all() for leaf in new.values())
 
 
-@CASES
+@TRAINED
 def test_training_is_deterministic(backbone: str, method: str) -> None:
     again = trainer(backbone, method)(fresh(backbone, method)[1])
     assert all(map(same, *map(jax.tree.leaves, (again, trained(backbone, method)))))

@@ -112,7 +112,9 @@ def test_evaluation_masks_alike_and_training_does_not(name: str) -> None:
     assert len(masks) > 2
 
 
-@pytest.mark.parametrize('name', BACKBONES)
+@pytest.mark.parametrize(
+    'name', [pytest.param(n, marks=[pytest.mark.slow] * (n == 'point_m2ae')) for n in BACKBONES]
+)
 def test_the_loss_reaches_every_parameter_but_the_unread(name: str) -> None:
     """Unread are global tokens' own streams without a loss, and the finest level's norm."""
     module, tree = small(name).module, variables(name)

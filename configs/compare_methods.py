@@ -40,7 +40,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.name = f'compare_methods_{variant}' if variant else 'compare_methods'
     config.job = 'compare'
     config.seeds = (0, 1)
-    config.train.epochs = 4
+    config.train.epochs = 5
     config.compare = ConfigDict(
         {
             'methods': METHODS,

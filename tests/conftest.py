@@ -19,11 +19,22 @@ if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
 
 # What the compiler takes longest for, so that no worker is left alone with one of them at the end.
-FIRST = (
-    *('test_methods', 'test_golden_models', 'test_pipeline', 'test_fit', 'test_pretraining'),
-    *('test_train', 'test_wise', 'test_golden_pretrain', 'test_part_segmentation'),
-    *('test_golden_segmentation', 'test_backbones', 'test_members', 'test_pretrain'),
-)
+FIRST = [
+    'test_methods',
+    'test_golden_models',
+    'test_pipeline',
+    'test_fit',
+    'test_pretraining',
+    'test_train',
+    'test_wise',
+    'test_golden_pretrain',
+    'test_part_segmentation',
+    'test_golden_segmentation',
+    'test_backbones',
+    'test_members',
+    'test_pretrain',
+    'test_population',
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -41,3 +41,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files go to the workers in this order, each to one (`--dist loadfile`)."""
     order = {name: place for place, name in enumerate(FIRST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(FIRST)))
+
+
+# What compares numbers with a reference, or looks at the compiled program, is compiled as users do.
+OPTIMIZED = (
+    *('test_golden', 'test_kernels', 'test_trajectories', 'test_train', 'test_memory'),
+    *('test_bench', 'test_distributed', 'test_processes', 'test_aot'),
+)
+
+
+@pytest.fixture(autouse=True, scope='module')
+def compiler(request: pytest.FixtureRequest) -> None:
+    """Elsewhere the compiler, which takes most of the suite's time, takes less of it."""
+    quick = not request.path.stem.startswith(OPTIMIZED)
+    jax.config.update('jax_disable_most_optimizations', quick)

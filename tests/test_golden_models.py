@@ -11,7 +11,7 @@ from point_ft_jax import params
 EVERY_RUN = {
     ('point_mae', 'float64'),
     ('recon', 'float32'),
-    ('dapt', 'float64'),
+    ('dapt', 'float32'),
     ('point_bert', 'float32'),
 }
 TRAINING = [

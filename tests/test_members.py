@@ -56,7 +56,12 @@ def together(
 
 
 @pytest.mark.parametrize(
-    ('method', 'hold'), [('bitfit', True), pytest.param('full', False, marks=pytest.mark.slow)]
+    ('method', 'hold'),
+    [
+        ('linear_probe', True),
+        pytest.param('bitfit', True, marks=pytest.mark.slow),
+        pytest.param('full', False, marks=pytest.mark.slow),
+    ],
 )
 def test_each_member_goes_as_it_would_alone(
     method: str, hold: bool, tmp_path: pathlib.Path

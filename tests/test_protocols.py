@@ -29,7 +29,7 @@ def blobs(per_class: int, classes: int, seed: int, spread: float = 0.3) -> tuple
 
 def test_features_of_several_models_are_those_of_each_in_its_own_pass() -> None:
     built = small.build('full', head={'dropout': 0.0})
-    init = jax.jit(built.init)
+    init = built.init
     models = [init(jax.random.key(i)) for i in range(2)]
     points = small.split(7, 0).points
     readouts = {'head': built.module.readout, 'other': ('patches_mean_plus_max',)}
@@ -56,7 +56,7 @@ def test_heads_trained_on_features_are_those_trained_behind_the_frozen_backbone(
     r = np.random.default_rng(0)
     points = r.uniform(0.2, 1, (24, 16, 3)).astype(np.float32)  # none near the origin
     split = Split(points, np.arange(24, dtype=np.int32) % 3, small.CLASSES)
-    variables = jax.jit(built.init)(jax.random.key(1 + continued))
+    variables = built.init(jax.random.key(1 + continued))
     recipe = small.recipe(built, epochs=3, steps=4)
     recipe = dataclasses.replace(recipe, num_points=16, augment=augment.named('none'))
     chosen = params.select(variables['params'], ('head/*',))

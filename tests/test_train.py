@@ -91,7 +91,7 @@ def test_what_is_frozen_costs_no_gradient_no_state_and_no_activations() -> None:
     Probing differentiates only what is behind the backbone's frozen maps; DAPT needs the gradient
     with respect to activations, but not with respect to weights: two thirds of full's products.
     """
-    wide = {'width': 48, 'depth': 3}
+    wide = {'width': 48}
     cost, state_bytes = {}, {}
     for method in ('full', 'dapt', 'linear_probe'):
         options = {'method_options': {'rank': 2}} if method == 'dapt' else {}
@@ -117,7 +117,9 @@ def test_rematerialisation_computes_more_and_changes_nothing(method: str) -> Non
     """By what is asked of the compiler: the CPU's finds the repetition and undoes it."""
     found = {}
     for remat in (False, True):
-        built = small.build(method, geometry={'remat': remat, 'hold_statistics': method != 'full'})
+        built = small.build(
+            method, geometry={'depth': 1, 'remat': remat, 'hold_statistics': method != 'full'}
+        )
         variables, chosen = small.start(built)
         recipe = small.recipe(built)
         moving, frozen = params.partition(variables['params'], chosen)

@@ -33,8 +33,7 @@ ALPHAS = (0.0, 0.5, 1.0)
 def pair(method: str = 'full', **options: object) -> tuple:
     """A model, and two sets of variables that differ in every leaf."""
     built = small.build(method, **options)
-    init = jax.jit(built.init)
-    first, second = (init(jax.random.key(i)) for i in range(2))
+    first, second = (built.init(jax.random.key(i)) for i in range(2))
     r = np.random.default_rng(0)
 
     def moved(leaf: jax.Array) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Every tuning method from one backbone on the embedded shapes: the comparison of the papers.
 
     python run.py --config=configs/compare_methods.py
-        all methods, two seeds each, some twenty minutes on two cores; writes
+        all methods, two seeds each, some sixteen minutes on two cores; writes
         runs/compare_methods/comparison.md, .csv and .png
     python run.py --config=configs/compare_methods.py:own --config.data.root=FOLDER
         on clouds of your own

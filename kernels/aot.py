@@ -56,6 +56,8 @@ def growths(recorded: dict[str, Row], found: dict[str, Row]) -> list[str]:
         before = recorded.get(name, {})
         if row.get('error'):
             wrong.append(f'{name}: not accepted: {row["error"]}')
+        elif name.startswith('sm_') and row.get('kernels') and 'registers' not in row:
+            wrong.append(f'{name}: ptxas did not say what it spills')
         if row.get('spilled_bytes'):
             wrong.append(f'{name}: spills {row["spilled_bytes"]} bytes')
         wrong += [
@@ -166,6 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     recorded = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     wrong: list[str] = []
+    compared, accepted = True, 0
     for target in dict.fromkeys(name.split('/')[0] for name in chosen):
         compiler = versions(TARGETS[target].platform)
         if not compiler:
@@ -178,12 +181,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f'{target}, {compiler}\n{aot_table.markdown(rows)}\n', flush=True)
         others = {recorded[n]['compiler'] for n in rows if n in recorded} - {compiler}
         if others and not options.update:
+            compared = False
             print(f'costs not compared: the record is of {", ".join(sorted(others))}\n', flush=True)
         wrong += growths({} if options.update else recorded, rows)
+        accepted += len(rows)
         recorded |= rows if options.update else {}
         if options.update:
             write({name: recorded[name] for name in names() if name in recorded})
-    print('\n'.join(wrong) or 'all accepted, none spills or costs more')
+    if not accepted:
+        wrong = ['nothing was compiled: install a compiler, pip install .[aot-tpu,aot-gpu]']
+    fine = f'{accepted} compiled, all accepted, none spills'
+    print('\n'.join(wrong) or (f'{fine} or costs more' if compared else fine))
     return 1 if wrong else 0
 
 

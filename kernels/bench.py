@@ -7,7 +7,8 @@ python -m kernels.bench --only='fps 1024' --batch=32 --rounds=30
 
 Backends and, where they are installed, torch, fpsample and scipy's KD-tree take turns, round by
 round, after three warm-ups; on a GPU also a plain CUDA kernel of the classical design, which is
-built here with nvcc. Printed are medians, their ratio to the backend that is picked for this
+built here with nvcc; its rounds follow the others', by CUDA's clock. What is not installed is left
+out, and named. Printed are medians, their ratio to the backend that is picked for this
 machine ('auto'), and the share of picks that are right in two clouds: a farthest point, or a
 neighbour at a nearest distance, up to 1e-5 of it. On an accelerator a time is that of one call of a
 hundred in a loop on the device, so that what a launch costs does not count.
@@ -184,6 +185,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument('--rounds', type=int, default=20)
     parser.add_argument('--seconds', type=float, default=20.0, help='a shape, about')
     options = parser.parse_args(arguments)
+    if min(options.rounds, *(options.batch or BATCHES)) < 1:
+        parser.error('--rounds and --batch are numbers from 1 on')
     named = shapes(options.batch or BATCHES)
     chosen = {n: f for n, f in named.items() if any(o in n for o in options.only or [''])}
     if not chosen:
@@ -191,7 +194,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     device = jax.devices()[0].device_kind
     cores = len(os.sched_getaffinity(0))
     load = os.getloadavg()[0]
-    print(f'{device}, {cores} cores of the host, load {load:.1f}; jax {jax.__version__}\n')
+    print(f'{device}, {cores} cores of the host, load {load:.1f}; jax {jax.__version__}')
+    missing = bench_peers.missing(gpu=jax.default_backend() == 'gpu')
+    print(f'left out: {", ".join(missing)}\n' if missing else '')
     for measure in chosen.values():
         rows = measure(rounds=options.rounds, seconds=options.seconds)
         shown = [{c: v for c, v in row.items() if c != 'seconds'} for row in rows]

@@ -26,9 +26,28 @@ def installed(*modules: str) -> bool:
     return all(importlib.util.find_spec(module) for module in modules)
 
 
+def has_torch(gpu: bool) -> bool:
+    """Whether torch is installed, and for a GPU where one is measured."""
+    if not installed('torch'):
+        return False
+    import torch
+
+    return torch.cuda.is_available() or not gpu
+
+
+def missing(gpu: bool) -> list[str]:
+    """What there is to compare with, and is not installed here."""
+    here = {'torch for CUDA' if gpu else 'torch': has_torch(gpu)}
+    if gpu:
+        here['the classical CUDA kernel (no nvcc on the path)'] = bool(shutil.which('nvcc'))
+    else:
+        here |= {'fpsample': installed('fpsample'), "scipy's KD-tree": installed('scipy')}
+    return [name for name, there in here.items() if not there]
+
+
 def fps_peers(points: np.ndarray, samples: int, gpu: bool) -> dict[str, Run | None]:
     """Of farthest-point sampling, without the near-origin skip, which costs nothing to speak of."""
-    torch = installed('torch')
+    torch = has_torch(gpu)
     return {
         'torch': functools.partial(_torch_fps, _torch(points, gpu), samples) if torch else None,
         'torch, planes': (
@@ -40,7 +59,7 @@ def fps_peers(points: np.ndarray, samples: int, gpu: bool) -> dict[str, Run | No
 
 def knn_peers(queries: np.ndarray, points: np.ndarray, k: int, gpu: bool) -> dict[str, Run | None]:
     """Of k nearest neighbours."""
-    tensors = (_torch(queries, gpu), _torch(points, gpu)) if installed('torch') else None
+    tensors = (_torch(queries, gpu), _torch(points, gpu)) if has_torch(gpu) else None
     return {
         'torch': functools.partial(_torch_knn, *tensors, k) if tensors else None,
         **(_kd_trees(queries, points, k) if installed('scipy') and not gpu else {}),

@@ -95,10 +95,12 @@ def compute_capability() -> float | None:
 
     None where there is none, unless POINT_FT_JAX_COMPUTE_CAPABILITY says what to compile for.
     """
-    if jax.default_backend() != 'gpu':
+    try:
+        devices = jax.local_devices(backend='gpu')
+    except RuntimeError:  # there is none, or the process was told to do without
         said = os.environ.get(CAPABILITY)
         return float(said) if said else None
-    found = [str(getattr(device, 'compute_capability', '')) for device in jax.local_devices()]
+    found = [str(getattr(device, 'compute_capability', '')) for device in devices]
     return min(float(c) if re.fullmatch(r'\d+\.\d+', c) else 0.0 for c in found)
 
 

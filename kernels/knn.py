@@ -11,6 +11,7 @@ from kernels.dispatch import AUTO, Implementation, check_cloud, dispatch
 
 BUDGET_BYTES = 128 * 2**20  # the largest [B, G, N] array of distances that is made at once
 CPU_BUDGET_BYTES = 8 * 2**20  # the same where it should stay in a cache
+FEW = 128  # points; among fewer `top_k` is no slower than a tournament, and quicker to compile
 LARGEST = jnp.finfo(jnp.float32).max
 
 Nearest = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
@@ -113,6 +114,8 @@ def _tournament(queries: jax.Array, points: jax.Array, *, k: int) -> tuple[jax.A
     """
     batch, groups, _ = queries.shape
     size = points.shape[1]
+    if size < FEW:
+        return _top_k(queries, points, k=k)
     cell = 16 if size <= 2048 else 32
     # A point infinitely far has the largest distance, so that infinity can mean an empty cell.
     distances = jnp.minimum(squared_distances(queries, points), LARGEST)

@@ -15,7 +15,6 @@ product: what is left of the machine on the way through the whole model.
 import argparse
 import dataclasses
 import functools
-import inspect
 import statistics
 import sys
 import time
@@ -95,7 +94,7 @@ def make_case(
 ) -> Case:
     """The case of a backbone and a method; `batch` clouds of `points` points."""
     dtype = jnp.bfloat16 if compute == 'bfloat16' else None
-    fields = known(backbone, geometry)
+    fields = model.known(backbone, geometry)
     built = model.build(backbone, method, 15, variant=variant, geometry=fields, dtype=dtype)
     built = model.hold_frozen(built)
     variables = built.init(jax.random.key(0))
@@ -157,16 +156,6 @@ def make_recipe(built: model.Model, points: int, mesh: Mesh | None = None) -> tr
         augment=augment.named('scale_translate'),
         mesh=mesh or make_mesh(),
     )
-
-
-def known(backbone: str, geometry: dict[str, Any]) -> dict[str, Any]:
-    """The fields that the backbone has: a hierarchical one has no single number of groups."""
-    fields = inspect.signature(plugins.load('backbones', backbone).BACKBONE.build).parameters
-    return {
-        name: value
-        for name, value in geometry.items()
-        if name in fields and isinstance(fields[name].default, type(value))
-    }
 
 
 def interleaved(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
@@ -245,6 +234,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument('--rounds', type=int, default=3, help='after one warm-up')
     parser.add_argument('--population', type=int, default=1, help='members in one program')
     options = vars(parser.parse_args(arguments))
+    for name in ('batch', 'points', 'num_groups', 'group_size', 'rounds', 'population'):
+        if options[name] < 1:
+            parser.error(f'--{name} is {options[name]}; expected 1 or more')
     command_line.start()
     chosen = {
         kind: plugins.names(kind) if (names := options.pop(key)) == 'all' else names.split(',')

@@ -44,15 +44,18 @@ def guarded(command: Callable[[], None]) -> None:
         if processes.several():
             processes.leave(status)
         sys.exit(status)
-    except RuntimeError as error:
-        if not processes.several():
-            raise
-        processes.lost(error)
     except Stopped as stopped:
         print(f'{stopped}; give the same command again to go on', file=sys.stderr)
         sys.exit(128 + stopped.signal)
     except KeyboardInterrupt:
-        sys.exit(_fail('interrupted', 130))
+        status = _fail('interrupted', 130)
+        if processes.several():
+            processes.leave(status)
+        sys.exit(status)
+    except Exception as error:
+        if not processes.several():
+            raise
+        processes.lost(error)
 
 
 def run_with_config(main: Callable[[list[str]], None]) -> None:

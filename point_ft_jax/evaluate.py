@@ -18,7 +18,6 @@ from point_ft_jax.mesh import compiler_options, spread, to_host
 from point_ft_jax.resample import check_points, for_testing, for_training, pool_size
 
 Predict = Callable[[dict[str, params.Tree], np.ndarray], np.ndarray]
-PredictAll = Callable[[dict[str, params.Tree], params.Tree, np.ndarray], np.ndarray]
 
 
 def make_predict(
@@ -29,18 +28,6 @@ def make_predict(
     `method` is another method of the module than its call: 'features' gives what the head sees.
     """
     return in_batches(functools.partial(module.apply, method=method), mesh, batch_size)
-
-
-def make_predict_all(
-    module: nn.Module, mesh: Mesh, batch_size: int, shared: Collection[str] = ()
-) -> PredictAll:
-    """Many tuned models over one backbone, in one compiled call.
-
-    A function of K deltas, the frozen half that they share and prepared points [S, n, 3] to logits
-    [K, S, C], on the host; see `all_in_batches`.
-    """
-    run = all_in_batches(module.apply, mesh, batch_size, shared)
-    return lambda deltas, frozen, points: run((deltas, frozen), points).swapaxes(0, 1)
 
 
 def all_in_batches(

@@ -12,18 +12,19 @@ python -m point_ft_jax.evaluate_checkpoint --checkpoint=published.pth \\
 """
 
 import pathlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from point_ft_jax import command_line
-from point_ft_jax.errors import UserError
+from point_ft_jax.errors import UserError, raise_all
 
 if TYPE_CHECKING:
     from point_ft_jax.part_scores import PartEvaluation
     from point_ft_jax.scores import Evaluation
+    from point_ft_jax.split import Split
 
 CHECKPOINT = flags.DEFINE_list('checkpoint', None, "A run's or a delta's folder, or a .pth file.")
 BACKBONE = flags.DEFINE_string('backbone', None, "A .pth or a run with a delta's backbone.")
@@ -52,7 +53,7 @@ def compared(
     """The accuracy, or IoU, of several runs over one backbone, evaluated together, as a table.
 
     Raises:
-        UserError: see `saved.load` and `delta.stack`.
+        UserError: see `saved.load` and `delta.stack`; or a run that the data do not fit.
     """
     import functools
 
@@ -70,6 +71,13 @@ def compared(
     )
     config = config or ConfigDict(run.facts['config'])
     test = builder.load_splits(config)['test']
+    for path, one in zip(checkpoints, deltas, strict=True):
+        _check_run(path, one.facts, config, test)
+    if len(counts := {one.facts['points'] for one in deltas}) > 1:
+        raise UserError(
+            f'the runs take {", ".join(map(str, sorted(counts)))} points; evaluate those of one '
+            'number together'
+        )
     task = builder.task_of(config, test)
     points, targets = task.prepare(test, run.facts['points'])
     answer = functools.partial(task.answer, run.model.module)
@@ -98,15 +106,17 @@ def evaluated(
     import numpy as np
 
     from point_ft_jax import builder, evaluate, saved, torch_file
-    from point_ft_jax.errors import UserError
     from point_ft_jax.mesh import make_mesh
 
+    if not pathlib.Path(checkpoint).expanduser().exists():
+        raise UserError(f'{checkpoint}: no such file or folder')
     if pathlib.Path(checkpoint).expanduser().is_dir():
         run = saved.load(checkpoint, backbone)
         config = config or ConfigDict(run.facts['config'])
         model, variables, origin = run.model, run.variables, f'run {checkpoint}'
-        num_points, outputs = run.facts['points'], len(run.facts['classes'])
+        num_points = run.facts['points']
         test = builder.load_splits(config)['test']
+        _check_run(checkpoint, run.facts, config, test)
     else:
         if config is None:
             raise UserError(f'{checkpoint} is no run: say what model it is with --config=…')
@@ -117,10 +127,10 @@ def evaluated(
         shapes = model.shapes()
         variables, report = model.load_all(shapes, state, checkpoint)
         origin, num_points = f'{checkpoint}: {report}', config.points
-    if outputs < len(test.classes):
-        raise UserError(
-            f'{checkpoint} tells {outputs} classes apart, and the data has {len(test.classes)}'
-        )
+        if outputs < len(test.classes):
+            raise UserError(
+                f'{checkpoint} tells {outputs} classes apart, and the data has {len(test.classes)}'
+            )
     task = builder.task_of(config, test)
     points, targets = task.prepare(test, num_points)
     answer = functools.partial(task.answer, model.module)
@@ -129,6 +139,20 @@ def evaluated(
     evaluation = task.evaluation(0, task.record(answers, targets))
     lines = [origin, f'{len(test)} clouds, {num_points} points each']
     return '\n'.join([*lines, *_scores(evaluation, test.classes)])
+
+
+def _check_run(path: str, facts: Mapping[str, Any], config: ConfigDict, test: 'Split') -> None:
+    """Raises UserError for data of another task or with other classes than a run's."""
+    problems = []
+    if facts['config']['task'] != config.task:
+        problems.append(f"its task is {facts['config']['task']}, the config's {config.task}")
+    if list(facts['classes']) != list(test.classes):
+        some = [', '.join(map(str, list(names)[:4])) for names in (facts['classes'], test.classes)]
+        problems.append(
+            f'it tells {len(facts["classes"])} classes apart ({some[0]}, …), and the data has '
+            f'{len(test.classes)} ({some[1]}, …); expected the same in the same order'
+        )
+    raise_all(problems, f'{path} does not fit the data:')
 
 
 def _scores(evaluation: 'Evaluation | PartEvaluation', classes: Sequence[str]) -> list[str]:

@@ -221,6 +221,7 @@ def _answers(
 def _fit(c: _Context, state: train.State, logs: dict, split: Split) -> Fitted:
     """All epochs that remain, then the chosen one's variables."""
     epoch = int(state.step) // c.steps
+    _mend_best(c, state)
     cost = {}
     if epoch < c.plan.epochs:
         since = time.monotonic()
@@ -233,7 +234,11 @@ def _fit(c: _Context, state: train.State, logs: dict, split: Split) -> Fitted:
     while epoch < c.plan.epochs:
         state, logs = _take_epoch(c, advance, state, logs, _order(c, epoch, split))
         epoch += 1
-        _finish_epoch(c, state, logs, epoch)
+        better = _finish_epoch(c, state, logs, epoch)
+        if any(better):
+            # In this order: what `best` holds, the records in `last` name, whenever a kill comes.
+            _save(c, state, logs)
+            _keep_best(c, state, better, epoch)
         _pause(c, state, logs, epoch == c.plan.epochs)
     if cost:
         rows = _order(c, 0, split)[0]
@@ -308,8 +313,11 @@ def _pause(c: _Context, state: train.State, logs: dict, save: bool = False) -> N
         raise Stopped(stop, int(state.step))
 
 
-def _finish_epoch(c: _Context, state: train.State, logs: dict, epoch: int) -> None:
-    """Evaluates, keeps the records, writes the metrics; `epoch` counts from 1."""
+def _finish_epoch(c: _Context, state: train.State, logs: dict, epoch: int) -> list[bool]:
+    """Evaluates, keeps the records, writes the metrics; which members got better.
+
+    `epoch` counts from 1.
+    """
     step = int(state.step)
     means = {name: np.atleast_1d(values.mean(0)) for name, values in to_host(logs).items()}
     losses = means['train_loss']
@@ -318,9 +326,9 @@ def _finish_epoch(c: _Context, state: train.State, logs: dict, epoch: int) -> No
             f'the training loss of epoch {epoch} is {losses[0]}: lower '
             'config.optim.lr, or look for outliers in the data (python -m point_ft_jax.check_data)'
         )
-    measured = [{} for _ in c.runs]
+    measured, better = [{} for _ in c.runs], [False for _ in c.runs]
     if epoch % c.plan.evaluate_every == 0 or epoch == c.plan.epochs:
-        measured = _evaluate(c, state, epoch)
+        measured, better = _evaluate(c, state, epoch)
     timing = {'seconds': c.facts['seconds'], 'clouds_per_s': _clouds_per_s(c)}
     rate = float(c.recipe.schedule(step - 1))
     for k, (member, write) in enumerate(zip(c.runs, c.writers, strict=True)):
@@ -330,10 +338,16 @@ def _finish_epoch(c: _Context, state: train.State, logs: dict, epoch: int) -> No
     accuracies = [m.get('validation_accuracy', m.get('test_accuracy')) for m in measured]
     accuracy = None if None in accuracies else float(np.mean(accuracies))
     c.show(epoch, loss=float(losses.mean()), accuracy=accuracy, clouds_per_s=_clouds_per_s(c))
+    return better
 
 
-def _evaluate(c: _Context, state: train.State, epoch: int) -> list[dict[str, float]]:
-    """Each member's scalars of every split but training's; keeps records and the best trees."""
+def _evaluate(
+    c: _Context, state: train.State, epoch: int
+) -> tuple[list[dict[str, float]], list[bool]]:
+    """Each member's scalars of every split but training's, and whether it got better.
+
+    Keeps the records.
+    """
     task = c.recipe.task
     answers = {name: c.answer(state, *arrays) for name, arrays in c.prepared.items()}
     found, better = [], []
@@ -344,15 +358,12 @@ def _evaluate(c: _Context, state: train.State, epoch: int) -> list[dict[str, flo
         kept = task.record(*mine['test']) if 'test' in mine else []
         better.append('chosen' in keep_records(c.plan.select, records, ranks, kept, epoch))
         found.append({f'{n}_{what}': v for n, m in measured.items() for what, v in m.items()})
-    _keep_best(c, state, better, epoch)
-    return found
+    return found, better
 
 
 def _keep_best(c: _Context, state: train.State, better: Sequence[bool], epoch: int) -> None:
     """Saves the trees of the members that got better, beside the others' old ones."""
     tree = (state.trainable, state.batch_stats)
-    if not any(better):
-        return
     if not all(better):
         (trainable, statistics), _ = c.best.restore(tree)
         tree = (
@@ -360,6 +371,14 @@ def _keep_best(c: _Context, state: train.State, better: Sequence[bool], epoch: i
             members.choose(better, state.batch_stats, statistics, c.who.shared),
         )
     c.best.save(epoch, tree, {'epoch': epoch})
+
+
+def _mend_best(c: _Context, state: train.State) -> None:
+    """Saves the best trees of the state's epoch, if a kill came before they were."""
+    chosen = [record['chosen']['epoch'] for record in c.facts['records'] if record]
+    newest = max(chosen, default=0)
+    if newest and c.best.step() != newest and int(state.step) == newest * c.steps:
+        _keep_best(c, state, [epoch == newest for epoch in chosen], newest)
 
 
 def _save_is_due(c: _Context) -> bool:

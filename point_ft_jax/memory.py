@@ -69,7 +69,7 @@ def _abstract(case: Mapping[str, Any]) -> tuple:
 
 
 def _build(case: Mapping[str, Any]) -> tuple[model.Model, train.Recipe]:
-    geometry = bench.known(case['backbone'], case['geometry'])
+    geometry = model.known(case['backbone'], case['geometry'])
     geometry |= {'remat': case['remat']}
     built = model.build(
         case['backbone'],

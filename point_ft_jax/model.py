@@ -14,11 +14,17 @@ from point_ft_jax import heads, params, plugins, torch_import
 from point_ft_jax.backbone import Backbone
 from point_ft_jax.chain import chain
 from point_ft_jax.classifier import Classifier
-from point_ft_jax.errors import UserError
+from point_ft_jax.errors import UserError, raise_all
 from point_ft_jax.layers import Dtype
 from point_ft_jax.method import Method
 from point_ft_jax.segmenter import Segmenter
 from point_ft_jax.transformer import Tuner
+
+# The fields of backbones that are sizes.
+SIZES = (
+    *('width', 'widths', 'depth', 'depths', 'heads'),
+    *('num_groups', 'group_size', 'group_sizes', 'radii'),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,6 +180,7 @@ def build(
     head = {**plan.head, **(head or {})}
     check_options(f'backbone {backbone}', spec.build, fields)
     check_options('head', make_head, head)
+    _check_geometry(f'backbone {backbone}', fields)
     parts = {
         'backbone': spec.build(**fields, dtype=dtype),
         'tuner': tuner,
@@ -183,6 +190,16 @@ def build(
         head = make_head(num_parts, **head, dtype=dtype)
         return Model(Segmenter(**parts, head=head, num_categories=num_classes), spec, plan)
     return Model(Classifier(**parts, head=make_head(num_classes, **head, dtype=dtype)), spec, plan)
+
+
+def known(backbone: str, geometry: Mapping[str, object]) -> dict[str, object]:
+    """The fields that the backbone has: a hierarchical one has no single number of groups."""
+    fields = inspect.signature(plugins.load('backbones', backbone).BACKBONE.build).parameters
+    return {
+        name: value
+        for name, value in geometry.items()
+        if name in fields and isinstance(fields[name].default, type(value))
+    }
 
 
 def _method(name: str, options: Mapping[str, object], segmentation: bool) -> tuple[Method, Tuner]:
@@ -212,6 +229,23 @@ def check_options(what: str, make: object, options: Mapping[str, object]) -> Non
         raise UserError(
             f'{what} has no option {", ".join(unknown)}; it has {", ".join(known) or "none"}'
         )
+
+
+def _check_geometry(what: str, fields: Mapping[str, object]) -> None:
+    """Raises UserError for sizes that no model can have."""
+    sizes = {name: np.atleast_1d(fields[name]) for name in SIZES if name in fields}
+    problems = [
+        f'{name} is {fields[name]}; expected more than 0'
+        for name, values in sizes.items()
+        if (values <= 0).any()
+    ]
+    width = next((name for name in ('width', 'widths') if name in sizes), '')
+    number = fields.get('heads', 1)
+    if width and not problems and (sizes[width] % number).any():
+        problems.append(f'{width} is {fields[width]}; expected a multiple of {number} heads')
+    if not 0 <= fields.get('drop_path', 0) < 1:
+        problems.append(f'drop_path is {fields["drop_path"]}; expected 0 or more and less than 1')
+    raise_all(problems, f'{what} cannot be built:')
 
 
 def _backbone(variables: Mapping[str, params.Tree]) -> dict[str, params.Tree]:

@@ -90,6 +90,8 @@ def finetune(config: ConfigDict, command: str = '') -> Report:
 def _check(config: ConfigDict, built: Model, splits: Mapping[str, Split]) -> None:
     """Raises UserError for what would else be found wrong when something is saved already."""
     plan.check(runs.plan(config, config.seeds[0]), splits, config.points, make_mesh().size)
+    if config.vote.votes:
+        augment.named(config.vote.augment)
     cloud = jax.ShapeDtypeStruct((1, config.points, 3), jnp.float32)
     require_points(cloud, built.module.backbone.fewest_points)
 

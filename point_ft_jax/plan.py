@@ -53,6 +53,11 @@ def check(plan: Plan, splits: Mapping[str, Split], num_points: int, num_devices:
             f'set config.train.batch_size to a multiple'
         )
     for name, split in splits.items():
+        if not len(split):
+            problems.append(
+                f'the {name} split has no clouds; a class gives one to validation if it has two: '
+                "give more, or set config.validation.fraction=0 and select 'last_epoch'"
+            )
         if split.points.shape[1] < num_points:
             problems.append(
                 f'the model takes {num_points} points and the {name} clouds have '

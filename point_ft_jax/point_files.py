@@ -3,12 +3,12 @@
 import pathlib
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from point_ft_jax.data import _ply
-from point_ft_jax.errors import UserError
+from point_ft_jax.errors import UserError, raise_all
 
 NAMES = ('points', 'data', 'xyz', 'pos', 'vertices')  # the arrays looked for in an .npz, in order
 
@@ -31,6 +31,22 @@ def read(path: str | pathlib.Path) -> np.ndarray:
             that is no finite number.
     """
     return _read(path, READERS, _checked)
+
+
+def read_all(paths: Sequence[str | pathlib.Path]) -> list[np.ndarray]:
+    """The points of each file, as `read` has them.
+
+    Raises:
+        UserError: files that cannot be read, all of them in one message.
+    """
+    clouds, problems = [], []
+    for path in paths:
+        try:
+            clouds.append(read(path))
+        except UserError as error:
+            problems.append(str(error))
+    raise_all(problems, f'{len(problems):,} of {len(paths):,} files cannot be read:')
+    return clouds
 
 
 def read_table(path: str | pathlib.Path) -> np.ndarray:

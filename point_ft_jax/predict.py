@@ -58,7 +58,7 @@ def predict_files(
             'evaluate it with python -m point_ft_jax.evaluate_checkpoint'
         )
     files = find_files(paths)
-    clouds = [point_files.read(path) for path in files]
+    clouds = point_files.read_all(files)
     small = [
         f'{path}: {len(cloud)} points'
         for path, cloud in zip(files, clouds, strict=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import jax
 import numpy as np
 
-from point_ft_jax import augment, builder, evaluate, model, optimizer, params, start, train
+from point_ft_jax import augment, builder, evaluate, model, optimizer, params, runs, start, train
 from point_ft_jax.fit import fit
 from point_ft_jax.mesh import make_mesh
 from point_ft_jax.plan import Plan
@@ -46,13 +46,14 @@ def finetune(
     mesh = make_mesh()
     training, validation = builder.hold_out(data, 0.1, seed)
     num_points = data.points.shape[1]
-    fields = {'num_groups': min(64, num_points), **(geometry or {})}
+    fields = {**model.known(backbone, {'num_groups': min(64, num_points)}), **(geometry or {})}
     built = model.build(backbone, method, len(data.classes), variant=variant, geometry=fields)
     built = model.hold_frozen(built)
     variables = built.init(jax.random.key(seed))
     if checkpoint:
         state = start.state_dict(checkpoint)
-        variables, _ = built.load_backbone(variables, state, checkpoint)
+        variables, report = built.load_backbone(variables, state, checkpoint)
+        runs.say(f'{checkpoint}: {report}')
     schedule = optimizer.make_schedule(
         'cosine_by_step',
         lr,

@@ -134,7 +134,14 @@ def _claim(folder: pathlib.Path, plain: dict[str, Any]) -> None:
     path = folder / CONFIG
     here = _fields({k: v for k, v in plain.items() if k != 'folder'})
     if path.exists() and any(file != path for file in folder.iterdir()):
-        there = _fields({k: v for k, v in json.loads(path.read_text()).items() if k != 'folder'})
+        try:
+            config = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f'{path} cannot be read ({error}); give another --config.folder, or remove it to '
+                'start anew'
+            ) from None
+        there = _fields({k: v for k, v in config.items() if k != 'folder'})
         wrong = sorted(k for k in here.keys() | there.keys() if here.get(k) != there.get(k))
         if wrong:
             lines = [f'{k}: {there.get(k)} there, {here.get(k)} now' for k in wrong]
@@ -144,8 +151,13 @@ def _claim(folder: pathlib.Path, plain: dict[str, Any]) -> None:
             )
         return
     if main_process():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(path, plain)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(path, plain)
+        except OSError as error:
+            raise UserError(
+                f'{folder} cannot hold a run ({error}); give another --config.folder'
+            ) from None
 
 
 def _fields(value: Any, path: str = '') -> dict[str, Any]:

@@ -44,10 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 # What compares numbers with a reference, or looks at the compiled program, is compiled as users do.
-OPTIMIZED = (
-    *('test_golden', 'test_kernels', 'test_trajectories', 'test_train', 'test_memory'),
-    *('test_bench', 'test_distributed', 'test_processes', 'test_aot'),
-)
+OPTIMIZED = ('test_golden', 'test_kernels', 'test_train', 'test_memory', 'test_aot')
 
 
 @pytest.fixture(autouse=True, scope='module')

@@ -137,7 +137,11 @@ def nameless_label(root):
 
 BAD = {
     'too small': (one_small, {'num_points': 9}, r'fewer than num_points=9.*bag/small.npy \(3\)'),
-    'broken files': (two_broken, {}, r'2 files .*a\.npy: no readable .npy.*b\.ply: no PLY header'),
+    'broken files': (
+        two_broken,
+        {},
+        r'2 of 6 files .*a\.npy: no readable .npy.*b\.ply: no PLY header',
+    ),
     'one cloud': (lambda r: write_classes(r, {'cup': 1}), {}, 'cup has 1 cloud; expected 2'),
     'no cloud': (lambda r: (r / 'cup').mkdir(), {}, r'cup has no cloud: found no file, .*\.npy'),
     'both layouts': (divided_and_h5, {}, 'both h5 files and folders of a split; keep one'),

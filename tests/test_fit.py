@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import small
 
+from point_ft_jax import fit as fitting
 from point_ft_jax import metrics, params
 from point_ft_jax.errors import UserError
 from point_ft_jax.fit import Fitted, fit
@@ -23,8 +24,13 @@ PLAN = Plan(epochs=4, batch_size=8, save_every_seconds=0.0)
 LONG = Plan(epochs=150, batch_size=8, save_every_seconds=0.0)
 
 
-def run(folder: pathlib.Path | None, plan: Plan = PLAN, show=lambda *_, **__: None) -> Fitted:
-    built = small.build(geometry={'hold_statistics': True})
+def run(
+    folder: pathlib.Path | None,
+    plan: Plan = PLAN,
+    show=lambda *_, **__: None,
+    method: str = 'linear_probe',
+) -> Fitted:
+    built = small.build(method, geometry={'hold_statistics': True})
     variables, chosen = small.start(built)
     return fit(small.recipe(built), variables, chosen, small.splits(), plan, folder, show)
 
@@ -38,7 +44,7 @@ def lines(folder: pathlib.Path) -> list[dict]:
 
 
 def test_a_small_model_learns_three_shapes() -> None:
-    fitted = run(None, Plan(epochs=12, batch_size=8))
+    fitted = run(None, Plan(epochs=12, batch_size=8), method='dapt')
     confusion = fitted.records['chosen'].confusion
     assert confusion.sum() == 12
     assert np.trace(confusion) >= 9
@@ -65,6 +71,27 @@ def test_a_stopped_fit_goes_on_to_the_same_bits(tmp_path: pathlib.Path, number: 
     for kind, record in straight.records.items():
         assert resumed.records[kind].epoch == record.epoch
         np.testing.assert_array_equal(resumed.records[kind].confusion, record.confusion)
+
+
+def test_a_kill_between_two_saves_leaves_the_epoch_that_the_records_name(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight = run(tmp_path / 'straight')
+    chosen = straight.records['chosen'].epoch
+    keep = fitting._keep_best
+
+    def killed(context: object, state: object, better: list[bool], epoch: int) -> None:
+        if epoch == chosen:
+            raise SystemExit('killed')
+        keep(context, state, better, epoch)
+
+    monkeypatch.setattr(fitting, '_keep_best', killed)
+    with pytest.raises(SystemExit):
+        run(tmp_path / 'killed')
+    monkeypatch.undo()
+    resumed = run(tmp_path / 'killed')
+    assert resumed.records['chosen'].epoch == chosen
+    assert bits(resumed) == bits(straight)
 
 
 def test_a_finished_fit_is_read_back(tmp_path: pathlib.Path) -> None:
@@ -97,7 +124,7 @@ jax.config.update('jax_compilation_cache_dir', sys.argv[2])
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
 import test_fit
 print('started', flush=True)
-test_fit.run(pathlib.Path(sys.argv[1]), test_fit.LONG)
+test_fit.run(pathlib.Path(sys.argv[1]), test_fit.LONG, method='dapt')
 print('finished', flush=True)
 """
 
@@ -106,7 +133,7 @@ print('finished', flush=True)
 def test_ten_kills_at_random_moments_leave_the_metrics_of_an_uninterrupted_fit(
     tmp_path: pathlib.Path,
 ) -> None:
-    straight = run(tmp_path / 'straight', LONG)
+    straight = run(tmp_path / 'straight', LONG, method='dapt')
     here = pathlib.Path(__file__).parent
     environment = {**os.environ, 'PYTHONPATH': f'{here}{os.pathsep}{here.parent}'}
     command = [sys.executable, '-c', KILLED, str(tmp_path / 'killed'), str(tmp_path / 'cache')]
@@ -127,7 +154,7 @@ def test_ten_kills_at_random_moments_leave_the_metrics_of_an_uninterrupted_fit(
             process.kill()
         reached.append(len(metrics.read(written)) if written.exists() else 0)
     assert max(reached) > 0
-    resumed = run(tmp_path / 'killed', LONG)
+    resumed = run(tmp_path / 'killed', LONG, method='dapt')
     assert bits(resumed) == bits(straight)
     assert lines(tmp_path / 'killed') == lines(tmp_path / 'straight')
 

@@ -12,7 +12,6 @@ EVERY_RUN = {
     ('point_mae', 'float64'),
     ('recon', 'float32'),
     ('dapt', 'float32'),
-    ('point_bert', 'float32'),
 }
 TRAINING = [
     pytest.param(name, dtype, marks=() if (name, dtype) in EVERY_RUN else pytest.mark.slow)

@@ -134,8 +134,8 @@ def test_many_deltas_are_evaluated_in_one_call() -> None:
         'params': members.stack([moving for moving, _ in halves]),
         'batch_stats': members.stack([s['batch_stats'] for s in starts], ('backbone',)),
     }
-    many = evaluate.make_predict_all(built.module, make_mesh(), 4, ('backbone',))
-    found = many(deltas, halves[0][1], points)
+    many = evaluate.all_in_batches(built.module.apply, make_mesh(), 4, ('backbone',))
+    found = many((deltas, halves[0][1]), points).swapaxes(0, 1)
     assert found.shape == (3, 10, 3)
     for k, variables in enumerate(starts):
         one = evaluate.make_predict(built.module, make_mesh(), 4)(variables, points)

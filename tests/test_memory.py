@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from point_ft_jax import bench, command_line, memory, plugins
+from point_ft_jax import bench, command_line, memory, model, plugins
 from point_ft_jax.errors import UserError
 
 CASE = {
@@ -19,6 +19,7 @@ CASE = {
 }
 
 
+@pytest.mark.slow
 def test_probing_takes_less_memory_than_full_fine_tuning() -> None:
     full, probe = (memory.step_memory({**CASE, 'method': m}) for m in ('full', 'linear_probe'))
     assert probe['temporaries'] < full['temporaries']
@@ -47,7 +48,7 @@ def test_numbers_of_a_flag_are_checked(text: str) -> None:
 
 def test_every_backbone_gets_the_fields_that_it_has() -> None:
     fields = {'num_groups': 128, 'group_size': 32}
-    found = {name: bench.known(name, fields) for name in plugins.names('backbones')}
+    found = {name: model.known(name, fields) for name in plugins.names('backbones')}
     assert found.pop('point_m2ae') == {}
     assert all(known == fields for known in found.values())
 

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -74,20 +75,20 @@ def distinct() -> list[str]:
 
 
 BACKBONES = distinct()
-CASES = pytest.mark.parametrize(
-    ('backbone', 'method'), [(b, m) for b in BACKBONES for m in METHODS]
-)
 
-# Compiling the training of every pair takes minutes.
-EVERYDAY = [(BACKBONES[0], m) for m in METHODS] + [('maskpoint', 'full'), ('maskpoint', 'dapt')]
-TRAINED = pytest.mark.parametrize(
-    ('backbone', 'method'),
-    [
-        pytest.param(b, m, marks=[pytest.mark.slow] * ((b, m) not in EVERYDAY))
+
+def pairs(everyday: Callable[[str, str], bool]) -> pytest.MarkDecorator:
+    """Every backbone with every method; compiling them all takes minutes, so that most are slow."""
+    cases = [
+        pytest.param(b, m, marks=[pytest.mark.slow] * (not everyday(b, m)))
         for b in BACKBONES
         for m in METHODS
-    ],
-)
+    ]
+    return pytest.mark.parametrize(('backbone', 'method'), cases)
+
+
+CASES = pairs(lambda b, m: b == BACKBONES[0] or m in ('full', 'dapt', 'idpt', 'lora'))
+TRAINED = pairs(lambda b, m: b == BACKBONES[0] or (b == 'maskpoint' and m in ('full', 'dapt')))
 
 
 @functools.cache

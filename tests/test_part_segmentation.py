@@ -180,6 +180,7 @@ def test_the_saved_and_the_exported_model_give_the_reports_scores(
     assert again.splitlines()[2:] == text.splitlines()[2:]
 
 
+@pytest.mark.slow
 def test_answers_of_a_segmenter_come_batch_by_batch(run: pathlib.Path) -> None:
     live = saved.load(run)
     points = np.random.default_rng(0).uniform(-1, 1, (5, 48, 3)).astype(np.float32)

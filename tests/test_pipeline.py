@@ -1,12 +1,9 @@
 """From a config to a report, and what the commands make of the run."""
 
 import json
-import os
 import pathlib
 import re
 import shutil
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -19,15 +16,15 @@ from point_ft_jax import (
     merge,
     pipeline,
     predict,
-    runs,
     saved,
     split,
     torch_file,
 )
-from point_ft_jax.config import default
+from point_ft_jax.config import default, own_clouds
 from point_ft_jax.data import shapes
 from point_ft_jax.errors import UserError
 from point_ft_jax.model import build
+from point_ft_jax.quick import finetune
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -164,6 +161,34 @@ def test_a_delta_is_small_and_its_size_is_said(
     )
 
 
+def test_data_of_other_classes_or_another_task_evaluate_no_run(
+    run: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    for name in ('chair', 'lamp'):
+        (tmp_path / name).mkdir()
+        for k in range(2):
+            np.save(tmp_path / name / f'{k}.npy', np.random.default_rng(k).random((64, 3)))
+    other = tiny(run)
+    other.data = own_clouds()
+    other.data.root = str(tmp_path)
+    with pytest.raises(UserError, match=r'15 classes apart .*the data has 2 \(chair, lamp'):
+        evaluate_checkpoint.evaluated(str(run), other, 16)
+    with pytest.raises(UserError, match="its task is classification, the config's part_segm"):
+        evaluate_checkpoint.compared([str(run)], tiny(run, task='part_segmentation'), 16)
+    with pytest.raises(UserError, match='no such file or folder'):
+        evaluate_checkpoint.evaluated(str(tmp_path / 'gone'), None, 16)
+
+
+@pytest.mark.slow
+def test_own_arrays_on_a_hierarchical_backbone() -> None:
+    r = np.random.default_rng(0)
+    data = split.from_arrays(r.standard_normal((8, 64, 3)), np.arange(8) % 2, ('a', 'b'))
+    sizes = {'num_groups': (16, 8, 4), 'group_sizes': (4, 4, 4)}
+    options = {'method': 'linear_probe', 'epochs': 1, 'batch_size': 4, 'geometry': sizes}
+    classifier = finetune(data, backbone='point_m2ae', **options)
+    assert classifier(data.points).shape == (8, 2)
+
+
 def test_several_runs_are_evaluated_in_one_call(tuned: pathlib.Path) -> None:
     paths = [str(tuned / name) for name in 'ab']
     together = evaluate_checkpoint.compared(paths, None, 16)
@@ -246,107 +271,11 @@ def test_a_backbone_is_loaded_and_reported(
 
 def test_own_arrays_in_a_few_lines() -> None:
     """The library without configs, as the README shows it."""
-    from point_ft_jax.quick import finetune
-
     r = np.random.default_rng(0)
     data = split.from_arrays(r.standard_normal((20, 64, 3)), np.arange(20) % 2, ('a', 'b'))
     classifier = finetune(
-        data, method='dapt', epochs=1, batch_size=10, geometry={'depth': 1, 'num_groups': 8}
+        data, method='linear_probe', epochs=1, batch_size=10, geometry={'depth': 1}
     )
     probabilities = classifier(data.points)
     assert probabilities.shape == (20, 2)
     np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
-
-
-MISTAKES = {
-    'unknown backbone': ({'model.backbone': 'pointnet'}, "no plug-in 'pointnet' in backbones"),
-    'unknown method': ({'method.name': 'lorax'}, "no plug-in 'lorax' in methods; there are"),
-    'unknown data': ({'data.name': 'shapenet'}, "no plug-in 'shapenet' in data; there are"),
-    'unknown variant': ({'model.variant': 'huge'}, "no variant 'huge' of recon; there are base"),
-    'unknown augmentation': ({'train.augment': 'flip'}, "no augmentation 'flip'"),
-    'unknown schedule': ({'optim.schedule': 'linear'}, "no schedule 'linear'"),
-    'unknown selection': ({'select': 'best'}, "select is 'best'; expected one of"),
-    'unknown compute type': ({'model.compute': 'float8'}, "model.compute is 'float8'"),
-    'unknown batch norm': ({'batch_norm': 'off'}, "batch_norm is 'off'; expected 'hold'"),
-    'unknown readout': ({'model.readout': ('max',)}, 'expected one or more of cls'),
-    'readout of absent tokens': (
-        {'model.readout': ('prompts_mean',), 'method.name': 'full', 'method.options': ConfigDict()},
-        "'prompts_mean' needs prompts tokens",
-    ),
-    'nothing trains': ({'method.trainable': ('nobody/*',)}, 'no parameter matches nobody'),
-    'option of another method': ({'method.name': 'full'}, 'method full has no option rank'),
-    'no epochs': ({'train.epochs': 0}, 'train.epochs is 0; expected more than 0'),
-    'no rate': ({'optim.lr': 0.0}, 'optim.lr is 0.0; expected more than 0'),
-    'warm-up over the end': ({'optim.warmup': 9}, 'optim.warmup is 9; expected 0 to 1 epochs'),
-    'a seed twice': ({'seeds': (1, 1)}, r'seeds is \(1, 1\); expected one or more different'),
-    'too much smoothing': ({'train.smoothing': 1.0}, 'train.smoothing is 1.0; expected 0 to 1'),
-    'fewer than no votes': ({'vote.votes': -1}, 'vote.votes is -1'),
-    'more points than there are': (
-        {'points': 128},
-        'takes 128 points and the train clouds have 64',
-    ),
-    'more groups than points': (
-        {'model.geometry.num_groups': 100},
-        '100',
-    ),
-    'a batch that nothing fills': ({'train.batch_size': 500}, 'do not fill one batch of 500'),
-    'validation of everything': ({'validation.fraction': 1.5}, 'expected a number between 0 and 1'),
-    'a negative seed': ({'seeds': (-1,)}, 'expected one or more different numbers from 0 on'),
-    'a population of a job that has none': (
-        {'job': 'vote', 'population': 2},
-        "the job 'vote' has one member; populations are for finetune and compare",
-    ),
-    'no checkpoint there': ({'init.checkpoint': 'gone.pth'}, 'gone.pth'),
-    'data option that is wrong': ({'data.style': 'oil'}, "style is 'oil'"),
-}
-
-
-@pytest.mark.parametrize('mistake', MISTAKES)
-def test_a_mistake_in_the_config_ends_in_its_message(mistake: str, tmp_path: pathlib.Path) -> None:
-    changes, message = MISTAKES[mistake]
-    with pytest.raises(UserError, match=message):
-        pipeline.finetune(tiny(tmp_path / 'run', **changes))
-    runs.begin(tiny(tmp_path / 'run'))  # corrected, in the same folder
-
-
-def test_a_checkpoint_that_does_not_fit_says_all_that_is_wrong(tmp_path: pathlib.Path) -> None:
-    config = tiny(tmp_path / 'run')
-    state = build('recon', 'full', 15, geometry=dict(config.model.geometry)).export(
-        build('recon', 'full', 15, geometry=dict(config.model.geometry)).init(jax.random.key(0))
-    )
-    del state['norm.weight']
-    state['cls_pos'] = np.zeros((1, 1, 5), np.float32)
-    state['extra.weight'] = np.zeros(3, np.float32)
-    torch_file.write(tmp_path / 'bad.pth', state)
-    config.init.checkpoint = str(tmp_path / 'bad.pth')
-    with pytest.raises(UserError) as error:
-        pipeline.finetune(config)
-    for part in ('missing: norm.weight (12,)', 'unexpected: extra.weight', 'shape of cls_pos'):
-        assert part in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        (['--config=configs/gone.py'], 'could not be loaded'),
-        (['--config=configs/recon_dapt.py:nope'], "no variant 'nope' of recon_dapt"),
-        (['--config=configs/recon_dapt.py', '--config.train.epoch=1'], "did you mean 'epochs'"),
-        (['--config=configs/recon_dapt.py', '--config.train.epochs=x'], 'invalid literal for int'),
-        (['--config=configs/recon_dapt.py:own'], 'give --config.data.root='),
-    ],
-)
-def test_a_mistake_on_the_command_line_is_no_traceback(
-    arguments: list[str], message: str, tmp_path: pathlib.Path
-) -> None:
-    folder = f'--config.folder={tmp_path}' if 'gone' not in arguments[0] else '--'
-    done = subprocess.run(
-        [sys.executable, 'run.py', *arguments, folder],
-        cwd=ROOT,
-        env={**os.environ, 'JAX_PLATFORMS': 'cpu'},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert 'Traceback' not in done.stderr

@@ -10,6 +10,7 @@ from point_ft_jax import pipeline, saved
 from point_ft_jax.errors import UserError
 
 
+@pytest.mark.slow
 def test_a_population_gives_every_seed_its_result_and_goes_on_where_it_was(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
 ) -> None:

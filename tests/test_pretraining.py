@@ -134,6 +134,7 @@ def test_a_backbone_of_another_size_is_refused_with_all_that_is_wrong(
         jobs.run(fine_tuning(tmp_path, **changes))
 
 
+@pytest.mark.slow
 def test_it_is_exported_whole_and_goes_on_from_there(
     run: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -31,7 +31,9 @@ def as_bytes(tree: Any) -> list[bytes]:
     return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
 
 
-@pytest.mark.parametrize('method', ['full', 'linear_probe', 'dapt'])
+@pytest.mark.parametrize(
+    'method', ['linear_probe', 'dapt', pytest.param('full', marks=pytest.mark.slow)]
+)
 def test_everything_that_trains_moves(method: str) -> None:
     advance, state, frozen, logs, order = advance_and_state(method)
     before = jax.tree.map(np.array, state.trainable)

@@ -1,4 +1,6 @@
-"""ReCon as DAPT and its successors tune it: one stream of pre-norm blocks, 22.1M parameters.
+"""ReCon (Qi et al., ICML 2023, arXiv 2302.02318) as DAPT and its successors tune it.
+
+One stream of pre-norm blocks, 22.1M parameters.
 
 The published file has a second stream for its image and text tokens; this form leaves it behind.
 Mind that the function differs from the one that was pre-trained: ReCon's own visual stream adds

@@ -9,7 +9,7 @@ from point_ft_jax import point_files
 from point_ft_jax.data._checks import some
 from point_ft_jax.data._options import SPLITS
 from point_ft_jax.data._subsample import same_size
-from point_ft_jax.errors import UserError, raise_all
+from point_ft_jax.errors import raise_all
 
 Files = dict[str, list[tuple[pathlib.Path, int]]]  # for each split its files with their labels
 
@@ -83,13 +83,8 @@ def read(
         UserError: files that cannot be read, or clouds that are too small; all at once.
     """
     wanted = [split] if num_points else SPLITS
-    clouds, problems = {}, []
-    for path, _ in (entry for name in wanted for entry in files[name]):
-        try:
-            clouds[path] = point_files.read(path)
-        except UserError as error:
-            problems.append(str(error))
-    raise_all(problems, f'{len(problems):,} files of {base} cannot be read:')
+    asked = [path for name in wanted for path, _ in files[name]]
+    clouds = dict(zip(asked, point_files.read_all(asked), strict=True))
     num_points = num_points or min(map(len, clouds.values()))
     paths = [path for path, _ in files[split]]
     names = [path.relative_to(base).as_posix() for path in paths]

@@ -9,13 +9,13 @@ FOLDER = pathlib.Path(__file__).parent
 
 
 def locate(path: str) -> str:
-    """The file of 'shipped:NAME'; any other path as it is.
+    """The file of 'shipped:NAME'; any other path with its ~ expanded.
 
     Raises:
         UserError: nothing of that name ships.
     """
     if not path.startswith(SHIPPED):
-        return path
+        return str(pathlib.Path(path).expanduser())
     names = sorted(file.stem for file in FOLDER.glob('*.pth'))
     if (name := path.removeprefix(SHIPPED)) not in names:
         raise UserError(f'no {path}; there are {", ".join(SHIPPED + name for name in names)}')

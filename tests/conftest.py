@@ -16,7 +16,7 @@ CACHE = (
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
     jax.config.update('jax_compilation_cache_dir', str(CACHE / 'tests'))
-    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.02)
 
 # What the compiler takes longest for, so that no worker is left alone with one of them at the end.
 FIRST = [

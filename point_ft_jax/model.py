@@ -20,6 +20,7 @@ from point_ft_jax.method import Method
 from point_ft_jax.segmenter import Segmenter
 from point_ft_jax.transformer import Tuner
 
+Draw = Callable[[Any], Any]  # a tree with shapes among its leaves to one of arrays
 # The fields of backbones that are sizes.
 SIZES = (
     *('width', 'widths', 'depth', 'depths', 'heads'),
@@ -47,7 +48,15 @@ class Model:
         Raises:
             UserError: the method does not fit the backbone, or does nothing there.
         """
-        return evaluate_by_step(self._init, key)
+        shapes, draw = self.drawing(key)
+        return draw(shapes)
+
+    def drawing(self, key: jax.Array) -> tuple[dict[str, params.Tree], Draw]:
+        """The shapes of all variables, and what draws those that are shapes in such a tree.
+
+        Between the two, what need not be drawn can be loaded. Errors as `init`.
+        """
+        return by_step(self._init, key)
 
     def shapes(self) -> dict[str, params.Tree]:
         """What `init` would return, as shapes and types; nothing is computed."""
@@ -257,15 +266,21 @@ def below(part: str, names: Mapping[str, str]) -> dict[str, str]:
     return {f'{part}/{path}': name for path, name in names.items()}
 
 
-def evaluate_by_step(function: Callable[[jax.Array], Any], argument: jax.Array) -> Any:
-    """`function(argument)`, without what its result does not need, one operation after the other.
+def by_step(function: Callable[[jax.Array], Any], argument: jax.Array) -> tuple[Any, Draw]:
+    """The shapes of `function(argument)`, and what computes those of a tree's leaves that are one.
 
-    Some four hundred leaves, each drawn by random-number code of its own, take XLA half a minute to
-    compile as one program; step by step, leaves of one shape share theirs.
+    It does so one operation after the other, without what these leaves do not need. Some four
+    hundred leaves, each drawn by random-number code of its own, take XLA half a minute to compile
+    as one program; step by step, leaves of one shape share theirs.
     """
     closed, shapes = jax.make_jaxpr(function, return_shape=True)(argument)
-    needed, _ = partial_eval.dce_jaxpr(
-        closed.jaxpr, [True] * len(closed.jaxpr.outvars), instantiate=True
-    )
-    leaves = jax.core.eval_jaxpr(needed, closed.consts, argument)
-    return jax.tree.unflatten(jax.tree.structure(shapes), leaves)
+
+    def draw(tree: Any) -> Any:
+        leaves, structure = jax.tree.flatten(tree)
+        missing = [isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves]
+        needed, _ = partial_eval.dce_jaxpr(closed.jaxpr, missing, instantiate=True)
+        drawn = iter(jax.core.eval_jaxpr(needed, closed.consts, argument))
+        both = zip(leaves, missing, strict=True)
+        return jax.tree.unflatten(structure, [next(drawn) if m else leaf for leaf, m in both])
+
+    return shapes, draw

@@ -49,11 +49,12 @@ def finetune(
     fields = {**model.known(backbone, {'num_groups': min(64, num_points)}), **(geometry or {})}
     built = model.build(backbone, method, len(data.classes), variant=variant, geometry=fields)
     built = model.hold_frozen(built)
-    variables = built.init(jax.random.key(seed))
+    variables, draw = built.drawing(jax.random.key(seed))
     if checkpoint:
         state = start.state_dict(checkpoint)
         variables, report = built.load_backbone(variables, state, checkpoint)
         runs.say(f'{checkpoint}: {report}')
+    variables = draw(variables)
     schedule = optimizer.make_schedule(
         'cosine_by_step',
         lr,

@@ -202,6 +202,19 @@ def test_trainable_parameters_of_the_published_model(
     assert trainable_count('recon', method, classes, **options) == expected
 
 
+def test_what_is_known_is_not_drawn_and_the_rest_is_drawn_as_ever() -> None:
+    model, _ = fresh('act', 'lora')
+    whole = model.init(jax.random.key(1))
+    tree, draw = model.drawing(jax.random.key(1))
+    tree['params']['backbone'] = jax.tree.map(
+        lambda leaf: np.zeros(leaf.shape), tree['params']['backbone']
+    )
+    drawn = draw(tree)
+    assert not any(map(np.any, jax.tree.leaves(drawn['params'].pop('backbone'))))
+    del whole['params']['backbone']
+    assert all(map(same, *map(jax.tree.leaves, (whole, drawn))))
+
+
 @TRAINED
 def test_only_what_should_train_moves(backbone: str, method: str) -> None:
     """Bit for bit; gradients exist for nothing else."""

@@ -13,7 +13,7 @@ from point_ft_jax.backbone import Backbone
 from point_ft_jax.errors import UserError, raise_all
 from point_ft_jax.hierarchical import HierarchicalTransformer
 from point_ft_jax.layers import Dtype
-from point_ft_jax.model import below, check_options, evaluate_by_step
+from point_ft_jax.model import Draw, below, by_step, check_options
 from point_ft_jax.pretrain import autoencoder, hierarchy, masking
 from point_ft_jax.pretrain.autoencoder import CONTRAST, CONTRAST_WIDTH, TOKENS, MaskedAutoencoder
 from point_ft_jax.pretrain.hierarchy import HierarchicalAutoencoder
@@ -33,7 +33,12 @@ class Autoencoder:
 
     def init(self, key: jax.Array) -> dict[str, params.Tree]:
         """Fresh variables: the trees 'params' and 'batch_stats'."""
-        return evaluate_by_step(self._init, key)
+        shapes, draw = self.drawing(key)
+        return draw(shapes)
+
+    def drawing(self, key: jax.Array) -> tuple[dict[str, params.Tree], Draw]:
+        """See `model.Model.drawing`."""
+        return by_step(self._init, key)
 
     def shapes(self) -> dict[str, params.Tree]:
         """What `init` would return, as shapes and types; nothing is computed."""

@@ -5,7 +5,6 @@ import inspect
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -13,7 +12,6 @@ from point_ft_jax import params, plugins, weight_space
 from point_ft_jax.errors import UserError
 from point_ft_jax.losses import cross_entropy
 from point_ft_jax.merge import merge
-from point_ft_jax.methods import pointgst
 from point_ft_jax.model import Model, build
 
 POINTS = np.random.default_rng(0).uniform(-0.6, 0.6, (4, 48, 3)).astype(np.float32)
@@ -380,35 +378,3 @@ def test_a_method_without_a_tuner_adds_what_it_trains() -> None:
 def test_methods_that_do_not_go_together(method: str, options: dict | None, message: str) -> None:
     with pytest.raises(UserError, match=message):
         small('point_mae', method, method_options=options).shapes()
-
-
-def test_pointgst_decomposes_each_graph_once_a_forward() -> None:
-    model, variables = fresh('point_mae', 'pointgst')
-    traced = str(jax.make_jaxpr(model.module.apply)(variables, POINTS))
-    assert traced.count('eigh[') == 2
-
-
-def test_pointgsts_graphs_depend_on_the_batch_only_as_the_reference() -> None:
-    centers = jnp.asarray(POINTS) * jnp.arange(1.0, 5.0).reshape(4, 1, 1)
-    alone, together = (pointgst.laplacian(c, False)[1] for c in (centers[:2], centers))
-    assert same(alone, together)
-    assert not np.allclose(alone, pointgst.laplacian(centers, True)[1], atol=1e-3)
-
-
-def test_centres_that_coincide_have_a_laplacian() -> None:
-    centers = jnp.zeros((1, 4, 3)).at[0, 0].set(1.0)
-    found = pointgst.laplacian(centers, False)
-    np.testing.assert_allclose(found, np.eye(4)[None] - 0.25, atol=1e-5)
-    assert np.isfinite(pointgst.laplacian(centers[:, 1:], False)).all()
-
-
-def test_the_morton_order_interleaves_sixteen_bits() -> None:
-    centers = np.random.default_rng(1).uniform(-5, 5, (1, 50, 3)).astype(np.float32)
-
-    def key(center: np.ndarray) -> int:
-        x, y, z = (int(np.float32(c) * np.float32(100)) & 0xFFFF for c in center)
-        bits = [(v >> b) & 1 for b in reversed(range(16)) for v in (y, x, z)]
-        return int(''.join(map(str, bits)), 2)
-
-    expected = sorted(range(50), key=lambda i: key(centers[0, i]))
-    assert pointgst.morton_order(jnp.asarray(centers))[0].tolist() == expected

@@ -40,8 +40,7 @@ def get_config(variant: str = '') -> ConfigDict:
 def _embedded() -> ConfigDict:
     """A quarter of the paper's groups, half its points, 8 of its 301 epochs: a few minutes."""
     config = default()
-    config.data.style = 'scan'
-    config.data.variant = 'obj_only'
+    config.data.update(style='scan', variant='obj_only', train_size=1200, test_size=300, seed=0)
     config.model.variant = 'tiny'
     config.model.geometry.num_groups = 32
     # So few steps leave no time to overfit: a high rate, and hardly any dropout.

@@ -91,7 +91,7 @@ def _plain(message: str) -> str:
         return found[1].strip()
     if found := re.search(r'Did you mean \\?\"(.*?)\\?\" instead of \\?\"(.*?)\\?\"', message):
         return f'the config has no field {found[2]!r}; did you mean {found[1]!r}?'
-    if found := re.fullmatch(r"'(\w+)'", message):
+    if found := re.fullmatch(r"""["']+(\w+)["']+""", message):
         return f'the config has no field {found[1]!r}; its file in configs/ says what there is'
     if 'Failed loading config file' in message:
         return (

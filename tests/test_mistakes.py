@@ -115,6 +115,10 @@ def test_a_checkpoint_that_does_not_fit_says_all_that_is_wrong(tmp_path: pathlib
         (['--config=configs/gone.py'], 'could not be loaded'),
         (['--config=configs/recon_dapt.py:nope'], "no variant 'nope' of recon_dapt"),
         (['--config=configs/recon_dapt.py', '--config.train.epoch=1'], "did you mean 'epochs'"),
+        (
+            ['--config=configs/recon_dapt.py', '--config.data.nope=1'],
+            "has no field 'nope'; its file",
+        ),
         (['--config=configs/recon_dapt.py', '--config.train.epochs=x'], 'invalid literal for int'),
         (['--config=configs/recon_dapt.py:own'], 'give --config.data.root='),
     ],

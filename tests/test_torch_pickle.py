@@ -71,7 +71,7 @@ ATTACKS = {
     'builtins.exec': execute,
     'builtins.getattr': nested_getattr,
     'builtins.eval': lambda marker: Call(eval, f'open({str(marker)!r}, "w")'),
-    'io.open': lambda marker: Call(open, str(marker), 'w'),
+    f'{open.__module__}.open': lambda marker: Call(open, str(marker), 'w'),  # io, and _io from 3.12
     'builtins.__import__': lambda marker: Call(builtins.__import__, 'antigravity'),
     'subprocess.Popen': lambda marker: Call(subprocess.Popen, ['touch', str(marker)]),
     'copyreg.add_extension': lambda marker: Call(copyreg.add_extension, 'os', 'system', 240),

@@ -11,7 +11,7 @@ from kernels.dispatch import AUTO, Implementation, check_cloud, dispatch
 
 BUDGET_BYTES = 128 * 2**20  # the largest [B, G, N] array of distances that is made at once
 CPU_BUDGET_BYTES = 8 * 2**20  # the same where it should stay in a cache
-FEW = 128  # points; among fewer `top_k` is no slower than a tournament, and quicker to compile
+FEW = 128  # points; among fewer either is quick, and `top_k` is compiled in a quarter of the time
 LARGEST = jnp.finfo(jnp.float32).max
 
 Nearest = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]

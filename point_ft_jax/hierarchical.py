@@ -68,7 +68,7 @@ class Level(nn.Module):
         patches = self.tuner.layer(self.tokenizer, neighbourhoods)
         none = no_prompts(patches)
         positions = self.positions(centers)
-        return Tokens(none, patches, centers, prompts=none, patch_pos=positions)
+        return Tokens(none, patches, centers, slots=none, patch_pos=positions)
 
     def encode(self, tokens: Tokens) -> Tokens:
         """The tokens after this level's blocks; `tokens.mask` says which patches see which."""

@@ -142,7 +142,7 @@ class PointTransformer(nn.Module):
             cls=self._global_tokens('token', patches),
             patches=patches,
             centers=centers,
-            prompts=no_prompts(patches),
+            slots=no_prompts(patches),
             cls_pos=self._global_tokens('pos', patches),
             patch_pos=Positions(self.width, dtype=self.dtype, name='positions')(centers),
         )
@@ -157,8 +157,8 @@ class PointTransformer(nn.Module):
 
 
 def _others(tokens: Tokens) -> Array:
-    """Prompts and patches, [B, P + G, D]."""
-    return jnp.concatenate([tokens.prompts, tokens.patches], axis=1)
+    """Slots and patches, [B, P + G, D]."""
+    return jnp.concatenate([tokens.slots, tokens.patches], axis=1)
 
 
 # Tree path below 'backbone' to PyTorch name; see torch_import.

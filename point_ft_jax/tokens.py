@@ -1,9 +1,15 @@
-"""The tokens of a cloud on their way through a transformer, kept apart by kind."""
+"""The tokens of a cloud on their way through a transformer, kept apart by kind.
+
+Where a method adds a prompt at every block, every block sees another number of tokens, and XLA
+shares no compiled code between them. `Tokens.with_room` gives several blocks the same number: it
+leaves slots empty, which nothing attends to, pools, or reads.
+"""
 
 from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from kernels import gather_points
@@ -21,31 +27,39 @@ class Tokens:
         cls: [B, S, D], the learned global tokens (S may be 0; ReCon has three).
         patches: [B, G, D].
         centers: [B, G, 3], where the patches are.
-        prompts: [B, P, D], what a tuning method has put in (P may be 0), the newest first.
+        slots: [B, P, D], what a tuning method has put in (P may be 0), the newest first, then the
+            empty slots.
         cls_pos, prompt_pos, patch_pos: positions, of the shape of their tokens, or None.
         mask: [B, G, G] bool or None; which patches a patch attends to. Others see everything.
+        empty: how many slots are empty.
         memo: what tuners have computed from the centres, by name, for later blocks to use again.
     """
 
     cls: Array
     patches: Array
     centers: Array
-    prompts: Array
+    slots: Array
     cls_pos: Array | None = None
     prompt_pos: Array | None = None
     patch_pos: Array | None = None
     mask: Array | None = None
+    empty: int = struct.field(pytree_node=False, default=0)
     memo: Mapping[str, object] = struct.field(default_factory=dict)
 
+    @property
+    def prompts(self) -> Array:
+        """[B, P - empty, D], the newest first."""
+        return self.slots[:, : self.slots.shape[1] - self.empty]
+
     def sequence(self) -> Array:
-        """All tokens, [B, S + P + G, D], without positions."""
-        return jnp.concatenate([self.cls, self.prompts, self.patches], axis=1)
+        """All tokens and empty slots, [B, S + P + G, D], without positions."""
+        return jnp.concatenate([self.cls, self.slots, self.patches], axis=1)
 
     def with_sequence(self, x: Array) -> 'Tokens':
         """These tokens with the values of `x` [B, S + P + G, D]."""
         first = self.cls.shape[1]
-        second = first + self.prompts.shape[1]
-        return self.replace(cls=x[:, :first], prompts=x[:, first:second], patches=x[:, second:])
+        second = first + self.slots.shape[1]
+        return self.replace(cls=x[:, :first], slots=x[:, first:second], patches=x[:, second:])
 
     def positioned(self) -> Array:
         """All tokens with their positions added, [B, S + P + G, D]: what a block starts from."""
@@ -59,7 +73,7 @@ class Tokens:
 
         return self.replace(
             cls=add(self.cls, self.cls_pos),
-            prompts=add(self.prompts, self.prompt_pos),
+            slots=add(self.slots, self.prompt_pos),
             patches=add(self.patches, self.patch_pos),
             cls_pos=None,
             prompt_pos=None,
@@ -77,24 +91,65 @@ class Tokens:
             patch_pos=None if self.patch_pos is None else gather_points(self.patch_pos, indices),
         )
 
+    def with_prompts(self, prompts: Array, positions: Array | None = None) -> 'Tokens':
+        """With `prompts` [B, p, D] in place of those there are, at `positions` or at zero."""
+        return self.replace(slots=prompts, prompt_pos=positions, empty=0)
+
     def prepend(self, prompts: Array, positions: Array | None = None) -> 'Tokens':
-        """With `prompts` [B, p, D] put in front of those there are, at `positions` or at zero."""
-        both = jnp.concatenate([prompts, self.prompts], axis=1)
+        """With `prompts` [B, p, D] put in front of those there are, at `positions` or at zero.
+
+        They take empty slots as far as there are any.
+        """
+        left = max(self.empty - prompts.shape[1], 0)
+        stay = self.slots.shape[1] - self.empty + left
+        slots = jnp.concatenate([prompts, self.slots[:, :stay]], axis=1)
         if positions is None and self.prompt_pos is None:
-            return self.replace(prompts=both)
+            return self.replace(slots=slots, empty=left)
         new, old = (
             jnp.zeros_like(tokens) if position is None else position
-            for tokens, position in ((prompts, positions), (self.prompts, self.prompt_pos))
+            for tokens, position in ((prompts, positions), (self.slots, self.prompt_pos))
         )
-        return self.replace(prompts=both, prompt_pos=jnp.concatenate([new, old], axis=1))
+        at = jnp.concatenate([new, old[:, :stay]], axis=1)
+        return self.replace(slots=slots, prompt_pos=at, empty=left)
+
+    def with_room(self, multiple: int) -> 'Tokens':
+        """With at least one empty slot, and a multiple of `multiple` slots in all."""
+        if self.empty:
+            return self
+        prompts = self.slots.shape[1]
+        more = multiple - prompts % multiple
+
+        def widen(array: Array | None) -> Array | None:
+            return None if array is None else jnp.pad(array, ((0, 0), (0, more), (0, 0)))
+
+        return self.replace(
+            slots=widen(self.slots), prompt_pos=widen(self.prompt_pos), empty=more
+        )
+
+    def mean(self, x: Array) -> Array:
+        """The mean [B, 1, D] of `x` [B, S + P + G, D] over all tokens; empty slots do not count."""
+        if not self.empty:
+            return x.mean(axis=1, keepdims=True)
+        real = self._real()
+        return jnp.einsum('n,bnd->bd', jnp.asarray(real / real.sum(), x.dtype), x)[:, None]
 
     def attention_mask(self) -> Array | None:
-        """[B, 1, N, N] bool over the whole sequence, or None where everything sees everything."""
+        """Which tokens a token sees, or None where everything sees everything.
+
+        [B, 1, N, N] bool over the whole sequence, or [1, 1, 1, N] where all see the same.
+        """
+        real = jnp.asarray(self._real())[None, None, None]
         if self.mask is None:
-            return None
-        others = self.cls.shape[1] + self.prompts.shape[1]
+            return real if self.empty else None
+        others = self.cls.shape[1] + self.slots.shape[1]
         padding = ((0, 0), (others, 0), (others, 0))
-        return jnp.pad(self.mask, padding, constant_values=True)[:, None]
+        return jnp.pad(self.mask, padding, constant_values=True)[:, None] & real
+
+    def _real(self) -> np.ndarray:
+        """[N] bool, which places of the sequence are not empty slots."""
+        end = self.cls.shape[1] + self.slots.shape[1]
+        places = np.arange(end + self.patches.shape[1])
+        return (places < end - self.empty) | (places >= end)
 
 
 def no_prompts(patches: Array) -> Array:

@@ -28,11 +28,11 @@ class CrossAttention(nn.Module):
         self.kv = Linear(2 * self.width, use_bias=self.qkv_bias, dtype=self.dtype)
         self.proj = Linear(self.width, dtype=self.dtype)
 
-    def __call__(self, x: Array, memory: Array) -> Array:
+    def __call__(self, x: Array, memory: Array, mask: Array | None = None) -> Array:
         q = self.tuner.layer(self.q, x).reshape(*x.shape[:2], self.heads, -1)
         kv = self.tuner.layer(self.kv, memory).reshape(*memory.shape[:2], 2, self.heads, -1)
         k, v = self.tuner.keys_values(self, kv[:, :, 0], kv[:, :, 1])
-        return self.tuner.layer(self.proj, attend(q, k, v))
+        return self.tuner.layer(self.proj, attend(q, k, v, mask))
 
 
 class TwoStreamBlock(nn.Module):
@@ -76,10 +76,13 @@ class TwoStreamBlock(nn.Module):
         cls, patches = self._split(tokens.positioned())
         cls = self.tuner.layer(self.norm1_global, cls)
         patches = self.tuner.layer(self.norm1, patches)
+        mask = tokens.attention_mask()  # the same for all tokens: nothing else masks these
+        if mask is not None:
+            mask = mask[..., self.num_global :]
         seen = jax.lax.stop_gradient(patches) if self.detach else patches
         both = (
-            cls + self.drop(self.attention_global(cls, seen)),
-            patches + self.drop(self.attention(patches)),
+            cls + self.drop(self.attention_global(cls, seen, mask)),
+            patches + self.drop(self.attention(patches, mask)),
         )
         return jnp.concatenate(both, axis=1)
 

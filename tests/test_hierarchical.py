@@ -87,7 +87,7 @@ def test_attention_reaches_what_is_closer_than_the_radius() -> None:
 
 def test_the_published_readouts() -> None:
     patches = jnp.array([[[9.0, 0.0], [2.0, 3.0], [1.0, 6.0]]])
-    tokens = Tokens(patches[:, :0], patches, patches, prompts=patches[:, :0])
+    tokens = Tokens(patches[:, :0], patches, patches, slots=patches[:, :0])
     modelnet = read_out(tokens, ('patches_mean_plus_max',))
     scan = read_out(tokens, ('patches_mean', 'patches_max_but_first'))
     np.testing.assert_allclose(modelnet, [[4 + 9, 3 + 6]])

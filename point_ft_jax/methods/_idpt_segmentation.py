@@ -45,7 +45,7 @@ class IdptSegmentationTuner(Tuner):
 
     def block(self, block: nn.Module, tokens: Tokens) -> Tokens:
         patches = tokens.patches
-        tokens = tokens.replace(prompts=no_prompts(patches), prompt_pos=None)
+        tokens = tokens.with_prompts(no_prompts(patches))
         if block.index not in self.prompt_layers:
             return block(tokens)
         if 'position' not in tokens.memo:  # one for all blocks of a level

@@ -48,11 +48,14 @@ class DaptTuner(Tuner):
         rank: of the adapters.
         adapter_dropout: rate inside the adapters.
         positions_every_block: add the patches' positions before every block, not once.
+        slots: prompts and empty slots together are a multiple of it, so that as many blocks see the
+            same number of tokens: XLA then compiles their step in half the time. 0 for none empty.
     """
 
     rank: int = 64
     adapter_dropout: float = 0.0
     positions_every_block: bool = False
+    slots: int = 4
 
     def layer(self, module: nn.Module, x: Array) -> Array:
         return self.own(ScaleShift, module)(module(x))
@@ -60,6 +63,8 @@ class DaptTuner(Tuner):
     def block(self, block: nn.Module, tokens: Tokens) -> Tokens:
         if not self.positions_every_block:
             tokens = tokens.settle()
+        if self.slots:
+            tokens = tokens.with_room(self.slots)
         x = block.attend(tokens)
         h = block.normalize(x)
         adapter = functools.partial(
@@ -67,7 +72,7 @@ class DaptTuner(Tuner):
         )
         delta = self.own(adapter, block, 'adapter')(h)
         x = block.join(x, h, block.mlp(h) + delta)
-        mean = gelu(delta).mean(axis=1, keepdims=True)
+        mean = tokens.mean(gelu(delta))
         return tokens.with_sequence(x).prepend(self.own(ScaleShift, block, 'prompt')(mean))
 
 

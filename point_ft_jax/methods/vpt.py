@@ -29,7 +29,7 @@ class VptTuner(Tuner):
         prompts, positions = (
             self.own(learned, block, kind)(tokens.patches) for kind in ('prompts', 'positions')
         )
-        return block(tokens.replace(prompts=prompts, prompt_pos=positions))
+        return block(tokens.with_prompts(prompts, positions))
 
 
 METHOD = Method(

@@ -30,7 +30,7 @@ class Blocks(nn.Module):
         width = patches.shape[-1]
         none = no_prompts(patches)
         positions = Positions(width, self.hidden, dtype=self.dtype, name='positions')(centers)
-        tokens = Tokens(none, patches, centers, prompts=none, patch_pos=positions)
+        tokens = Tokens(none, patches, centers, slots=none, patch_pos=positions)
         for index, rate in enumerate(self.drop_paths):
             tokens = Block(
                 width=width,

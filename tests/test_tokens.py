@@ -68,7 +68,7 @@ def test_nothing_sees_an_empty_slot() -> None:
     masked = roomy.replace(mask=near).attention_mask()
     assert masked.shape == (2, 1, 9, 9)
     assert masked[0, 0, 0].tolist() == seen
-    assert masked[0, 0, 7].tolist() == seen[:6] + [False, True, False]
+    assert masked[0, 0, 7].tolist() == [*seen[:6], False, True, False]
 
 
 @functools.cache

@@ -27,7 +27,7 @@ def start() -> None:
     if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
         home = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
         jax.config.update('jax_compilation_cache_dir', str(pathlib.Path(home, 'point_ft_jax')))
-        jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
+        jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
     processes.join()
 
 

@@ -20,7 +20,8 @@ from point_ft_jax.method import Method
 from point_ft_jax.segmenter import Segmenter
 from point_ft_jax.transformer import Tuner
 
-Draw = Callable[[Any], Any]  # a tree with shapes among its leaves to one of arrays
+# A key and a tree with shapes among its leaves to one of arrays.
+Draw = Callable[[jax.Array, params.Tree], params.Tree]
 # The fields of backbones that are sizes.
 SIZES = (
     *('width', 'widths', 'depth', 'depths', 'heads'),
@@ -48,19 +49,22 @@ class Model:
         Raises:
             UserError: the method does not fit the backbone, or does nothing there.
         """
-        shapes, draw = self.drawing(key)
-        return draw(shapes)
-
-    def drawing(self, key: jax.Array) -> tuple[dict[str, params.Tree], Draw]:
-        """The shapes of all variables, and what draws those that are shapes in such a tree.
-
-        Between the two, what need not be drawn can be loaded. Errors as `init`.
-        """
-        return by_step(self._init, key)
+        return self.draw(key, self.shapes())
 
     def shapes(self) -> dict[str, params.Tree]:
-        """What `init` would return, as shapes and types; nothing is computed."""
-        return jax.eval_shape(self._init, jax.random.key(0))
+        """What `init` would return, as shapes and types; nothing is computed. Errors as `init`."""
+        return jax.tree.map(lambda leaf: leaf, self._traced[0])  # a tree to change at will
+
+    def draw(self, key: jax.Array, variables: dict[str, params.Tree]) -> dict[str, params.Tree]:
+        """`variables` with what `init` draws in place of those that are but shapes.
+
+        What a checkpoint brings need not be drawn first.
+        """
+        return self._traced[1](key, variables)
+
+    @functools.cached_property
+    def _traced(self) -> tuple[dict[str, params.Tree], Draw]:
+        return by_step(self._init)
 
     def _init(self, key: jax.Array) -> dict[str, params.Tree]:
         variables = self.module.init({'params': key, 'dropout': key}, *self.module.blank())
@@ -266,20 +270,20 @@ def below(part: str, names: Mapping[str, str]) -> dict[str, str]:
     return {f'{part}/{path}': name for path, name in names.items()}
 
 
-def by_step(function: Callable[[jax.Array], Any], argument: jax.Array) -> tuple[Any, Draw]:
-    """The shapes of `function(argument)`, and what computes those of a tree's leaves that are one.
+def by_step(function: Callable[[jax.Array], params.Tree]) -> tuple[params.Tree, Draw]:
+    """The shapes of `function(key)`, and what computes those of a tree's leaves that are one.
 
     It does so one operation after the other, without what these leaves do not need. Some four
     hundred leaves, each drawn by random-number code of its own, take XLA half a minute to compile
     as one program; step by step, leaves of one shape share theirs.
     """
-    closed, shapes = jax.make_jaxpr(function, return_shape=True)(argument)
+    closed, shapes = jax.make_jaxpr(function, return_shape=True)(jax.random.key(0))
 
-    def draw(tree: Any) -> Any:
+    def draw(key: jax.Array, tree: params.Tree) -> params.Tree:
         leaves, structure = jax.tree.flatten(tree)
         missing = [isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves]
         needed, _ = partial_eval.dce_jaxpr(closed.jaxpr, missing, instantiate=True)
-        drawn = iter(jax.core.eval_jaxpr(needed, closed.consts, argument))
+        drawn = iter(jax.core.eval_jaxpr(needed, closed.consts, key))
         both = zip(leaves, missing, strict=True)
         return jax.tree.unflatten(structure, [next(drawn) if m else leaf for leaf, m in both])
 

@@ -49,12 +49,12 @@ def finetune(
     fields = {**model.known(backbone, {'num_groups': min(64, num_points)}), **(geometry or {})}
     built = model.build(backbone, method, len(data.classes), variant=variant, geometry=fields)
     built = model.hold_frozen(built)
-    variables, draw = built.drawing(jax.random.key(seed))
+    variables = built.shapes()
     if checkpoint:
         state = start.state_dict(checkpoint)
         variables, report = built.load_backbone(variables, state, checkpoint)
         runs.say(f'{checkpoint}: {report}')
-    variables = draw(variables)
+    variables = built.draw(jax.random.key(seed), variables)
     schedule = optimizer.make_schedule(
         'cosine_by_step',
         lr,

@@ -29,14 +29,14 @@ def load_start(
             'this config starts from a pre-trained backbone: give --config.init.checkpoint=FILE, '
             'or an empty one for random weights'
         )
-    variables, draw = built.drawing(jax.random.key(seed))
+    variables, key = built.shapes(), jax.random.key(seed)
     whole = isinstance(built, Autoencoder)
     what = 'autoencoder' if whole else 'backbone'
     if not path:
-        return draw(variables), f'{what}: random, from seed {seed}'
+        return built.draw(key, variables), f'{what}: random, from seed {seed}'
     load = built.load_all if whole else built.load_backbone
     variables, report = load(variables, state_dict(path), str(path))
-    return draw(variables), f'{what}: {path}: {report}'
+    return built.draw(key, variables), f'{what}: {path}: {report}'
 
 
 def state_dict(path: str) -> Mapping[str, np.ndarray]:

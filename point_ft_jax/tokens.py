@@ -122,9 +122,7 @@ class Tokens:
         def widen(array: Array | None) -> Array | None:
             return None if array is None else jnp.pad(array, ((0, 0), (0, more), (0, 0)))
 
-        return self.replace(
-            slots=widen(self.slots), prompt_pos=widen(self.prompt_pos), empty=more
-        )
+        return self.replace(slots=widen(self.slots), prompt_pos=widen(self.prompt_pos), empty=more)
 
     def mean(self, x: Array) -> Array:
         """The mean [B, 1, D] of `x` [B, S + P + G, D] over all tokens; empty slots do not count."""

@@ -202,12 +202,12 @@ def test_trainable_parameters_of_the_published_model(
 
 def test_what_is_known_is_not_drawn_and_the_rest_is_drawn_as_ever() -> None:
     model, _ = fresh('act', 'lora')
-    whole = model.init(jax.random.key(1))
-    tree, draw = model.drawing(jax.random.key(1))
+    key = jax.random.key(1)
+    whole, tree = model.init(key), model.shapes()
     tree['params']['backbone'] = jax.tree.map(
         lambda leaf: np.zeros(leaf.shape), tree['params']['backbone']
     )
-    drawn = draw(tree)
+    drawn = model.draw(key, tree)
     assert not any(map(np.any, jax.tree.leaves(drawn['params'].pop('backbone'))))
     del whole['params']['backbone']
     assert all(map(same, *map(jax.tree.leaves, (whole, drawn))))

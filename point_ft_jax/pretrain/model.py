@@ -1,6 +1,7 @@
 """An autoencoder from names: a backbone, what reconstructs its patches, and the tables of both."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 
 import flax.linen as nn
@@ -33,16 +34,19 @@ class Autoencoder:
 
     def init(self, key: jax.Array) -> dict[str, params.Tree]:
         """Fresh variables: the trees 'params' and 'batch_stats'."""
-        shapes, draw = self.drawing(key)
-        return draw(shapes)
-
-    def drawing(self, key: jax.Array) -> tuple[dict[str, params.Tree], Draw]:
-        """See `model.Model.drawing`."""
-        return by_step(self._init, key)
+        return self.draw(key, self.shapes())
 
     def shapes(self) -> dict[str, params.Tree]:
         """What `init` would return, as shapes and types; nothing is computed."""
-        return jax.eval_shape(self._init, jax.random.key(0))
+        return jax.tree.map(lambda leaf: leaf, self._traced[0])  # a tree to change at will
+
+    def draw(self, key: jax.Array, variables: dict[str, params.Tree]) -> dict[str, params.Tree]:
+        """See `model.Model.draw`."""
+        return self._traced[1](key, variables)
+
+    @functools.cached_property
+    def _traced(self) -> tuple[dict[str, params.Tree], Draw]:
+        return by_step(self._init)
 
     def _init(self, key: jax.Array) -> dict[str, params.Tree]:
         points = jnp.zeros((1, self.module.backbone.fewest_points, 3))

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from point_ft_jax.shapes.surface import Surface
+from point_ft_jax.shapes.solids import cross
+from point_ft_jax.shapes.surface import Surface, rows
 
 VIEWS = (2, 4)
 DISTANCE = (2.2, 3.6)
@@ -69,10 +70,10 @@ def visible(surface: Surface, camera: np.ndarray) -> np.ndarray:
     if len(facing) == 0:
         return seen
     forward = -camera / np.linalg.norm(camera)
-    right = np.cross(forward, np.where(abs(forward[1]) < 0.99, (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)))
+    right = cross(forward, (0.0, 1.0, 0.0) if abs(forward[1]) < 0.99 else (1.0, 0.0, 0.0))
     right /= np.linalg.norm(right)
-    basis = np.stack([right, np.cross(right, forward), forward])
-    across, up, depth = basis @ rays[facing].T
+    basis = np.stack([right, cross(right, forward), forward])
+    across, up, depth = basis @ rows(rays, facing).T
     image = np.stack([across, up]) / depth
     low = image.min(axis=1, keepdims=True)
     side = 2 * max(4, int(np.sqrt(PIXELS_PER_POINT * len(facing)) / 2))

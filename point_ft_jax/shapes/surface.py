@@ -12,6 +12,11 @@ from point_ft_jax.shapes.solids import Solid, inside, triangles
 DEPTH = 1e-3
 
 
+def rows(array: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """`array[indices]`, coordinate by coordinate in memory: what follows is then fast."""
+    return array.T.take(indices, axis=-1).T
+
+
 class Surface(NamedTuple):
     """Points with what is known about them, in no order that tells anything.
 
@@ -26,8 +31,8 @@ class Surface(NamedTuple):
     parts: np.ndarray
 
     def take(self, indices: np.ndarray) -> 'Surface':
-        """The points of `indices` (numbers or a mask)."""
-        return Surface(*(field[indices] for field in self))
+        """The points of `indices`, numbers."""
+        return Surface(*(rows(field, indices) for field in self))
 
 
 class Mesh(NamedTuple):
@@ -74,7 +79,7 @@ def scatter(mesh: Mesh, count: int, rng: np.random.Generator) -> tuple[np.ndarra
     outside = u + v > 1
     u, v = np.where(outside, 1 - u, u), np.where(outside, 1 - v, v)
     a, b, c = mesh.corners.transpose(1, 0, 2)
-    return a[chosen] + u * (b - a)[chosen] + v * (c - a)[chosen], chosen
+    return rows(a, chosen) + u * rows(b - a, chosen) + v * rows(c - a, chosen), chosen
 
 
 def exposed(
@@ -127,9 +132,9 @@ def sample(
     whole = mesh(solids)
     points, chosen = scatter(whole, count, rng)
     if view is not None:
-        held = view.holds(points)
-        points, chosen = points[held], chosen[held]
+        held = np.flatnonzero(view.holds(points))
+        points, chosen = rows(points, held), chosen[held]
     owners = whole.owners[chosen]
-    seen = exposed(points, owners, whole.inner[chosen], solids)
+    seen = np.flatnonzero(exposed(points, owners, whole.inner[chosen], solids))
     parts = np.asarray(part_ids, np.int32)[owners]
-    return Surface(points, whole.normals[chosen], parts).take(seen)
+    return Surface(points, rows(whole.normals, chosen), parts).take(seen)

@@ -22,7 +22,7 @@ from point_ft_jax.augment import Augmentation
 from point_ft_jax.layers import Array
 from point_ft_jax.members import Member
 from point_ft_jax.mesh import compiler_options, everywhere, over_devices, spread
-from point_ft_jax.optimizer import Schedule
+from point_ft_jax.optimizer import Schedule, pack
 from point_ft_jax.split import Split
 from point_ft_jax.task import Targets, Task, classification
 from point_ft_jax.tokenizer import whole
@@ -160,7 +160,7 @@ def step(
         state.trainable
     )
     updates, opt_state = recipe.tx.update(gradients, state.opt_state, state.trainable)
-    scalars = {'train_loss': value, **scalars, 'gradient_norm': optax.tree.norm(gradients)}
+    scalars = {'train_loss': value, **scalars, 'gradient_norm': optax.tree.norm(pack(gradients))}
     # AdamW's updates, decay included, are proportional to the learning rate.
     updates = jax.tree.map(lambda update: rate * update, updates)
     trainable = optax.apply_updates(state.trainable, updates)

@@ -1,7 +1,6 @@
 """What the commands share: start-up of JAX, and how mistakes and interrupts end."""
 
 import os
-import pathlib
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -9,7 +8,7 @@ from collections.abc import Callable, Sequence
 import absl.logging
 from absl import app, flags
 
-from point_ft_jax import processes
+from point_ft_jax import cache, processes
 from point_ft_jax.errors import UserError
 from point_ft_jax.interrupt import Stopped
 
@@ -25,8 +24,7 @@ def start() -> None:
 
     absl.logging.set_verbosity(absl.logging.ERROR)
     if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
-        home = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
-        jax.config.update('jax_compilation_cache_dir', str(pathlib.Path(home, 'point_ft_jax')))
+        jax.config.update('jax_compilation_cache_dir', str(cache.folder()))
         jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
     processes.join()
 

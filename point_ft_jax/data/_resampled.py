@@ -3,15 +3,13 @@
 import hashlib
 import os
 import pathlib
-import tempfile
-import zipfile
 from collections.abc import Sequence
 
 import numpy as np
 from tqdm import tqdm
 
 from kernels import farthest_point_sample
-from point_ft_jax import point_files
+from point_ft_jax import cache, point_files
 from point_ft_jax.data import _array_pickle
 from point_ft_jax.data._checks import some
 from point_ft_jax.data._options import read_names
@@ -34,11 +32,11 @@ def read(
     ids = _ids(split, folder)
     labels = _labels(ids, classes, folder)
     own = _own(split, folder, num_points)
-    points = _read_own(own, ids)
-    if points is None:
+    points, of = cache.read(own, 'points', 'ids') or (None, None)
+    if of is None or of.tolist() != ids:
         title = f'ModelNet40 {split}: {num_points} points a cloud'
         points = _sample(ids, folder, num_points, title)
-        _write_own(own, ids, points)
+        cache.write(own, points=points, ids=np.array(ids))
     return points, labels
 
 
@@ -141,32 +139,5 @@ def _own(split: str, folder: pathlib.Path, num_points: int) -> pathlib.Path:
     beside = folder / name
     if beside.is_file() or os.access(folder, os.W_OK):
         return beside
-    caches = pathlib.Path(os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache')
     origin = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
-    return caches / 'point_ft_jax' / origin / name
-
-
-def _read_own(path: pathlib.Path, ids: Sequence[str]) -> np.ndarray | None:
-    """The points of our cache, or None if there is none for these ids."""
-    if not path.is_file():
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as cache:
-            return cache['points'] if cache['ids'].tolist() == list(ids) else None
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f'the cache {path} is damaged ({error}); delete it to have it made again'
-        ) from None
-
-
-def _write_own(path: pathlib.Path, ids: Sequence[str], points: np.ndarray) -> None:
-    """Writes the cache whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix='.tmp')
-    try:
-        with os.fdopen(handle, 'wb') as file:
-            np.savez(file, points=points, ids=np.array(ids))
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    return cache.folder() / origin / name

@@ -10,8 +10,13 @@ A cloud depends on the seed, the split and its number, not on how many there are
 the same object in every style and variant.
 """
 
+import hashlib
+import pathlib
+
 import numpy as np
 
+from point_ft_jax import cache
+from point_ft_jax import shapes as generator
 from point_ft_jax.errors import raise_all
 from point_ft_jax.shapes.classes import (
     BACKGROUND,
@@ -39,6 +44,7 @@ __all__ = [
 SPLITS = ('train', 'test')
 STYLES = ('cad', 'scan')
 PURPOSES = ('object', 'cloud')
+KEPT_FROM = 200  # clouds, which take half a second
 
 
 def load(
@@ -51,7 +57,7 @@ def load(
     test_size: int = 300,
     seed: int = 0,
 ) -> Split:
-    """Makes the clouds of a split.
+    """Makes the clouds of a split; of a large one, finds those of an earlier call.
 
     Args:
         split: 'train' or 'test', which share no object.
@@ -68,7 +74,7 @@ def load(
         (0) for a point that isn't the object's, where the variant has any.
 
     Raises:
-        UserError: an unknown split, style or variant, or a number out of range.
+        UserError: an unknown split, style or variant, a number out of range, or a damaged cache.
     """
     raise_all(
         [
@@ -78,16 +84,8 @@ def load(
         'The embedded shapes cannot be made:',
     )
     size = train_size if split == 'train' else test_size
-    points = np.empty((size, num_points, 3), np.float32)
-    parts = np.empty((size, num_points), np.int32)
-    for number in range(size):
-        name = CLASSES[number % len(CLASSES)]
-        solids, rng = assembly(split, number, seed), _stream(seed, split, number, 'cloud')
-        if style == 'cad':
-            cloud = complete(name, solids, num_points, rng)
-        else:
-            cloud = scanned(name, solids, variant, num_points, rng)
-        points[number], parts[number] = cloud.points, cloud.parts
+    look = style if style == 'cad' else variant
+    points, parts = (_made if size >= KEPT_FROM else _make)(split, look, num_points, size, seed)
     around = () if style == 'cad' or variant == 'obj_only' else (BACKGROUND,)
     return Split(
         points,
@@ -97,6 +95,45 @@ def load(
         part_names=PART_NAMES,
         parts=tuple((*around, *part_ids(name)) for name in CLASSES),
     )
+
+
+def _made(
+    split: str, look: str, num_points: int, size: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `_make` gives, from disk where it is there already."""
+    name = f'{split}_{look}_{size}x{num_points}_seed{seed}_{_version()}.npz'
+    path = cache.folder() / 'shapes' / name
+    kept = cache.read(path, 'points', 'parts')
+    if kept is None:
+        kept = _make(split, look, num_points, size, seed)
+        cache.write(path, points=kept[0], parts=kept[1])
+    return tuple(kept)
+
+
+def _make(
+    split: str, look: str, num_points: int, size: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points [S, N, 3] and part labels [S, N] of 'cad' or of a variant of 'scan'."""
+    points = np.empty((size, num_points, 3), np.float32)
+    parts = np.empty((size, num_points), np.int32)
+    for number in range(size):
+        name = CLASSES[number % len(CLASSES)]
+        solids, rng = assembly(split, number, seed), _stream(seed, split, number, 'cloud')
+        if look == 'cad':
+            cloud = complete(name, solids, num_points, rng)
+        else:
+            cloud = scanned(name, solids, look, num_points, rng)
+        points[number], parts[number] = cloud.points, cloud.parts
+    return points, parts
+
+
+def _version() -> str:
+    """Another one for another generator: a digest of its code, and of numpy's version."""
+    sources = [pathlib.Path(__file__), *pathlib.Path(generator.__file__).parent.glob('*.py')]
+    digest = hashlib.sha256(np.__version__.encode())
+    for source in sorted(sources):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def assembly(split: str, number: int, seed: int = 0) -> list[Solid]:

@@ -148,8 +148,9 @@ def _compare(saved: Any, like: Any, folder: pathlib.Path) -> None:
     if wrong:
         some = ', '.join(f'{k}: saved {found.get(k)}, here {expected.get(k)}' for k in wrong[:4])
         raise UserError(
-            f'{folder} was saved by a run of another model or method ({len(wrong)} leaves differ: '
-            f'{some}); use the config of that run, or another folder'
+            f'{folder} was saved by a run of another model or method, or by another version of '
+            f'point_ft_jax ({len(wrong)} leaves differ: {some}); use the config of that run, or '
+            'another folder'
         )
 
 

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.interpreters import partial_eval
 
@@ -28,8 +29,41 @@ SIZES = (
 )
 
 
+class Drawn:
+    """What has variables, which `_init` draws from a random key.
+
+    Its program is traced once; a tree has the types that were in force then.
+    """
+
+    def init(self, key: jax.Array) -> dict[str, params.Tree]:
+        """Fresh variables: the trees 'params' and 'batch_stats'.
+
+        Raises:
+            UserError: a part does not fit another, or does nothing there.
+        """
+        return self.draw(key, self.shapes())
+
+    def shapes(self) -> dict[str, params.Tree]:
+        """What `init` would return, as shapes and types; nothing is computed. Errors as `init`."""
+        return jax.tree.map(lambda leaf: leaf, self._traced[0])  # a tree to change at will
+
+    def draw(self, key: jax.Array, variables: dict[str, params.Tree]) -> dict[str, params.Tree]:
+        """`variables` with what `init` draws in place of those that are but shapes.
+
+        What a checkpoint brings need not be drawn first. Errors as `init`.
+        """
+        return self._traced[1](key, variables)
+
+    @functools.cached_property
+    def _traced(self) -> tuple[dict[str, params.Tree], Draw]:
+        return by_step(self._init)
+
+    def _init(self, key: jax.Array) -> dict[str, params.Tree]:
+        raise NotImplementedError
+
+
 @dataclasses.dataclass(frozen=True)
-class Model:
+class Model(Drawn):
     """A classifier or part segmenter with the plug-ins that it was built from.
 
     Attributes:
@@ -41,29 +75,6 @@ class Model:
     module: Classifier | Segmenter
     backbone: Backbone
     method: Method
-
-    def init(self, key: jax.Array) -> dict[str, params.Tree]:
-        """Fresh variables: the trees 'params' and 'batch_stats'.
-
-        Raises:
-            UserError: the method does not fit the backbone, or does nothing there.
-        """
-        return self.draw(key, self.shapes())
-
-    def shapes(self) -> dict[str, params.Tree]:
-        """What `init` would return, as shapes and types; nothing is computed. Errors as `init`."""
-        return jax.tree.map(lambda leaf: leaf, self._traced[0])  # a tree to change at will
-
-    def draw(self, key: jax.Array, variables: dict[str, params.Tree]) -> dict[str, params.Tree]:
-        """`variables` with what `init` draws in place of those that are but shapes.
-
-        What a checkpoint brings need not be drawn first.
-        """
-        return self._traced[1](key, variables)
-
-    @functools.cached_property
-    def _traced(self) -> tuple[dict[str, params.Tree], Draw]:
-        return by_step(self._init)
 
     def _init(self, key: jax.Array) -> dict[str, params.Tree]:
         variables = self.module.init({'params': key, 'dropout': key}, *self.module.blank())
@@ -279,6 +290,8 @@ def by_step(function: Callable[[jax.Array], params.Tree]) -> tuple[params.Tree, 
     closed, shapes = jax.make_jaxpr(function, return_shape=True)(jax.random.key(0))
 
     def draw(key: jax.Array, tree: params.Tree) -> params.Tree:
+        if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):  # as `jax.random.PRNGKey` makes it
+            key = jax.random.wrap_key_data(key)
         leaves, structure = jax.tree.flatten(tree)
         missing = [isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves]
         needed, _ = partial_eval.dce_jaxpr(closed.jaxpr, missing, instantiate=True)

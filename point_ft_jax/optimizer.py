@@ -145,7 +145,7 @@ def _packed(
         gradients: params.Tree, state: optax.OptState, tree: params.Tree
     ) -> tuple[params.Tree, optax.OptState]:
         packed, state = update.update(pack(gradients, faster), state, pack(tree, faster))
-        return unpack(packed, tree, faster), state
+        return unpack(packed, gradients, faster), state
 
     return optax.GradientTransformation(init, run)
 
@@ -158,11 +158,15 @@ def pack(tree: params.Tree, faster: Sequence[str] = ()) -> params.Tree:
     """
     groups = {PLAIN: {}, FASTER: {}}
     for path, leaf in params.flatten(tree).items():
-        groups[FASTER if params.matches(path, faster) else PLAIN][path] = leaf
+        groups[_group(path, faster)][path] = leaf
     for leaves in groups.values():
         if vectors := [leaves.pop(path) for path in list(leaves) if leaves[path].ndim == 1]:
             leaves[VECTORS] = jnp.concatenate(vectors)
     return groups
+
+
+def _group(path: str, faster: Sequence[str]) -> str:
+    return FASTER if params.matches(path, faster) else PLAIN
 
 
 def unpack(packed: params.Tree, like: params.Tree, faster: Sequence[str] = ()) -> params.Tree:
@@ -170,7 +174,7 @@ def unpack(packed: params.Tree, like: params.Tree, faster: Sequence[str] = ()) -
     starts = {PLAIN: 0, FASTER: 0}
 
     def take(path: str, leaf: jax.Array) -> jax.Array:
-        group = FASTER if params.matches(path, faster) else PLAIN
+        group = _group(path, faster)
         if leaf.ndim != 1:
             return packed[group][path]
         start = starts[group]

@@ -21,7 +21,8 @@ Array = jax.Array
 class Tokens:
     """Tokens by kind, with the positions that a block adds to them.
 
-    The order in a sequence is cls, prompts, patches. A position of None counts as zero.
+    The order in a sequence is cls, prompts, empty slots, patches. A position of None counts as
+    zero.
 
     Attributes:
         cls: [B, S, D], the learned global tokens (S may be 0; ReCon has three).
@@ -29,8 +30,9 @@ class Tokens:
         centers: [B, G, 3], where the patches are.
         slots: [B, P, D], what a tuning method has put in (P may be 0), the newest first, then the
             empty slots.
-        cls_pos, prompt_pos, patch_pos: positions, of the shape of their tokens, or None.
-        mask: [B, G, G] bool or None; which patches a patch attends to. Others see everything.
+        cls_pos, prompt_pos, patch_pos: positions, of the shape of `cls`, `slots` and `patches`, or
+            None.
+        mask: [B, G, G] bool or None; which patches a patch attends to. Other tokens see all.
         empty: how many slots are empty.
         memo: what tuners have computed from the centres, by name, for later blocks to use again.
     """
@@ -113,7 +115,7 @@ class Tokens:
         return self.replace(slots=slots, prompt_pos=at, empty=left)
 
     def with_room(self, multiple: int) -> 'Tokens':
-        """With at least one empty slot, and a multiple of `multiple` slots in all."""
+        """With an empty slot at least: where there is none, as many as make all a multiple."""
         if self.empty:
             return self
         prompts = self.slots.shape[1]
@@ -128,20 +130,25 @@ class Tokens:
         """The mean [B, 1, D] of `x` [B, S + P + G, D] over all tokens; empty slots do not count."""
         if not self.empty:
             return x.mean(axis=1, keepdims=True)
+        # A product with constants, for a mask and a divisor of each block's own would be compiled
+        # into its kernels; as exact as the sum that it stands for.
         real = self._real()
-        return jnp.einsum('n,bnd->bd', jnp.asarray(real / real.sum(), x.dtype), x)[:, None]
+        weights = jnp.asarray(real / real.sum(), jnp.promote_types(x.dtype, jnp.float32))
+        mean = jnp.einsum('n,bnd->bd', weights, x, precision=jax.lax.Precision.HIGHEST)
+        return mean.astype(x.dtype)[:, None]
 
     def attention_mask(self) -> Array | None:
         """Which tokens a token sees, or None where everything sees everything.
 
         [B, 1, N, N] bool over the whole sequence, or [1, 1, 1, N] where all see the same.
         """
-        real = jnp.asarray(self._real())[None, None, None]
+        real = jnp.asarray(self._real())[None, None, None] if self.empty else None
         if self.mask is None:
-            return real if self.empty else None
+            return real
         others = self.cls.shape[1] + self.slots.shape[1]
         padding = ((0, 0), (others, 0), (others, 0))
-        return jnp.pad(self.mask, padding, constant_values=True)[:, None] & real
+        mask = jnp.pad(self.mask, padding, constant_values=True)[:, None]
+        return mask if real is None else mask & real
 
     def _real(self) -> np.ndarray:
         """[N] bool, which places of the sequence are not empty slots."""

@@ -160,6 +160,7 @@ def step(
         state.trainable
     )
     updates, opt_state = recipe.tx.update(gradients, state.opt_state, state.trainable)
+    # Packed, the norm is a few sums, not one a vector.
     scalars = {'train_loss': value, **scalars, 'gradient_norm': optax.tree.norm(pack(gradients))}
     # AdamW's updates, decay included, are proportional to the learning rate.
     updates = jax.tree.map(lambda update: rate * update, updates)

@@ -75,7 +75,8 @@ class Attention(nn.Module):
 def attend(q: Array, k: Array, v: Array, mask: Array | None = None) -> Array:
     """Scaled dot-product attention: [B, N, H, d], [B, M, H, d] twice to [B, N, H * d].
 
-    `mask` [B, 1, N, n] bool says which of the first n keys may be seen; the others always may.
+    `mask` [B, 1, N, n] bool, or what broadcasts to it, says which of the first n keys may be seen;
+    the others always may.
     """
     if mask is not None:
         more = k.shape[1] - mask.shape[-1]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from point_ft_jax import augment, builder, papers, params, plugins, start
+from point_ft_jax import augment, builder, jobs, papers, params, plugins, start
 from point_ft_jax.errors import UserError
 from point_ft_jax.mesh import make_mesh
 from point_ft_jax.model import Model
@@ -212,3 +212,9 @@ def test_a_paper_without_its_checkpoint_is_not_run_from_random_weights() -> None
     built = builder.build_model(config, 15)
     with pytest.raises(UserError, match=r'give --config\.init\.checkpoint=FILE'):
         start.load_start(config, built, seed=0)
+
+
+@pytest.mark.parametrize('job', jobs.JOBS)
+def test_every_job_is_a_function(job: str) -> None:
+    module, function = jobs.JOBS[job]
+    assert inspect.isfunction(getattr(importlib.import_module(f'point_ft_jax.{module}'), function))

@@ -211,6 +211,9 @@ def test_what_is_known_is_not_drawn_and_the_rest_is_drawn_as_ever() -> None:
     assert not any(map(np.any, jax.tree.leaves(drawn['params'].pop('backbone'))))
     del whole['params']['backbone']
     assert all(map(same, *map(jax.tree.leaves, (whole, drawn))))
+    raw = model.init(jax.random.PRNGKey(1))
+    del raw['params']['backbone']
+    assert all(map(same, *map(jax.tree.leaves, (whole, raw))))
 
 
 @TRAINED
@@ -313,6 +316,7 @@ def test_a_readout_without_its_tokens_says_so(method: str) -> None:
         ('idpt', {'prompt_layer': 0, 'neighbors': 20}, '20 neighbours among 8 patches'),
         ('lora', {'targets': ('query',)}, 'LoraTuner puts nothing into this backbone'),
         ('pointgst', {'local': 5}, '8 patches into parts of 5'),
+        ('dapt', {'slots': -4}, 'slots is -4; expected 0 for none, or more'),
     ],
 )
 def test_options_that_do_not_fit_the_backbone(method: str, options: dict, message: str) -> None:

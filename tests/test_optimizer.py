@@ -122,6 +122,55 @@ def test_packing_puts_the_vectors_of_a_group_end_to_end() -> None:
     assert back['tuner']['hole'] is None
 
 
+@pytest.mark.parametrize('double_step', [False, True])
+def test_packed_vectors_step_as_they_would_one_by_one(double_step: bool) -> None:
+    r = np.random.default_rng(0)
+    shapes = {
+        'backbone': {'cls_token': (1, 1, 3), 'cls_pos': (1, 1, 3)},
+        'tuner': {'gamma': (3,), 'beta': (3,), 'down': {'kernel': (3, 2), 'bias': (2,)}},
+        'head': {'layer': {'kernel': (3, 4), 'bias': (4,)}},
+    }
+    tree, *gradients = (
+        jax.tree.map(
+            lambda s: jnp.asarray(r.normal(size=s)), shapes, is_leaf=lambda s: type(s) is tuple
+        )
+        for _ in range(5)
+    )
+    options = {'epochs': 9, 'warmup': 1, 'steps_per_epoch': 2}
+    slow, fast = (optimizer.make_schedule('cosine_by_step', p, **options) for p in (1e-2, 1e-1))
+    tx = optimizer.make(
+        slow,
+        weight_decay=0.3,
+        clip=0.5,
+        faster=('head/*',),
+        faster_schedule=fast,
+        decay_faster=True,
+        double_step=double_step,
+    )
+    groups = {
+        'backbone': {'cls_token': 'bare', 'cls_pos': 'slow'},
+        'tuner': {'gamma': 'bare', 'beta': 'bare', 'down': {'kernel': 'slow', 'bias': 'bare'}},
+        'head': 'fast',
+    }
+
+    def adamw(schedule: optimizer.Schedule, decay: float) -> optax.GradientTransformation:
+        of_steps = (lambda n: schedule(n // 2)) if double_step else schedule
+        return optax.adamw(of_steps, weight_decay=decay)
+
+    kinds = {'slow': adamw(slow, 0.3), 'bare': adamw(slow, 0.0), 'fast': adamw(fast, 0.3)}
+    plain, clip = optax.multi_transform(kinds, groups), optax.clip_by_global_norm(0.5)
+    ours, state = tree, tx.init(tree)
+    theirs, theirs_state = tree, plain.init(tree)
+    for gradient in gradients:
+        updates, state = tx.update(gradient, state, ours)
+        ours = optax.apply_updates(ours, updates)
+        clipped, _ = clip.update(gradient, clip.init(tree))
+        for one in [gradient, clipped] if double_step else [clipped]:
+            updates, theirs_state = plain.update(one, theirs_state, theirs)
+            theirs = optax.apply_updates(theirs, updates)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), ours, theirs)
+
+
 def test_clipping_is_by_the_norm_of_what_trains() -> None:
     tree = {'head': {'kernel': jnp.full((2, 2), 50.0), 'frozen': None}}
     schedule = optimizer.make_schedule('constant', 1.0, epochs=1, warmup=0, steps_per_epoch=1)

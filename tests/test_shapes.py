@@ -86,14 +86,26 @@ MANY = {'train_size': shapes.KEPT_FROM + 10, 'test_size': 15, 'num_points': 16}
 def test_many_clouds_are_found_again_and_few_are_not_kept(kept, monkeypatch):
     first = shapes.load('train', **MANY)
     shapes.load('test', **MANY)
-    [path] = kept.iterdir()
+    assert len(list(kept.iterdir())) == 1
     monkeypatch.setattr(shapes, 'scanned', None)
     again = shapes.load('train', **MANY)
     np.testing.assert_array_equal(again.points, first.points)
     np.testing.assert_array_equal(again.part_labels, first.part_labels)
-    path.write_bytes(b'PK nothing')
-    with pytest.raises(UserError, match=r'the cache .* is damaged .*; delete it'):
-        shapes.load('train', **MANY)
+
+
+@pytest.mark.parametrize('damage', ['content', 'reading'])
+def test_what_cannot_be_read_again_is_made_again(kept, monkeypatch, damage):
+    first = shapes.load('train', **MANY)
+    [path] = kept.iterdir()
+    if damage == 'content':
+        path.write_bytes(b'PK nothing')
+    else:
+        path.unlink()
+        path.mkdir()
+    with pytest.warns(UserWarning, match='npz cannot be ') as told:
+        again = shapes.load('train', **MANY)
+    assert 'read, and is made again' in str(told[0].message)
+    np.testing.assert_array_equal(again.points, first.points)
 
 
 def test_what_is_kept_is_of_the_same_options_and_the_same_code(kept, monkeypatch, tmp_path):
@@ -110,7 +122,9 @@ def test_what_is_kept_is_of_the_same_options_and_the_same_code(kept, monkeypatch
 def test_without_a_place_to_keep_them_they_are_made_all_the_same(tmp_path, monkeypatch):
     (tmp_path / 'file').touch()
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'file'))
-    with pytest.warns(UserWarning, match='is not kept, and made anew each time: .*Not a directory'):
+    with pytest.warns(
+        UserWarning, match='npz cannot be kept, and is made each time: .*Not a direc'
+    ):
         assert len(shapes.load('train', **MANY)) == MANY['train_size']
 
 

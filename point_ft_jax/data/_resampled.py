@@ -24,7 +24,7 @@ def read(
     """Points [S, num_points, 3] float32 as in the files, and labels [S].
 
     Raises:
-        UserError: what is wrong with the cache, the list of clouds, or any of their files.
+        UserError: what is wrong with the published cache, the list of clouds, or their files.
     """
     published = _published(split, folder, num_points)
     if published.is_file():
@@ -32,8 +32,8 @@ def read(
     ids = _ids(split, folder)
     labels = _labels(ids, classes, folder)
     own = _own(split, folder, num_points)
-    points, of = cache.read(own, 'points', 'ids') or (None, None)
-    if of is None or of.tolist() != ids:
+    points, listed = cache.read(own, 'points', 'ids') or (None, None)
+    if listed is None or listed.tolist() != ids:
         title = f'ModelNet40 {split}: {num_points} points a cloud'
         points = _sample(ids, folder, num_points, title)
         cache.write(own, points=points, ids=np.array(ids))

@@ -74,7 +74,7 @@ def load(
         (0) for a point that isn't the object's, where the variant has any.
 
     Raises:
-        UserError: an unknown split, style or variant, a number out of range, or a damaged cache.
+        UserError: an unknown split, style or variant, or a number out of range.
     """
     raise_all(
         [

@@ -14,6 +14,7 @@ import functools
 import flax.linen as nn
 import jax
 
+from point_ft_jax.errors import UserError
 from point_ft_jax.layers import Array, Dtype, Linear, gelu, layer_norm
 from point_ft_jax.method import HEAD_AND_CLS, Method
 from point_ft_jax.methods._scale_shift import ScaleShift
@@ -63,6 +64,8 @@ class DaptTuner(Tuner):
     def block(self, block: nn.Module, tokens: Tokens) -> Tokens:
         if not self.positions_every_block:
             tokens = tokens.settle()
+        if self.slots < 0:
+            raise UserError(f'slots is {self.slots}; expected 0 for none, or more')
         if self.slots:
             tokens = tokens.with_room(self.slots)
         x = block.attend(tokens)

@@ -1,7 +1,6 @@
 """An autoencoder from names: a backbone, what reconstructs its patches, and the tables of both."""
 
 import dataclasses
-import functools
 from collections.abc import Mapping
 
 import flax.linen as nn
@@ -14,14 +13,14 @@ from point_ft_jax.backbone import Backbone
 from point_ft_jax.errors import UserError, raise_all
 from point_ft_jax.hierarchical import HierarchicalTransformer
 from point_ft_jax.layers import Dtype
-from point_ft_jax.model import Draw, below, by_step, check_options
+from point_ft_jax.model import Drawn, below, check_options
 from point_ft_jax.pretrain import autoencoder, hierarchy, masking
 from point_ft_jax.pretrain.autoencoder import CONTRAST, CONTRAST_WIDTH, TOKENS, MaskedAutoencoder
 from point_ft_jax.pretrain.hierarchy import HierarchicalAutoencoder
 
 
 @dataclasses.dataclass(frozen=True)
-class Autoencoder:
+class Autoencoder(Drawn):
     """An autoencoder with the plug-in that it was built from.
 
     Attributes:
@@ -31,22 +30,6 @@ class Autoencoder:
 
     module: MaskedAutoencoder | HierarchicalAutoencoder
     backbone: Backbone
-
-    def init(self, key: jax.Array) -> dict[str, params.Tree]:
-        """Fresh variables: the trees 'params' and 'batch_stats'."""
-        return self.draw(key, self.shapes())
-
-    def shapes(self) -> dict[str, params.Tree]:
-        """What `init` would return, as shapes and types; nothing is computed."""
-        return jax.tree.map(lambda leaf: leaf, self._traced[0])  # a tree to change at will
-
-    def draw(self, key: jax.Array, variables: dict[str, params.Tree]) -> dict[str, params.Tree]:
-        """See `model.Model.draw`."""
-        return self._traced[1](key, variables)
-
-    @functools.cached_property
-    def _traced(self) -> tuple[dict[str, params.Tree], Draw]:
-        return by_step(self._init)
 
     def _init(self, key: jax.Array) -> dict[str, params.Tree]:
         points = jnp.zeros((1, self.module.backbone.fewest_points, 3))

@@ -122,6 +122,7 @@ import pathlib, sys
 import jax
 jax.config.update('jax_compilation_cache_dir', sys.argv[2])
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
+jax.config.update('jax_disable_most_optimizations', True)  # as conftest has it: other bits else
 import test_fit
 print('started', flush=True)
 test_fit.run(pathlib.Path(sys.argv[1]), test_fit.LONG, method='dapt')

@@ -35,6 +35,8 @@ class Drawn:
     Its program is traced once; a tree has the types that were in force then.
     """
 
+    _init: Callable[[jax.Array], dict[str, params.Tree]]
+
     def init(self, key: jax.Array) -> dict[str, params.Tree]:
         """Fresh variables: the trees 'params' and 'batch_stats'.
 
@@ -57,9 +59,6 @@ class Drawn:
     @functools.cached_property
     def _traced(self) -> tuple[dict[str, params.Tree], Draw]:
         return by_step(self._init)
-
-    def _init(self, key: jax.Array) -> dict[str, params.Tree]:
-        raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-from point_ft_jax import command_line
+from point_ft_jax.experiments import command_line
 
 CONFIG = config_flags.DEFINE_config_file(
     'config', None, 'A file of configs/, with :VARIANT if it has any.', lock_config=True
@@ -20,7 +20,7 @@ CONFIG = config_flags.DEFINE_config_file(
 
 
 def main(_: list[str]) -> None:
-    from point_ft_jax import jobs
+    from point_ft_jax.experiments import jobs
 
     command_line.start()
     jobs.run(CONFIG.value, command=' '.join(['python', *sys.argv]))

@@ -13,7 +13,7 @@ augmentation and the start; where one needs another rate, `compare.changes` says
 from ml_collections import ConfigDict
 
 from configs import recon_dapt
-from point_ft_jax.papers import check_variant
+from point_ft_jax.experiments.papers import check_variant
 
 VARIANTS = ('', 'own')
 METHODS = (

@@ -14,8 +14,8 @@ suite. mCE and RmCE are given for ModelNet40 only, against the published errors 
 
 from ml_collections import ConfigDict, config_dict
 
-from point_ft_jax.config import judging
-from point_ft_jax.papers import check_variant
+from point_ft_jax.experiments.config import judging
+from point_ft_jax.experiments.papers import check_variant
 
 VARIANTS = ('', 'modelnet40_c_13', 'modelnet_c')
 

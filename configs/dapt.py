@@ -15,7 +15,7 @@ Point-BERT's narrower tokenizer; here it can. configs/recon_dapt.py is ReCon's, 
 
 from ml_collections import ConfigDict
 
-from point_ft_jax.papers import TUNED, check_variant, dapt
+from point_ft_jax.experiments.papers import TUNED, check_variant, dapt
 
 VARIANTS = TUNED
 

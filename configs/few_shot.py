@@ -19,8 +19,8 @@ The papers' variants keep the best epoch on the fold's test clouds, as the paper
 
 from ml_collections import ConfigDict, config_dict
 
-from point_ft_jax.config import judging, own_clouds
-from point_ft_jax.papers import check_variant, paper
+from point_ft_jax.experiments.config import judging, own_clouds
+from point_ft_jax.experiments.papers import check_variant, paper
 
 BACKBONES = {'recon': 'recon_two_stream', 'point_mae': 'point_mae'}
 TASKS = {

@@ -10,7 +10,7 @@ Point-MAE scales and translates, which alone is worth about 3 points on scans.
 
 from ml_collections import ConfigDict
 
-from point_ft_jax.papers import DATASETS, check_variant, paper
+from point_ft_jax.experiments.papers import DATASETS, check_variant, paper
 
 VARIANTS = (*DATASETS, 'modelnet40_8k')
 

@@ -10,7 +10,7 @@ to the running 10th percentile of their norms.
 
 from ml_collections import ConfigDict
 
-from point_ft_jax.papers import DATASETS, SCANS, check_variant, paper
+from point_ft_jax.experiments.papers import DATASETS, SCANS, check_variant, paper
 
 VARIANTS = DATASETS
 

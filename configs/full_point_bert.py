@@ -10,7 +10,7 @@ none for modelnet40_2k. On scans it sees 1,024 points where Point-MAE, ReCon and
 
 from ml_collections import ConfigDict
 
-from point_ft_jax.papers import SCANS, SIZES, check_variant, paper
+from point_ft_jax.experiments.papers import SCANS, SIZES, check_variant, paper
 
 VARIANTS = tuple(SIZES)
 

@@ -9,7 +9,7 @@ obj_only 88.81, pb_t50_rs 86.43, modelnet40 93.43 (93.96 voted).
 
 from ml_collections import ConfigDict
 
-from point_ft_jax.papers import DATASETS, SCANS, check_variant, paper
+from point_ft_jax.experiments.papers import DATASETS, SCANS, check_variant, paper
 
 VARIANTS = DATASETS
 

@@ -9,7 +9,7 @@ obj_only 88.29, pb_t50_rs 85.18, modelnet40 93.80 (voted), modelnet40_8k 94.04.
 
 from ml_collections import ConfigDict
 
-from point_ft_jax.papers import DATASETS, check_variant, paper
+from point_ft_jax.experiments.papers import DATASETS, check_variant, paper
 
 VARIANTS = (*DATASETS, 'modelnet40_8k')
 

@@ -12,7 +12,7 @@ The form with one stream, which the tuning papers call ReCon, is `--config.model
 
 from ml_collections import ConfigDict
 
-from point_ft_jax.papers import DATASETS, SCANS, check_variant, paper
+from point_ft_jax.experiments.papers import DATASETS, SCANS, check_variant, paper
 
 VARIANTS = (*DATASETS, 'modelnet40_8k')
 

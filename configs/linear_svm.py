@@ -15,8 +15,8 @@ Classifier, C and feature are each paper's own; accuracies that they report: rec
 
 from ml_collections import ConfigDict, config_dict
 
-from point_ft_jax.config import judging, own_clouds
-from point_ft_jax.papers import check_variant
+from point_ft_jax.experiments.config import judging, own_clouds
+from point_ft_jax.experiments.papers import check_variant
 
 VARIANTS = ('', 'own', 'recon', 'point_m2ae', 'point_m2ae_obj_bg')
 

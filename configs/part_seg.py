@@ -24,8 +24,8 @@ epoch is reported and frozen statistics move.
 
 from ml_collections import ConfigDict, config_dict
 
-from point_ft_jax.config import default
-from point_ft_jax.papers import check_variant, part_segmentation
+from point_ft_jax.experiments.config import default
+from point_ft_jax.experiments.papers import check_variant, part_segmentation
 
 # variant: backbone, method
 PAPERS = {

@@ -19,8 +19,8 @@ Without a file of teachers, `recon` is reconstruction alone.
 
 from ml_collections import ConfigDict, config_dict
 
-from point_ft_jax.config import own_clouds, pretraining
-from point_ft_jax.papers import check_variant
+from point_ft_jax.experiments.config import own_clouds, pretraining
+from point_ft_jax.experiments.papers import check_variant
 
 TINY = {
     '': 'recon',

@@ -16,8 +16,8 @@ the test split, 301 epochs run on a cosine of 300, and the frozen backbone's sta
 
 from ml_collections import ConfigDict
 
-from point_ft_jax.config import default, own_clouds
-from point_ft_jax.papers import DATASETS, check_variant, dapt
+from point_ft_jax.experiments.config import default, own_clouds
+from point_ft_jax.experiments.papers import DATASETS, check_variant, dapt
 
 VARIANTS = ('', 'probe', 'own', *DATASETS)
 

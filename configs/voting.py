@@ -8,8 +8,8 @@ python run.py --config=configs/voting.py:papers --config.run=runs/recon_dapt_mod
 
 from ml_collections import ConfigDict
 
-from point_ft_jax.config import judging
-from point_ft_jax.papers import check_variant
+from point_ft_jax.experiments.config import judging
+from point_ft_jax.experiments.papers import check_variant
 
 VARIANTS = ('', 'papers')
 

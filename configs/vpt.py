@@ -13,7 +13,7 @@ classes, Point-BERT too, whose own fine-tuning has 1,024, 64 and 40.
 
 from ml_collections import ConfigDict
 
-from point_ft_jax.papers import SCANS, TUNED, check_variant, paper
+from point_ft_jax.experiments.papers import SCANS, TUNED, check_variant, paper
 
 VARIANTS = TUNED
 

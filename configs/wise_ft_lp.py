@@ -18,8 +18,8 @@ Fine-tuning is as the backbones' own papers have it, but held-out clouds choose 
 from ml_collections import ConfigDict, config_dict
 
 from configs.pretrain import get_config as pretraining
-from point_ft_jax.config import wise
-from point_ft_jax.papers import check_variant, paper
+from point_ft_jax.experiments.config import wise
+from point_ft_jax.experiments.papers import check_variant, paper
 
 EMBEDDED = ('recon', 'point_m2ae')
 PUBLISHED = {

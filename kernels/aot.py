@@ -14,8 +14,6 @@ compilers' word.
 """
 
 import argparse
-import importlib
-import itertools
 import json
 import os
 import pathlib
@@ -23,16 +21,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 from typing import Any
 
-from kernels import aot_costs, aot_table
+from kernels import aot_costs, aot_programs, aot_table
 from kernels.aot_programs import Program
 from kernels.aot_targets import TARGETS, environment
 
-# Modules with a function `programs`. The training steps are compiled too where they are installed.
-MODULES = ('kernels.aot_programs', 'point_ft_jax.aot_steps')
+COMMAND = ('kernels.aot',)
 RECORD = pathlib.Path(__file__).parent / 'aot.json'
 GUARDED = ('temporary_bytes', 'flops', 'cycles', 'registers', 'spilled_bytes', 'all_collectives')
 GROWTH = 1.1
@@ -40,10 +37,9 @@ COMPILERS = {'tpu': 'libtpu', 'cuda': 'jax-cuda13-plugin'}
 Row = dict[str, Any]
 
 
-def names() -> dict[str, Program]:
-    """All programs by TARGET/PROGRAM."""
-    found = itertools.chain.from_iterable(importlib.import_module(m).programs() for m in MODULES)
-    return {f'{target}/{p.name}': p for p in found for target in p.targets}
+def names(programs: Iterable[Program]) -> dict[str, Program]:
+    """Programs by TARGET/PROGRAM."""
+    return {f'{target}/{p.name}': p for p in programs for target in p.targets}
 
 
 def growths(recorded: dict[str, Row], found: dict[str, Row]) -> list[str]:
@@ -93,8 +89,13 @@ def compile_here(target: str, programs: dict[str, Program], dump: pathlib.Path) 
         print('\n' + json.dumps({'name': name, **row}), flush=True)
 
 
-def compile_for(target: str, chosen: dict[str, Program]) -> dict[str, Row]:
-    """Compiles for one target, in a process of its own, since compilers abort; rows by name."""
+def compile_for(
+    target: str, chosen: dict[str, Program], command: Sequence[str] = COMMAND
+) -> dict[str, Row]:
+    """Compiles for one target, in a process of its own, since compilers abort; rows by name.
+
+    `command` is what that process runs after `python -m`; it ends in `main`.
+    """
     platform = TARGETS[target].platform
     found: dict[str, Row] = {}
     # Dumps of a whole step are gigabytes, and only kernels are read.
@@ -108,7 +109,7 @@ def compile_for(target: str, chosen: dict[str, Program]) -> dict[str, Row]:
                     'MOSAIC_GPU_DUMP_PTXAS': '1',
                 }
             worker = subprocess.run(
-                [sys.executable, '-m', 'kernels.aot', f'--worker={target}', f'--dump={dump}']
+                [sys.executable, '-m', *command, f'--worker={target}', f'--dump={dump}']
                 + [f'--only={name}' for name in group],
                 env={**os.environ, **variables},
                 stdout=subprocess.PIPE,
@@ -144,9 +145,21 @@ def versions(platform: str) -> str:
     return f'jax {metadata.version("jax")}, {COMPILERS[platform]} {installed}'
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None,
+    programs: Iterable[Program] = (),
+    command: Sequence[str] = COMMAND,
+) -> int:
+    """Runs the command on the kernels' programs and `programs`; returns the exit status.
+
+    Args:
+        arguments: of the command line; those of the process by default.
+        programs: what is compiled beside the kernels.
+        command: what follows `python -m` in the processes that compile; it calls this function with
+            the same `programs`.
+    """
     parser = argparse.ArgumentParser(
-        prog='python -m kernels.aot',
+        prog=f'python -m {" ".join(command)}',
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -156,7 +169,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--worker', help=argparse.SUPPRESS)
     parser.add_argument('--dump', type=pathlib.Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    chosen = {n: p for n, p in names().items() if any(o in n for o in options.only or [''])}
+    known = names([*aot_programs.programs(), *programs])
+    chosen = {n: p for n, p in known.items() if any(o in n for o in options.only or [''])}
     if not chosen:
         parser.error(f'nothing has {" or ".join(options.only)} in its name; see --list')
     if options.list:
@@ -176,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f'{target}: left out, {package} is not installed', file=sys.stderr)
             continue
         mine = {n: p for n, p in chosen.items() if n.startswith(f'{target}/')}
-        rows = compile_for(target, mine)
+        rows = compile_for(target, mine, command)
         rows = {name: {**row, 'compiler': compiler} for name, row in rows.items()}
         print(f'{target}, {compiler}\n{aot_table.markdown(rows)}\n', flush=True)
         others = {recorded[n]['compiler'] for n in rows if n in recorded} - {compiler}
@@ -187,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         accepted += len(rows)
         recorded |= rows if options.update else {}
         if options.update:
-            write({name: recorded[name] for name in names() if name in recorded})
+            write(recorded)
     if not accepted:
         wrong = ['nothing was compiled: install a compiler, pip install .[aot-tpu,aot-gpu]']
     fine = f'{accepted} compiled, all accepted, none spills'

@@ -8,7 +8,7 @@ os.environ.setdefault('MPLBACKEND', 'agg')
 import jax
 import pytest
 
-from point_ft_jax import cache
+from point_ft_jax.core import cache
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
@@ -19,17 +19,17 @@ if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
 FIRST = [
     'test_methods',
     'test_golden_models',
-    'test_pipeline',
+    'test_finetune',
     'test_fit',
-    'test_pretraining',
-    'test_train',
+    'test_pretrain',
+    'test_step',
     'test_wise',
     'test_golden_pretrain',
     'test_part_segmentation',
     'test_golden_segmentation',
     'test_backbones',
-    'test_members',
-    'test_pretrain',
+    'test_population_members',
+    'test_autoencoders',
     'test_population',
 ]
 
@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 # What compares numbers with a reference, or looks at the compiled program, is compiled as users do.
-OPTIMIZED = ('test_golden', 'test_kernels', 'test_train', 'test_memory', 'test_aot')
+OPTIMIZED = ('test_golden', 'test_kernels', 'test_step', 'test_memory', 'test_aot')
 
 
 @pytest.fixture(autouse=True, scope='module')

@@ -13,11 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from point_ft_jax import params, torch_import
-from point_ft_jax.classifier import Classifier
-from point_ft_jax.losses import cross_entropy
-from point_ft_jax.model import Model, build
-from point_ft_jax.tokenizer import MiniPointNet
+from point_ft_jax.core import trees
+from point_ft_jax.models import torch_names
+from point_ft_jax.models.model import Model, build
+from point_ft_jax.models.networks import Classifier
+from point_ft_jax.models.tokenizer import MiniPointNet
+from point_ft_jax.training.losses import cross_entropy
 
 FOLDER = pathlib.Path(__file__).parent / 'golden'
 
@@ -106,18 +107,18 @@ def model(name: str) -> Model:
     return build(backbone, method, head={'dropout': 0.0}, **{'num_classes': 15, **options})
 
 
-def variables(name: str, facts: dict, dtype: type) -> dict[str, params.Tree]:
+def variables(name: str, facts: dict, dtype: type) -> dict[str, trees.Tree]:
     """The fixture's weights as variables of `model(name)`, through the importer."""
     state = {key: weight(key, shape, facts['seed']) for key, shape in facts['state_dict']}
     golden = model(name)
     tree, report = golden.load_all(golden.shapes(), state, name)
-    assert report.parameters == params.count(golden.shapes()['params'])
+    assert report.parameters == trees.count(golden.shapes()['params'])
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), tree)
 
 
-def torch_arrays(golden: Model, tree: params.Tree) -> dict[str, np.ndarray]:
+def torch_arrays(golden: Model, tree: trees.Tree) -> dict[str, np.ndarray]:
     """One collection of variables, such as gradients, under PyTorch's names."""
-    return torch_import.export_variables({'x': tree}, golden.torch_names, golden.conv)
+    return torch_names.export_variables({'x': tree}, golden.torch_names, golden.conv)
 
 
 def evaluation_pass(golden: Model, tree: dict, points: np.ndarray) -> dict[str, jax.Array]:
@@ -144,7 +145,7 @@ def evaluation_pass(golden: Model, tree: dict, points: np.ndarray) -> dict[str, 
 def training_pass(golden: Model, tree: dict, arrays: dict, smoothing: float = 0.0) -> tuple:
     """(loss, (logits, statistics)), gradients: one jitted pass in training mode."""
 
-    def loss(p: params.Tree) -> tuple:
+    def loss(p: trees.Tree) -> tuple:
         logits, updates = golden.module.apply(
             {**tree, 'params': p},
             arrays['points'].astype(jax.tree.leaves(p)[0].dtype),

@@ -1,15 +1,23 @@
 """A model and clouds small enough to train in a test."""
 
+import pathlib
+import pickle
 from typing import Any
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
-from point_ft_jax import augment, model, optimizer, params, train
-from point_ft_jax.mesh import make_mesh
-from point_ft_jax.model import Model
-from point_ft_jax.split import Split
+from point_ft_jax.core import trees
+from point_ft_jax.core.devices import make_mesh
+from point_ft_jax.data import augment
+from point_ft_jax.data.split import Split
+from point_ft_jax.experiments.config import default
+from point_ft_jax.models import model
+from point_ft_jax.models.model import Model
+from point_ft_jax.training import optimizer, step
 
+ROOT = pathlib.Path(__file__).parents[1]
 GEOMETRY = {'width': 12, 'heads': 2, 'depth': 2, 'num_groups': 8, 'group_size': 4}
 CLASSES = ('ball', 'stick', 'plate')
 
@@ -36,12 +44,12 @@ def splits() -> dict[str, Split]:
     return {'train': split(48, 0), 'validation': split(12, 1), 'test': split(12, 2)}
 
 
-def recipe(built: Model, epochs: int = 4, steps: int = 6, **options: Any) -> train.Recipe:
+def recipe(built: Model, epochs: int = 4, steps: int = 6, **options: Any) -> step.Recipe:
     """Its training step: warm-up, cosine, scale and translation."""
     schedule = optimizer.make_schedule(
         'cosine_by_step', 5e-3, epochs=epochs, warmup=1, steps_per_epoch=steps
     )
-    return train.Recipe(
+    return step.Recipe(
         module=built.module,
         tx=optimizer.make(schedule, weight_decay=0.05, clip=10.0),
         schedule=schedule,
@@ -52,7 +60,42 @@ def recipe(built: Model, epochs: int = 4, steps: int = 6, **options: Any) -> tra
     )
 
 
-def start(built: Model, seed: int = 0) -> tuple[dict[str, params.Tree], params.Tree]:
+def start(built: Model, seed: int = 0) -> tuple[dict[str, trees.Tree], trees.Tree]:
     """Fresh variables, and the tree of what trains."""
     variables = built.init(jax.random.key(seed))
-    return variables, params.select(variables['params'], built.method.trainable)
+    return variables, trees.select(variables['params'], built.method.trainable)
+
+
+def tiny(folder: pathlib.Path, **changes: object) -> ConfigDict:
+    """Two epochs of a very small model on a few embedded shapes."""
+    config = default()
+    config.name = 'tiny'
+    config.folder = str(folder)
+    config.points = 64
+    config.data.update(style='cad', num_points=64, train_size=60, test_size=30)
+    config.model.geometry.update(
+        width=12, heads=2, depth=1, num_groups=8, group_size=4, drop_path=0.0
+    )
+    config.method.update(name='dapt', options=ConfigDict({'rank': 2}))
+    config.train.update(epochs=2, batch_size=15)
+    config.optim.warmup = 1
+    config.update_from_flattened_dict(changes)
+    return config
+
+
+def official(root: pathlib.Path, ways: int = 5, shots: int = 10, folds: int = 10) -> None:
+    """Folds in the official layout: pickles of (points and normals, label, class)."""
+    folder = root / f'{ways}way_{shots}shot'
+    folder.mkdir(parents=True)
+    r = np.random.default_rng(0)
+
+    def entries(size: int) -> list:
+        return [
+            (r.standard_normal((32, 6)).astype(np.float32), label, 7 + label)
+            for label in range(ways)
+            for _ in range(size)
+        ]
+
+    for number in range(folds):
+        with open(folder / f'{number}.pkl', 'wb') as file:
+            pickle.dump({'train': entries(shots), 'test': entries(20)}, file)

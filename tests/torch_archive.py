@@ -4,7 +4,7 @@ import io
 import zipfile
 from collections.abc import Mapping
 
-from point_ft_jax import torch_pickle
+from point_ft_jax.checkpoints import torch_pickle
 
 
 def zipped(entries: Mapping[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import flax.linen as nn
 
-from point_ft_jax.layers import Array, Dtype, Linear
+from point_ft_jax.models.layers import Array, Dtype, Linear
 
 ZEROS = nn.initializers.zeros
 

@@ -3,7 +3,7 @@
 import flax.linen as nn
 import jax
 
-from point_ft_jax.layers import Array, along_last
+from point_ft_jax.models.layers import Array, along_last
 
 
 class ScaleShift(nn.Module):

@@ -17,8 +17,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from point_ft_jax.errors import UserError
-from point_ft_jax.layers import (
+from point_ft_jax.core.errors import UserError
+from point_ft_jax.methods._idpt_segmentation import SEGMENTATION
+from point_ft_jax.methods._modules import Learned
+from point_ft_jax.models.layers import (
     KERNEL_INIT,
     Array,
     BatchNorm,
@@ -28,11 +30,9 @@ from point_ft_jax.layers import (
     leaky,
     max_pool,
 )
-from point_ft_jax.method import HEAD_AND_CLS, Method
-from point_ft_jax.methods._idpt_segmentation import SEGMENTATION
-from point_ft_jax.methods._learned import Learned
-from point_ft_jax.tokens import Tokens
-from point_ft_jax.transformer import Tuner
+from point_ft_jax.models.method import HEAD_AND_CLS, Method
+from point_ft_jax.models.tokens import Tokens
+from point_ft_jax.models.transformer import Tuner
 
 
 def nearest_features(x: Array, k: int) -> Array:

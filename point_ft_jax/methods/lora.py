@@ -11,10 +11,10 @@ import functools
 import flax.linen as nn
 import numpy as np
 
-from point_ft_jax.layers import Array, Dtype, Linear
-from point_ft_jax.method import HEAD_AND_CLS, Method, fold
-from point_ft_jax.params import Tree
-from point_ft_jax.transformer import Tuner
+from point_ft_jax.core.trees import Tree
+from point_ft_jax.models.layers import Array, Dtype, Linear
+from point_ft_jax.models.method import HEAD_AND_CLS, Method, fold
+from point_ft_jax.models.transformer import Tuner
 
 
 class LowRank(nn.Module):

@@ -20,11 +20,11 @@ import jax.numpy as jnp
 from flax import struct
 
 from kernels import gather_points
-from point_ft_jax.errors import UserError
-from point_ft_jax.layers import Array, Dtype, Linear, layer_norm
-from point_ft_jax.method import HEAD_AND_CLS, Method
-from point_ft_jax.tokens import Tokens
-from point_ft_jax.transformer import Tuner
+from point_ft_jax.core.errors import UserError
+from point_ft_jax.models.layers import Array, Dtype, Linear, layer_norm
+from point_ft_jax.models.method import HEAD_AND_CLS, Method
+from point_ft_jax.models.tokens import Tokens
+from point_ft_jax.models.transformer import Tuner
 
 
 @struct.dataclass

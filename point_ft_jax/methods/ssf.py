@@ -10,12 +10,12 @@ Not an identity at the start: the scales and shifts are drawn from N(1, 0.02) an
 import flax.linen as nn
 import numpy as np
 
-from point_ft_jax.errors import UserError
-from point_ft_jax.layers import Array
-from point_ft_jax.method import HEAD_AND_CLS, Method, fold
+from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.trees import Tree
 from point_ft_jax.methods._scale_shift import ScaleShift
-from point_ft_jax.params import Tree
-from point_ft_jax.transformer import Tuner
+from point_ft_jax.models.layers import Array
+from point_ft_jax.models.method import HEAD_AND_CLS, Method, fold
+from point_ft_jax.models.transformer import Tuner
 
 
 class SsfTuner(Tuner):

@@ -9,10 +9,10 @@ import functools
 
 import flax.linen as nn
 
-from point_ft_jax.method import HEAD_AND_CLS, Method
-from point_ft_jax.methods._learned import Learned
-from point_ft_jax.tokens import Tokens
-from point_ft_jax.transformer import Tuner
+from point_ft_jax.methods._modules import Learned
+from point_ft_jax.models.method import HEAD_AND_CLS, Method
+from point_ft_jax.models.tokens import Tokens
+from point_ft_jax.models.transformer import Tuner
 
 
 class VptTuner(Tuner):

@@ -1,0 +1,22 @@
+"""Backbones that ship with this project, each with the log of the command that made it."""
+
+import pathlib
+
+from point_ft_jax.core.errors import UserError
+
+SHIPPED = 'shipped:'
+FOLDER = pathlib.Path(__file__).parent
+
+
+def locate(path: str) -> str:
+    """The file of 'shipped:NAME'; any other path with its ~ expanded.
+
+    Raises:
+        UserError: nothing of that name ships.
+    """
+    if not path.startswith(SHIPPED):
+        return str(pathlib.Path(path).expanduser())
+    names = sorted(file.stem for file in FOLDER.glob('*.pth'))
+    if (name := path.removeprefix(SHIPPED)) not in names:
+        raise UserError(f'no {path}; there are {", ".join(SHIPPED + name for name in names)}')
+    return str(FOLDER / f'{name}.pth')

@@ -1,0 +1,266 @@
+"""Measures backbones and methods on this machine: time, FLOPs, memory, and the share of its rate.
+
+point-ft benchmark
+    DAPT, linear probing and full fine-tuning of the 22.1M ReCon at the paper's size
+point-ft benchmark --backbone=all --method=full
+    the throughput of every backbone
+point-ft benchmark --population=8 --variant=tiny --points=1024 --num_groups=32
+    a step of eight members in one program, against eight steps of one
+
+Programs take turns, round by round, with a 4096 x 4096 float32 matrix product between them, and the
+medians are printed. The share is the program's FLOP rate (its own FLOPs, by XLA) over that of the
+product: what is left of the machine on the way through the whole model.
+"""
+
+import argparse
+import dataclasses
+import functools
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from point_ft_jax.core import plugins, trees
+from point_ft_jax.core.devices import compiler_options, make_mesh
+from point_ft_jax.data import augment
+from point_ft_jax.data.split import Split
+from point_ft_jax.experiments import command_line
+from point_ft_jax.models import model
+from point_ft_jax.reports import tables
+from point_ft_jax.training import optimizer, step
+from point_ft_jax.training.population import Member
+
+PRODUCT = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A compiled program with all that it needs to run once more.
+
+    Attributes:
+        run: runs it to the end.
+        flops: its floating-point operations; see `train.count_flops`.
+        cost: see `train.compiled_cost`.
+        compile_seconds: it took to compile.
+    """
+
+    run: Callable[[], Any]
+    flops: float
+    cost: dict[str, float]
+    compile_seconds: float
+
+
+def product() -> Program:
+    """A square float32 matrix product: the machine's rate."""
+    square = jnp.ones((PRODUCT, PRODUCT), jnp.float32)
+    return compile_program(lambda a: a @ a, square)
+
+
+def compile_program(function: Callable, *args: Any) -> Program:
+    """`function` compiled for `args`."""
+    since = time.perf_counter()
+    compiled = jax.jit(function, compiler_options=compiler_options()).lower(*args).compile()
+    seconds = time.perf_counter() - since
+    return Program(
+        run=lambda: jax.block_until_ready(compiled(*args)),
+        flops=step.count_flops(function, *args),
+        cost=step.compiled_cost(compiled),
+        compile_seconds=seconds,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A model with random weights, and a batch of random clouds.
+
+    Attributes:
+        built: the model.
+        variables: its weights.
+        chosen: what trains.
+        split: the batch, as a training split.
+        recipe: the training step.
+    """
+
+    built: model.Model
+    variables: dict[str, trees.Tree]
+    chosen: trees.Tree
+    split: Split
+    recipe: step.Recipe
+
+
+def make_case(
+    backbone: str, method: str, variant: str, batch: int, points: int, compute: str, **geometry: Any
+) -> Case:
+    """The case of a backbone and a method; `batch` clouds of `points` points."""
+    dtype = jnp.bfloat16 if compute == 'bfloat16' else None
+    fields = model.known(backbone, geometry)
+    built = model.build(backbone, method, 15, variant=variant, geometry=fields, dtype=dtype)
+    built = model.hold_frozen(built)
+    variables = built.init(jax.random.key(0))
+    r = np.random.default_rng(0)
+    clouds = r.standard_normal((batch, points, 3)).astype(np.float32)
+    labels = (np.arange(batch) % 15).astype(np.int32)
+    return Case(
+        built,
+        variables,
+        trees.select(variables['params'], built.method.trainable),
+        Split(clouds, labels, tuple(map(str, range(15)))),
+        make_recipe(built, points),
+    )
+
+
+def training_step(case: Case, runs: Sequence[Member], own_clouds: bool = True) -> Program:
+    """A training step of one member or, in one program, of several."""
+    recipe, split, statistics = case.recipe, case.split, case.variables['batch_stats']
+    moving, frozen = trees.partition(case.variables['params'], case.chosen)
+    if len(runs) > 1:
+        who = step.crew(recipe, runs, own_clouds)
+        state = step.start_all(recipe, who, [(moving, statistics)] * len(runs))
+    else:
+        who = step.alone(jax.random.key(runs[0].seed))
+        state = step.start(recipe, moving, statistics)
+    order = step.crew_order(runs, own_clouds, 0, len(split), len(split))
+    since = time.perf_counter()
+    advance = step.compile_advance(recipe, who, split, state, frozen, order, device_bytes=2**62)
+    seconds = time.perf_counter() - since
+    flops = step.step_flops(recipe, who, state, frozen, split, order[0])
+    carry = [state, step.empty_logs(recipe, who, 1)]
+
+    def run() -> None:
+        carry[:] = jax.block_until_ready(advance(carry[0], frozen, carry[1], order, 0, 1))
+
+    return Program(run, flops, advance.cost, seconds)
+
+
+def programs(case: Case) -> tuple[dict[str, Program], dict[str, int]]:
+    """A training step and a forward pass of a model, and its parameter counts."""
+    clouds = jnp.asarray(case.split.points)
+    found = {
+        'train': training_step(case, [Member()]),
+        'forward': compile_program(case.built.module.apply, case.variables, clouds),
+    }
+    weights = case.variables['params']
+    moving, _ = trees.partition(weights, case.chosen)
+    return found, {'parameters': trees.count(weights), 'trainable': trees.count(moving)}
+
+
+def make_recipe(built: model.Model, points: int, mesh: Mesh | None = None) -> step.Recipe:
+    """The papers' training step, but for a constant rate; on all devices where there is no mesh."""
+    schedule = optimizer.make_schedule('constant', 5e-4, epochs=1, warmup=0, steps_per_epoch=1)
+    return step.Recipe(
+        module=built.module,
+        tx=optimizer.make(schedule, weight_decay=0.05, clip=10.0),
+        schedule=schedule,
+        num_points=points,
+        augment=augment.named('scale_translate'),
+        mesh=mesh or make_mesh(),
+    )
+
+
+def interleaved(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """The median seconds of each, after one warm-up, taking turns."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(rounds + 1):
+        for name, run in runs.items():
+            since = time.perf_counter()
+            run()
+            if turn:
+                seconds[name].append(time.perf_counter() - since)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def measure(
+    backbone: str, method: str, rounds: int, batch: int, **options: Any
+) -> dict[str, str | float]:
+    """A row of the table; see the module's docstring."""
+    found, counts = programs(make_case(backbone, method, batch=batch, **options))
+    square = product()
+    runs = {name: program.run for name, program in {**found, 'product': square}.items()}
+    seconds = interleaved(runs, rounds)
+    rate = 2 * PRODUCT**3 / seconds['product']
+    row: dict[str, str | float] = {
+        'backbone': backbone,
+        'method': method,
+        'trainable M': f'{counts["trainable"] / 1e6:.3f}',
+    }
+    for name, program in found.items():
+        flops = program.flops
+        row |= {
+            f'{name} clouds/s': f'{batch / seconds[name]:.1f}',
+            f'{name} GFLOP': f'{flops / 1e9:.0f}',
+            f'{name} share': f'{flops / seconds[name] / rate:.2f}',
+            f'{name} temp MiB': f'{program.cost.get("temporary_bytes", 0) / 2**20:.0f}',
+            f'{name} compile s': f'{program.compile_seconds:.1f}',
+        }
+    return row | {'product GFLOP/s': f'{rate / 1e9:.0f}'}
+
+
+def measure_population(
+    backbone: str, method: str, rounds: int, size: int, **options: Any
+) -> dict[str, str]:
+    """A row of the table of populations: `size` steps of one over a step of all, and memory."""
+    case = make_case(backbone, method, **options)
+    crew = [Member(seed) for seed in range(size)]
+    found = {
+        'alone': training_step(case, crew[:1]),
+        'own clouds': training_step(case, crew),
+        'shared clouds': training_step(case, crew, own_clouds=False),
+    }
+    seconds = interleaved({name: program.run for name, program in found.items()}, rounds)
+    row = {'backbone': backbone, 'method': method, 'members': str(size)}
+    for name, program in found.items():
+        gain = size * seconds['alone'] / seconds[name]
+        memory = program.cost.get('temporary_bytes', 0) / 2**20
+        row |= {f'{name} ms': f'{1000 * seconds[name]:.0f}', f'{name} temp MiB': f'{memory:.0f}'}
+        row |= {} if name == 'alone' else {f'{name} gain': f'{gain:.2f}'}
+    return row
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog='point-ft benchmark',
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('--backbone', default='recon', help='names joined by commas, or all')
+    parser.add_argument('--method', default='dapt,linear_probe,full', help='names, or all')
+    parser.add_argument('--variant', default='base')
+    parser.add_argument('--batch', type=int, default=32)
+    parser.add_argument('--points', type=int, default=2048)
+    parser.add_argument('--num_groups', type=int, default=128)
+    parser.add_argument('--group_size', type=int, default=32)
+    parser.add_argument('--compute', default='float32', choices=['float32', 'bfloat16'])
+    parser.add_argument('--rounds', type=int, default=3, help='after one warm-up')
+    parser.add_argument('--population', type=int, default=1, help='members in one program')
+    options = vars(parser.parse_args(arguments))
+    for name in ('batch', 'points', 'num_groups', 'group_size', 'rounds', 'population'):
+        if options[name] < 1:
+            parser.error(f'--{name} is {options[name]}; expected 1 or more')
+    command_line.start()
+    chosen = {
+        kind: plugins.names(kind) if (names := options.pop(key)) == 'all' else names.split(',')
+        for key, kind in (('backbone', 'backbones'), ('method', 'methods'))
+    }
+    size = options.pop('population')
+    run = functools.partial(measure_population, size=size) if size > 1 else measure
+    rows = []
+    for backbone in chosen['backbones']:
+        for method in chosen['methods']:
+            rows.append(run(backbone, method, **options))
+            print(tables.text(rows[-1:]), file=sys.stderr, flush=True)
+    device = jax.devices()[0]
+    print(f'{device.device_kind} x {jax.device_count()}, jax {jax.__version__}')
+    if size > 1:
+        print(f'\n{tables.markdown(rows)}')
+        return
+    for part in ('train', 'forward'):
+        other = 'forward ' if part == 'train' else 'train '
+        print(
+            f'\n{tables.markdown([{k: v for k, v in r.items() if other not in k} for r in rows])}'
+        )

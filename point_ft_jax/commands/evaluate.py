@@ -1,0 +1,197 @@
+"""Evaluates a checkpoint on the test split of a data set.
+
+point-ft evaluate --checkpoint=runs/recon_dapt
+    a run of this project, on the data that it was tested on; --config gives other data
+point-ft evaluate --checkpoint=runs/a,runs/b,runs/c
+    several runs over one backbone, in one compiled call
+point-ft evaluate --checkpoint=delta --backbone=recon.pth
+    a delta over a copy of its backbone
+point-ft evaluate --checkpoint=published.pth \\
+    --config=configs/recon_dapt.py:pb_t50_rs --config.data.root=DATA
+    a fine-tuned file of the PyTorch world, as the model that the config names
+"""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from point_ft_jax.core.errors import UserError, raise_all
+from point_ft_jax.experiments import command_line
+
+if TYPE_CHECKING:
+    from point_ft_jax.data.split import Split
+    from point_ft_jax.evaluation.metrics import Evaluation
+    from point_ft_jax.evaluation.part_metrics import PartEvaluation
+
+CHECKPOINT = flags.DEFINE_list('checkpoint', None, "A run's or a delta's folder, or a .pth file.")
+BACKBONE = flags.DEFINE_string('backbone', None, "A .pth or a run with a delta's backbone.")
+# What several checkpoints are compared by.
+COMPARED = {'overall_accuracy': 'accuracy %', 'instance_miou': 'instance mIoU %'}
+CONFIG = config_flags.DEFINE_config_file('config', None, 'What run.py takes.', lock_config=True)
+BATCH_SIZE = flags.DEFINE_integer('batch_size', 32, 'Clouds at once.', lower_bound=1)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs the command with its arguments."""
+    flags.mark_flag_as_required('checkpoint')
+    command_line.run_with_config(_main, ['point-ft evaluate', *arguments])
+
+
+def _main(_: list[str]) -> None:
+    command_line.start()
+    if not CHECKPOINT.value:
+        raise UserError('--checkpoint is empty; expected a folder or a .pth file')
+    if len(CHECKPOINT.value) > 1:
+        print(compared(CHECKPOINT.value, CONFIG.value, BATCH_SIZE.value, BACKBONE.value))
+    else:
+        print(evaluated(CHECKPOINT.value[0], CONFIG.value, BATCH_SIZE.value, BACKBONE.value))
+
+
+def compared(
+    checkpoints: Sequence[str],
+    config: ConfigDict | None,
+    batch_size: int,
+    backbone: str | None = None,
+) -> str:
+    """The accuracy, or IoU, of several runs over one backbone, evaluated together, as a table.
+
+    Raises:
+        UserError: see `saved.load` and `delta.stack`; or a run that the data do not fit.
+    """
+    import functools
+
+    import jax
+
+    from point_ft_jax.checkpoints import delta
+    from point_ft_jax.checkpoints import run as saved
+    from point_ft_jax.core import trees
+    from point_ft_jax.core.devices import make_mesh
+    from point_ft_jax.evaluation import inference
+    from point_ft_jax.experiments import build
+    from point_ft_jax.reports import tables
+
+    deltas = [saved.read_delta(path) for path in checkpoints]
+    stacked, shared = delta.stack(deltas)
+    run = saved.load(checkpoints[0], backbone)
+    own = trees.flatten(deltas[0].params)
+    frozen = trees.map_paths(
+        lambda path, leaf: None if path in own else leaf, run.variables['params']
+    )
+    config = config or ConfigDict(run.facts['config'])
+    test = build.load_splits(config)['test']
+    for path, one in zip(checkpoints, deltas, strict=True):
+        _check_run(path, one.facts, config, test)
+    if len(counts := {one.facts['points'] for one in deltas}) > 1:
+        raise UserError(
+            f'the runs take {", ".join(map(str, sorted(counts)))} points; evaluate those of one '
+            'number together'
+        )
+    task = build.task_of(config, test)
+    points, targets = task.prepare(test, run.facts['points'])
+    answer = functools.partial(task.answer, run.model.module)
+    many = inference.all_in_batches(answer, make_mesh(), batch_size, shared)
+    answers = many((stacked, frozen), points, targets)
+    rows = []
+    for k, path in enumerate(checkpoints):
+        mine = jax.tree.map(lambda array, k=k: array[:, k], answers)
+        found = task.evaluation(0, task.record(mine, targets)).scores()
+        columns = {COMPARED[n]: f'{100 * v:.2f}' for n, v in found.items() if n in COMPARED}
+        rows.append({'checkpoint': path, **columns})
+    return f'{len(test)} clouds, {run.facts["points"]} points each\n\n{tables.text(rows)}'
+
+
+def evaluated(
+    checkpoint: str, config: ConfigDict | None, batch_size: int, backbone: str | None = None
+) -> str:
+    """The scores of a checkpoint, overall and by class, as text.
+
+    Raises:
+        UserError: a checkpoint or data that can't be read, or that don't fit each other.
+    """
+    import functools
+
+    import jax
+    import numpy as np
+
+    from point_ft_jax.checkpoints import run as saved
+    from point_ft_jax.checkpoints import torch_file
+    from point_ft_jax.core.devices import make_mesh
+    from point_ft_jax.evaluation import inference
+    from point_ft_jax.experiments import build
+
+    if not pathlib.Path(checkpoint).expanduser().exists():
+        raise UserError(f'{checkpoint}: no such file or folder')
+    if pathlib.Path(checkpoint).expanduser().is_dir():
+        run = saved.load(checkpoint, backbone)
+        config = config or ConfigDict(run.facts['config'])
+        model, variables, origin = run.model, run.variables, f'run {checkpoint}'
+        num_points = run.facts['points']
+        test = build.load_splits(config)['test']
+        _check_run(checkpoint, run.facts, config, test)
+    else:
+        if config is None:
+            raise UserError(f'{checkpoint} is no run: say what model it is with --config=…')
+        state, _ = torch_file.state_dict(checkpoint)
+        test = build.load_splits(config)['test']
+        outputs = build.outputs_of(config, state) or len(test.classes)
+        model = build.build_model(config, outputs, len(test.part_names))
+        shapes = model.shapes()
+        variables, report = model.load_all(shapes, state, checkpoint)
+        origin, num_points = f'{checkpoint}: {report}', config.points
+        if outputs < len(test.classes):
+            raise UserError(
+                f'{checkpoint} tells {outputs} classes apart, and the data has {len(test.classes)}'
+            )
+    task = build.task_of(config, test)
+    points, targets = task.prepare(test, num_points)
+    answer = functools.partial(task.answer, model.module)
+    variables = jax.tree.map(np.asarray, variables)
+    answers = inference.in_batches(answer, make_mesh(), batch_size)(variables, points, targets)
+    evaluation = task.evaluation(0, task.record(answers, targets))
+    lines = [origin, f'{len(test)} clouds, {num_points} points each']
+    return '\n'.join([*lines, *_scores(evaluation, test.classes)])
+
+
+def _check_run(path: str, facts: Mapping[str, Any], config: ConfigDict, test: 'Split') -> None:
+    """Raises UserError for data of another task or with other classes than a run's."""
+    problems = []
+    if facts['config']['task'] != config.task:
+        problems.append(f"its task is {facts['config']['task']}, the config's {config.task}")
+    if list(facts['classes']) != list(test.classes):
+        some = [', '.join(map(str, list(names)[:4])) for names in (facts['classes'], test.classes)]
+        problems.append(
+            f'it tells {len(facts["classes"])} classes apart ({some[0]}, …), and the data has '
+            f'{len(test.classes)} ({some[1]}, …); expected the same in the same order'
+        )
+    raise_all(problems, f'{path} does not fit the data:')
+
+
+def _scores(evaluation: 'Evaluation | PartEvaluation', classes: Sequence[str]) -> list[str]:
+    """Lines: the headline, and a table by class."""
+    import numpy as np
+
+    from point_ft_jax.evaluation import metrics
+    from point_ft_jax.evaluation.part_metrics import PartEvaluation
+    from point_ft_jax.reports import classification, part_segmentation, tables
+
+    parts = isinstance(evaluation, PartEvaluation)
+    names = (part_segmentation if parts else classification).SCORES
+    if parts:
+        counts = np.bincount(evaluation.categories, minlength=len(classes))
+        by_class, what = evaluation.by_category(), 'IoU %'
+    else:
+        counts = evaluation.confusion.sum(axis=1)
+        by_class, what = metrics.per_class_accuracy(evaluation.confusion), 'accuracy %'
+    rows = [
+        {'class': name, 'clouds': int(count), what: f'{100 * value:.2f}'}
+        for name, count, value in zip(classes, counts, by_class, strict=False)
+    ]
+    found = evaluation.scores()
+    headline = [
+        f'{label[0].lower()}{label[1:].removesuffix(", %")} {100 * found[name]:.2f} %'
+        for name, label in names.items()
+    ]
+    return [*headline, '', tables.text(rows)]

@@ -1,0 +1,191 @@
+"""Training memory against the batch size, method by method: the figure of the DAPT paper.
+
+point-ft memory --out=docs/memory
+    full fine-tuning, IDPT and DAPT of the 22.1M Point-MAE, by XLA's analysis of the compiled step
+point-ft memory --method=all --batch=32 --remat=both
+    every method at one size, with and without rematerialisation
+
+Memory is what the compiled step takes: its arguments, its temporaries and those outputs that do not
+take the place of an argument. Where the device keeps count (a GPU), a step runs in a process of its
+own, and its allocator's peak stands beside XLA's figure.
+"""
+
+import argparse
+import csv
+import json
+import pathlib
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+
+from point_ft_jax.commands import benchmark
+from point_ft_jax.core import plugins, trees
+from point_ft_jax.core.devices import compiler_options
+from point_ft_jax.experiments import command_line
+from point_ft_jax.models import model
+from point_ft_jax.reports import figures, tables
+from point_ft_jax.training import step as train
+
+PEAK = 'peak_bytes_in_use'  # of the devices' memory_stats()
+MARKS = 'os^Dvx*P'
+
+
+def step_memory(case: Mapping[str, Any]) -> dict[str, int]:
+    """The bytes of one training step, by kind; nothing is allocated.
+
+    Args:
+        case: 'backbone', 'method', 'variant', 'geometry', 'batch', 'points', 'compute', 'remat'.
+
+    Returns:
+        'arguments', 'temporaries' and 'total'.
+    """
+    recipe, state, frozen, *batch = _abstract(case)
+    step = jax.jit(
+        lambda *args: train.step_all(recipe, *args),
+        donate_argnums=1,
+        compiler_options=compiler_options(),
+    )
+    who = jax.eval_shape(lambda: train.alone(jax.random.key(0)))
+    found = step.lower(who, state, frozen, *batch).compile().memory_analysis()
+    kept = found.output_size_in_bytes - found.alias_size_in_bytes
+    return {
+        'arguments': found.argument_size_in_bytes,
+        'temporaries': found.temp_size_in_bytes,
+        'total': found.argument_size_in_bytes + found.temp_size_in_bytes + kept,
+    }
+
+
+def _abstract(case: Mapping[str, Any]) -> tuple:
+    """The recipe of a case, and the shapes of its state, its frozen half and its batch."""
+    built, recipe = _build(case)
+    shapes = built.shapes()
+    chosen = trees.select(shapes['params'], built.method.trainable)
+    moving, frozen = trees.partition(shapes['params'], chosen)
+    state = jax.eval_shape(lambda *args: train.start(recipe, *args), moving, shapes['batch_stats'])
+    points = jax.ShapeDtypeStruct((case['batch'], case['points'], 3), jnp.float32)
+    labels = jax.ShapeDtypeStruct((case['batch'],), jnp.int32)
+    return recipe, state, frozen, points, labels
+
+
+def _build(case: Mapping[str, Any]) -> tuple[model.Model, train.Recipe]:
+    geometry = model.known(case['backbone'], case['geometry'])
+    geometry |= {'remat': case['remat']}
+    built = model.build(
+        case['backbone'],
+        case['method'],
+        15,
+        variant=case['variant'],
+        geometry=geometry,
+        dtype=jnp.bfloat16 if case['compute'] == 'bfloat16' else None,
+    )
+    built = model.hold_frozen(built)
+    return built, benchmark.make_recipe(built, case['points'])
+
+
+def allocator_peak(case: Mapping[str, Any]) -> int | None:
+    """The peak of a device's allocator over one training step, in this process, in bytes."""
+    built, recipe = _build(case)
+    variables = built.init(jax.random.key(0))
+    chosen = trees.select(variables['params'], built.method.trainable)
+    moving, frozen = trees.partition(variables['params'], chosen)
+    state = train.start(recipe, moving, variables['batch_stats'])
+    points = np.random.default_rng(0).standard_normal((case['batch'], case['points'], 3))
+    labels = jnp.zeros(case['batch'], jnp.int32)
+    who = train.alone(jax.random.key(0))
+    step = jax.jit(
+        lambda *args: train.step_all(recipe, *args),
+        donate_argnums=1,
+        compiler_options=compiler_options(),
+    )
+    jax.block_until_ready(step(who, state, frozen, points.astype(np.float32), labels))
+    return (jax.devices()[0].memory_stats() or {}).get(PEAK)
+
+
+def measure(case: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the table, in MiB."""
+    found = step_memory(case)
+    row = {
+        'method': case['method'],
+        'remat': 'yes' if case['remat'] else 'no',
+        'batch': case['batch'],
+        **{f'{kind} MiB': round(value / 2**20) for kind, value in found.items()},
+    }
+    if PEAK in (jax.devices()[0].memory_stats() or {}):
+        command = [sys.executable, '-m', 'point_ft_jax', 'memory', '--peak', json.dumps(dict(case))]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        # A step that does not fit has no peak.
+        row['peak MiB'] = round(int(done.stdout) / 2**20) if done.returncode == 0 else 'none'
+    return row
+
+
+def write(folder: pathlib.Path, rows: Sequence[Mapping[str, Any]], title: str) -> None:
+    """Writes memory.csv and memory.png: GiB against the batch size, a line a method."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / 'memory.csv').open('w', newline='', encoding='utf-8') as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    figure = Figure(figsize=(6, 4), layout='constrained')
+    axes = figure.subplots()
+    lines = list(dict.fromkeys((row['method'], row['remat']) for row in rows))
+    for number, (method, remat) in enumerate(lines):
+        mine = [row for row in rows if (row['method'], row['remat']) == (method, remat)]
+        axes.plot(
+            [row['batch'] for row in mine],
+            [row['total MiB'] / 1024 for row in mine],
+            marker=MARKS[number % len(MARKS)],
+            linestyle='--' if remat == 'yes' else '-',
+            label=f'{method}, remat' if remat == 'yes' else method,
+        )
+    axes.set(xscale='log', yscale='log', xlabel='batch size', ylabel='training memory, GiB')
+    sizes = sorted({row['batch'] for row in rows})
+    axes.set_xticks(sizes, [str(size) for size in sizes])
+    axes.minorticks_off()
+    axes.set_title(title, fontsize=10, loc='left')
+    figures.plain(axes)
+    axes.legend(frameon=False, fontsize=8)
+    figure.savefig(folder / 'memory.png', dpi=120, metadata={'Software': None})
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog='point-ft memory',
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('--backbone', default='point_mae')
+    parser.add_argument('--method', default='full,idpt,dapt', help='names joined by commas, or all')
+    parser.add_argument('--batch', default='8,16,32,64,128,256,512', help='joined by commas')
+    parser.add_argument('--remat', default='no', choices=['no', 'yes', 'both'])
+    parser.add_argument('--variant', default='base')
+    parser.add_argument('--points', type=int, default=2048)
+    parser.add_argument('--num_groups', type=int, default=128)
+    parser.add_argument('--group_size', type=int, default=32)
+    parser.add_argument('--compute', default='float32', choices=['float32', 'bfloat16'])
+    parser.add_argument('--out', help='a folder for memory.csv and memory.png')
+    parser.add_argument('--peak', type=json.loads, help=argparse.SUPPRESS)
+    options = vars(parser.parse_args(arguments))
+    command_line.start()
+    out, peak = options.pop('out'), options.pop('peak')
+    options['geometry'] = {name: options.pop(name) for name in ('num_groups', 'group_size')}
+    if peak:
+        print(allocator_peak(peak))
+        return
+    methods, batches, remats = (options.pop(name) for name in ('method', 'batch', 'remat'))
+    names = plugins.names('methods') if methods == 'all' else methods.split(',')
+    rows = [
+        measure({**options, 'method': name, 'batch': batch, 'remat': remat})
+        for name in names
+        for remat in {'no': [False], 'yes': [True], 'both': [False, True]}[remats]
+        for batch in command_line.numbers('--batch', batches)
+    ]
+    print(tables.markdown(rows))
+    if out:
+        title = f'{options["backbone"]}, {options["points"]:,} points, {options["compute"]}'
+        write(pathlib.Path(out), rows, title)

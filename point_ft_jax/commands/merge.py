@@ -1,0 +1,107 @@
+"""Folding a tuner into its backbone: the same function, at the price of the backbone alone.
+
+point-ft merge runs/lora merged
+    writes the run's model, merged, as a run of its own
+point-ft merge runs/lora merged.pth
+    writes it as a PyTorch checkpoint
+"""
+
+import argparse
+import copy
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+
+from point_ft_jax.core import plugins
+from point_ft_jax.core import trees as params
+from point_ft_jax.core.errors import UserError
+from point_ft_jax.experiments import command_line
+from point_ft_jax.models.model import Model
+from point_ft_jax.models.transformer import Tuner
+
+Variables = dict[str, params.Tree]
+
+
+def merge(model: Model, variables: Variables) -> tuple[Model, Variables]:
+    """The tuned model without its tuner: a model of method 'full', and its variables.
+
+    Its logits are those of the tuned model, up to rounding. Where a method shifts queries, keys and
+    values (SSF), the merged backbone has `qkv_bias`.
+
+    Raises:
+        UserError: the method can not be folded; the message says why.
+    """
+    trees = {
+        collection: {part: leaves for part, leaves in tree.items() if part != 'tuner'}
+        for collection, tree in variables.items()
+    }
+    backbone = model.module.backbone
+    if 'tuner' in variables['params']:
+        before = trees['params']['backbone']
+        after = _folded(model, variables['params']['tuner'], before)
+        trees['params']['backbone'] = after
+        if params.flatten(after).keys() != params.flatten(before).keys():
+            backbone = backbone.clone(qkv_bias=True)  # the only maps without a bias to fold into
+    module = model.module.clone(backbone=backbone, tuner=Tuner())
+    full = plugins.load('methods', 'full').METHOD
+    return dataclasses.replace(model, module=module, method=full), trees
+
+
+def _folded(model: Model, own: params.Tree, backbone: params.Tree) -> params.Tree:
+    """The backbone's parameters with the tuner's `own` in them."""
+    if isinstance(model.method.merge, str):
+        raise UserError(f'this model can not be merged into its backbone: {model.method.merge}')
+    return model.method.merge(own, backbone, model.module.tuner)
+
+
+def merge_run(run: str, out: str, backbone: str | None = None) -> str:
+    """Writes the merged model of a run to `out`, a folder or a .pth file; says what it wrote.
+
+    The folder is a run of method 'full' for every other command.
+
+    Args:
+        run, backbone: see `saved.load`.
+        out: where to; a folder must not be there yet.
+
+    Raises:
+        UserError: no run, a method that can not be folded, or a folder that is there.
+    """
+    from point_ft_jax.checkpoints import delta, torch_file
+    from point_ft_jax.checkpoints import run as saved
+    from point_ft_jax.checkpoints.store import write_json
+
+    loaded = saved.load(run, backbone)
+    model, variables = merge(loaded.model, loaded.variables)
+    size = f'{params.count(variables["params"]):,} parameters'
+    if out.endswith('.pth'):
+        state = model.export(variables)
+        torch_file.write(out, state, classes=list(loaded.facts['classes']))
+        return f'{out}: {len(state)} keys, {size}'
+    folder = pathlib.Path(out).expanduser()
+    if folder.exists():
+        raise UserError(f'{folder} is there already; expected a new folder, or a file NAME.pth')
+    config = copy.deepcopy(loaded.facts['config'])
+    config['method'] = {'name': 'full', 'options': {}, 'trainable': []}
+    config['model']['readout'] = list(model.module.readout)
+    config['model']['geometry']['qkv_bias'] = model.module.backbone.qkv_bias
+    facts = {**loaded.facts, 'config': config, 'merged_from': run}
+    facts.pop(delta.FINGERPRINT, None)
+    folder.mkdir(parents=True)
+    chosen = params.map_paths(lambda *_: True, variables['params'])
+    delta.save(folder / saved.DELTA, variables, chosen, facts)
+    write_json(folder / saved.FACTS, facts)
+    return f'{folder}: {size}'
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog='point-ft merge',
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('run', help="a run's folder, or a delta's")
+    parser.add_argument('out', help='a new folder, or a .pth file')
+    parser.add_argument('--backbone', help='a .pth or a run that holds the backbone of a delta')
+    options = parser.parse_args(arguments)
+    command_line.start()
+    print(merge_run(options.run, options.out, options.backbone))

@@ -1,0 +1,169 @@
+"""Predicts the class of clouds in files, with probabilities.
+
+point-ft predict runs/recon_dapt chair.ply scans/ --top=3
+
+A cloud is compared with those that the model was trained on: another number of points, or another
+scale, is warned of, since either hurts accuracy without a sign.
+"""
+
+import argparse
+import csv
+import pathlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from point_ft_jax.core.errors import UserError
+from point_ft_jax.data.files import points as point_files
+from point_ft_jax.experiments import command_line
+
+
+def predict_files(
+    run: str,
+    paths: Sequence[str],
+    *,
+    top: int = 3,
+    normalize: bool = False,
+    backbone: str | None = None,
+) -> list[dict[str, Any]]:
+    """The `top` classes of every cloud in `paths` (files, or folders of files).
+
+    Args:
+        run: the folder of a run, or of a delta.
+        paths: see `point_files.READERS` for the endings.
+        top: how many classes to give.
+        normalize: centre every cloud and scale it to radius 1 first.
+        backbone: see `saved.load`.
+
+    Returns:
+        A row a cloud: 'file', 'points', 'warning' ('' for none), 'classes' and 'probabilities'
+        (best first, in 0..1).
+
+    Raises:
+        UserError: no run or no classifier, no files, unreadable files, or clouds with fewer points
+            than the model takes; one message lists them all.
+    """
+    import jax
+
+    from point_ft_jax.checkpoints import run as saved
+    from point_ft_jax.core.devices import make_mesh
+    from point_ft_jax.data.normalize import unit_sphere
+    from point_ft_jax.evaluation import inference
+
+    loaded = saved.load(run, backbone)
+    facts = loaded.facts
+    if facts['config']['task'] != 'classification':
+        raise UserError(
+            f'{run} segments parts, and what is predicted here are classes; look at its report, or '
+            'evaluate it with point-ft evaluate'
+        )
+    files = find_files(paths)
+    clouds = point_files.read_all(files)
+    small = [
+        f'{path}: {len(cloud)} points'
+        for path, cloud in zip(files, clouds, strict=True)
+        if len(cloud) < facts['points']
+    ]
+    if small:
+        raise UserError(
+            f'the model takes {facts["points"]} points; these clouds have fewer:\n  '
+            + '\n  '.join(small)
+        )
+    if normalize:
+        clouds = [unit_sphere(cloud[None])[0] for cloud in clouds]
+    predict = inference.make_predict(loaded.model.module, make_mesh(), min(len(clouds), 32))
+    points = np.concatenate([inference.prepare(cloud[None], facts['points']) for cloud in clouds])
+    probabilities = np.asarray(jax.nn.softmax(predict(loaded.variables, points)))
+    order = np.argsort(-probabilities, axis=-1, kind='stable')[:, :top]
+    return [
+        {
+            'file': str(path),
+            'points': len(cloud),
+            'warning': warning(cloud, facts),
+            'classes': [facts['classes'][i] for i in best],
+            'probabilities': [float(row[i]) for i in best],
+        }
+        for path, cloud, row, best in zip(files, clouds, probabilities, order, strict=True)
+    ]
+
+
+def find_files(paths: Sequence[str]) -> list[pathlib.Path]:
+    """The cloud files that `paths` name, those in folders sorted by name.
+
+    Raises:
+        UserError: a path that is not there, or no file of a known ending.
+    """
+    found: list[pathlib.Path] = []
+    for path in map(pathlib.Path, paths):
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob('*') if point_files.is_cloud(p))
+            if not inside:
+                raise UserError(
+                    f'{path} has no cloud: expected files that end in '
+                    f'{", ".join(point_files.READERS)}'
+                )
+            found += inside
+        elif path.exists():
+            found.append(path)
+        else:
+            raise UserError(f'no file {path}')
+    return found
+
+
+def warning(cloud: np.ndarray, facts: Mapping[str, Any]) -> str:
+    """How a cloud differs from the training's, '' if it doesn't."""
+    radius = float(np.linalg.norm(cloud - cloud.mean(0), axis=1).max())
+    low, middle, high = facts['radius']
+    found = []
+    if len(cloud) != facts['stored_points']:
+        found.append(f'{len(cloud)} points, trained on {facts["stored_points"]}')
+    if not 0.8 * low <= radius <= 1.25 * high:
+        found.append(f'radius {radius:.3g}, trained on about {middle:.3g} (--normalize?)')
+    return '; '.join(found)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog='point-ft predict',
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('run', help="a run's folder, or a delta's")
+    parser.add_argument('paths', nargs='+', help='cloud files, or folders of them')
+    parser.add_argument('--top', type=int, default=3, help='classes a cloud')
+    parser.add_argument('--normalize', action='store_true', help='centre, scale to radius 1')
+    parser.add_argument('--backbone', help='a .pth or a run that holds the backbone of a delta')
+    parser.add_argument('--csv', help='write a table there too')
+    options = parser.parse_args(arguments)
+    command_line.start()
+    if options.csv and not pathlib.Path(options.csv).absolute().parent.is_dir():
+        raise UserError(f'--csv={options.csv}: there is no such folder')
+    rows = predict_files(
+        options.run,
+        options.paths,
+        top=options.top,
+        normalize=options.normalize,
+        backbone=options.backbone,
+    )
+    for row in rows:
+        best = zip(row['classes'], row['probabilities'], strict=True)
+        print(f'{row["file"]}: ' + ', '.join(f'{name} {100 * p:.1f} %' for name, p in best))
+        if row['warning']:
+            print(f'  warning: {row["warning"]}', file=sys.stderr)
+    if options.csv:
+        _write_csv(options.csv, rows)
+
+
+def _write_csv(path: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    table: list[Sequence[Any]] = [('file', 'points', 'warning', 'rank', 'class', 'probability')]
+    for row in rows:
+        facts = (row['file'], row['points'], row['warning'])
+        best = zip(row['classes'], row['probabilities'], strict=True)
+        table += [(*facts, rank, *answer) for rank, answer in enumerate(best, start=1)]
+    try:
+        with open(path, 'w', newline='', encoding='utf-8') as file:
+            csv.writer(file).writerows(table)
+    except OSError as error:
+        raise UserError(f'--csv={path} can not be written ({error})') from None

@@ -1,0 +1,60 @@
+"""Plug-ins are files: the name that a user types is the name of a file in the kind's folder."""
+
+import ast
+import difflib
+import importlib
+import importlib.util
+import pkgutil
+from types import ModuleType
+
+from point_ft_jax.core.errors import UserError
+
+# The package that holds the files of a kind.
+PACKAGES = {
+    'backbones': 'point_ft_jax.models.backbones',
+    'datasets': 'point_ft_jax.data.datasets',
+    'methods': 'point_ft_jax.methods',
+    'jobs': 'point_ft_jax.experiments.jobs',
+    'commands': 'point_ft_jax.commands',
+}
+
+
+def names(kind: str) -> list[str]:
+    """The plug-ins of a kind, a key of PACKAGES, in alphabetical order."""
+    package = importlib.import_module(PACKAGES[kind])
+    return sorted(
+        m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith('_')
+    )
+
+
+def load(kind: str, name: str) -> ModuleType:
+    """The module of a plug-in.
+
+    Raises:
+        UserError: no file of that name; the message suggests the nearest and lists those there are.
+    """
+    known = names(kind)
+    if name not in known:
+        nearest = difflib.get_close_matches(name, known, 1, 0.5)
+        raise UserError(
+            f'there is no {name!r} among the {kind}'
+            + (f'; did you mean {nearest[0]!r}?' if nearest else '.')
+            + f' There are: {", ".join(known)}. To add one, put {name}.py into '
+            f'{PACKAGES[kind].replace(".", "/")}/.'
+        )
+    return importlib.import_module(f'{PACKAGES[kind]}.{name}')
+
+
+def summary(kind: str, name: str) -> str:
+    """The first line of a plug-in's docstring; the file is read, not run."""
+    spec = importlib.util.find_spec(f'{PACKAGES[kind]}.{name}')
+    with open(spec.origin, encoding='utf-8') as file:
+        text = ast.get_docstring(ast.parse(file.read())) or ''
+    return text.split('\n')[0]
+
+
+def table(kind: str) -> str:
+    """The plug-ins of a kind with their summaries, a line each."""
+    known = names(kind)
+    width = max(map(len, known))
+    return '\n'.join(f'  {name:{width}}  {summary(kind, name)}' for name in known)

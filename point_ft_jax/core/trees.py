@@ -1,0 +1,83 @@
+"""Trees of parameters as values: paths, labels, partition. Nothing here knows a model.
+
+A tree is a nested dict of arrays; a path is its keys joined by '/'. A *partition* splits a tree
+into two of the same shape whose holes are None, so that `jax.grad` of a function of the trainable
+half never touches the frozen one.
+"""
+
+import fnmatch
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
+import numpy as np
+from flax import traverse_util
+
+from point_ft_jax.core.errors import UserError
+
+Tree = dict
+
+
+def flatten(tree: Tree) -> dict[str, jax.Array]:
+    """{path: leaf}, sorted by path; holes are not leaves."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {'/'.join(str(key.key) for key in path): leaf for path, leaf in leaves}
+
+
+def unflatten(leaves: Mapping[str, jax.Array]) -> Tree:
+    """The inverse of `flatten`."""
+    return traverse_util.unflatten_dict(dict(leaves), sep='/')
+
+
+def map_paths(function: Callable[[str, jax.Array], object], tree: Tree) -> Tree:
+    """The tree of `function(path, leaf)`; holes stay."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: function('/'.join(str(key.key) for key in path), leaf), tree
+    )
+
+
+def matches(path: str, patterns: Sequence[str]) -> bool:
+    """Whether `path` fits one of the `fnmatch` patterns, in which '*' crosses '/'."""
+    return any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
+
+
+def select(tree: Tree, patterns: Sequence[str]) -> Tree:
+    """A tree of bools: whether each leaf's path matches.
+
+    Raises:
+        UserError: nothing matches, so that nothing would train.
+    """
+    chosen = map_paths(lambda path, _: matches(path, patterns), tree)
+    if not any(jax.tree.leaves(chosen)):
+        raise UserError(
+            f'no parameter matches {", ".join(patterns)}; the tree has {", ".join(sorted(tree))}'
+        )
+    return chosen
+
+
+def partition(tree: Tree, chosen: Tree) -> tuple[Tree, Tree]:
+    """The chosen leaves and the others, two trees of the shape of `tree` with None holes."""
+    yes = jax.tree.map(lambda leaf, keep: leaf if keep else None, tree, chosen)
+    no = jax.tree.map(lambda leaf, keep: None if keep else leaf, tree, chosen)
+    return yes, no
+
+
+def combine(first: Tree, second: Tree) -> Tree:
+    """The inverse of `partition`: each leaf from the half that has it."""
+    return jax.tree.map(
+        lambda a, b: b if a is None else a, first, second, is_leaf=lambda leaf: leaf is None
+    )
+
+
+def prune(tree: Tree) -> Tree:
+    """The tree without its None holes."""
+    return unflatten(flatten(tree))
+
+
+def count(tree: Tree) -> int:
+    """The number of scalars in a tree of arrays (or of shapes)."""
+    return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(tree))
+
+
+def size_bytes(tree: Tree) -> int:
+    """The bytes of a tree of arrays (or of shapes)."""
+    return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))

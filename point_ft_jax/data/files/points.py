@@ -1,0 +1,162 @@
+"""One point cloud from one file: .npy, .npz, .ply, or text (.txt, .xyz, .pts, .csv)."""
+
+import pathlib
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from point_ft_jax.core.errors import UserError, raise_all
+from point_ft_jax.data.files import ply
+
+NAMES = ('points', 'data', 'xyz', 'pos', 'vertices')  # the arrays looked for in an .npz, in order
+
+
+def is_cloud(path: pathlib.Path) -> bool:
+    """Whether a file of a folder is read as a cloud: of a known ending, and not hidden."""
+    known = path.suffix.lower() in READERS
+    return known and not path.name.startswith('.') and path.is_file()
+
+
+def read(path: str | pathlib.Path) -> np.ndarray:
+    """The points of a file, [N, 3] float32 in the file's own units.
+
+    Tables and arrays may have more than three columns: x, y, z are those named so in a .ply or in
+    the header of a text file, else the first three. Text is split at commas, semicolons or blanks;
+    lines that begin with # or // are comments, and a .pts may begin with its number of points.
+
+    Raises:
+        UserError: a missing, damaged or empty file, an unknown ending, too few columns, a value
+            that is no finite number.
+    """
+    return _read(path, READERS, _checked)
+
+
+def read_all(paths: Sequence[str | pathlib.Path]) -> list[np.ndarray]:
+    """The points of each file, as `read` has them.
+
+    Raises:
+        UserError: files that cannot be read, all of them in one message.
+    """
+    clouds, problems = [], []
+    for path in paths:
+        try:
+            clouds.append(read(path))
+        except UserError as error:
+            problems.append(str(error))
+    raise_all(problems, f'{len(problems):,} of {len(paths):,} files cannot be read:')
+    return clouds
+
+
+def read_table(path: str | pathlib.Path) -> np.ndarray:
+    """All columns of a text or .npy file, [N, C] float64, C at least 3; errors as `read`."""
+    return _read(path, TABLES, _table_checked)
+
+
+def _read(
+    path: str | pathlib.Path,
+    readers: Mapping[str, Callable[[pathlib.Path], np.ndarray]],
+    check: Callable[[np.ndarray], np.ndarray],
+) -> np.ndarray:
+    path = pathlib.Path(path)
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise UserError(
+            f'{path}: unknown ending {path.suffix!r}; expected one of {", ".join(readers)}'
+        )
+    if not path.is_file():
+        raise UserError(f'no file {path}')
+    try:
+        return check(reader(path))
+    except (UserError, OSError) as error:
+        raise UserError(f'{path}: {error}') from None
+
+
+def _checked(points: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(_table_checked(points)[:, :3], dtype=np.float32)
+
+
+def _table_checked(points: np.ndarray) -> np.ndarray:
+    if points.ndim != 2 or points.shape[1] < 3 or points.dtype.kind not in 'fiu':
+        raise UserError(
+            f'found {points.dtype} of shape {list(points.shape)}; expected real numbers '
+            '[points, 3] or with more columns after x, y, z'
+        )
+    if not len(points):
+        raise UserError('no points in it')
+    with np.errstate(over='ignore'):
+        finite = np.isfinite(points[:, :3].astype(np.float32)).all(axis=1)
+    if not finite.all():
+        broken = np.count_nonzero(~finite)
+        raise UserError(f'{broken:,} of {len(points):,} points are NaN or infinite; remove them')
+    return points
+
+
+def _npy(path: pathlib.Path) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise UserError(f'no readable .npy file of numbers ({error})') from None
+
+
+def _npz(path: pathlib.Path) -> np.ndarray:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            keys = [key for key in NAMES if key in arrays] or arrays.files
+            if not keys or (len(keys) > 1 and keys[0] not in NAMES):
+                raise UserError(
+                    f'found the arrays {", ".join(keys) or "(none)"}; name the points '
+                    f'one of {", ".join(NAMES)}'
+                )
+            return arrays[keys[0]]
+    except UserError:
+        raise
+    except (ValueError, EOFError, OSError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        raise UserError(f'no readable .npz file of numbers ({error})') from None
+
+
+def _text(path: pathlib.Path) -> np.ndarray:
+    try:
+        lines = path.read_text(encoding='utf-8-sig').splitlines()
+    except UnicodeDecodeError:
+        raise UserError('no text file: it holds bytes that are no UTF-8') from None
+    lines = [line for line in map(str.strip, lines) if line and not line.startswith(('#', '//'))]
+    if not lines:
+        raise UserError('no points in it')
+    separator = next((s for s in ';,' if s in lines[0]), None)
+    head = [word.strip().strip('"').lower() for word in lines[0].split(separator)]
+    columns = None
+    if not _is_number(head[0]):
+        columns = [head.index(axis) for axis in 'xyz' if axis in head]
+        if len(columns) < 3:
+            raise UserError(f'header {lines[0]!r} names no x, y, z; name them or remove the header')
+        lines = lines[1:]
+    elif head == [str(len(lines) - 1)]:
+        lines = lines[1:]
+    return _table(lines, separator, columns)
+
+
+def _table(lines: list[str], separator: str | None, columns: list[int] | None) -> np.ndarray:
+    with warnings.catch_warnings(action='ignore', category=UserWarning):  # no rows: checked after
+        try:
+            return np.loadtxt(lines, delimiter=separator, usecols=columns, ndmin=2, comments=None)
+        except ValueError as error:
+            raise UserError(f'no table of numbers: {error}') from None
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+READERS = {
+    '.npy': _npy,
+    '.npz': _npz,
+    '.ply': lambda path: ply.parse(path.read_bytes()),
+    **dict.fromkeys(('.txt', '.xyz', '.pts', '.csv'), _text),
+}
+TABLES = {ending: reader for ending, reader in READERS.items() if reader in (_npy, _text)}

@@ -1,0 +1,77 @@
+"""From a stored cloud to the points that a model sees, as every published model was trained.
+
+Training takes the farthest points of a slightly larger pool and then a random subset of them, one
+subset for the whole batch; testing takes the farthest points. Farthest points of a whole cloud are
+only an order, which no model here depends on, but for one effect that is kept: points near the
+origin are never sampled, and copies of another point stand in for them.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from kernels import NEAR_ORIGIN, farthest_point_sample, gather_points
+from point_ft_jax.core.errors import UserError
+from point_ft_jax.models.layers import Array
+
+POOLS = {1024: 1200, 2048: 2400, 4096: 4800, 8192: 8192}
+
+
+def pool_size(num_points: int, available: int) -> int:
+    """How many farthest points a random subset of `num_points` is drawn from."""
+    return min(POOLS.get(num_points, num_points * 6 // 5), available)
+
+
+def check_points(num_points: int, available: int) -> None:
+    """Raises UserError if clouds of `available` points can't give `num_points`."""
+    if num_points > available:
+        raise UserError(
+            f'the model takes {num_points} points and the clouds have {available}: set '
+            f'config.points to {available} or less'
+        )
+
+
+def for_training(key: jax.Array, points: Array, num_points: int) -> Array:
+    """[B, N, 3] to a fresh random [B, num_points, 3]."""
+    batch, available, _ = points.shape
+    start_key, column_key = jax.random.split(key)
+    pool = pool_size(num_points, available)
+    columns = jax.random.permutation(column_key, pool)[:num_points]
+    if pool == available:
+        return fill_near_origin(points)[:, columns]
+    # The references shuffle a cloud's points before every use: the walk starts anywhere.
+    start = jax.random.randint(start_key, (batch,), 0, available)
+    indices = farthest_point_sample(points, pool, start_index=start)
+    return gather_points(points, indices[:, columns])
+
+
+def for_pretraining(key: jax.Array, points: Array, num_points: int) -> Array:
+    """[B, N, 3] to any [B, num_points, 3] of each cloud, about their mean and of radius 1.
+
+    How the autoencoders were trained on ShapeNet: no farthest points here.
+    """
+    indices = jnp.argsort(jax.random.uniform(key, points.shape[:2]), axis=1)[:, :num_points]
+    points = gather_points(points, indices.astype(jnp.int32))
+    points = points - points.mean(axis=1, keepdims=True)
+    radius = jnp.sqrt(jnp.square(points).sum(axis=-1, keepdims=True).max(axis=1, keepdims=True))
+    return points / radius
+
+
+SAMPLES = {'farthest': for_training, 'random': for_pretraining}
+
+
+def for_testing(points: Array, num_points: int) -> Array:
+    """[B, N, 3] to its [B, num_points, 3] farthest points from index 0 on."""
+    if num_points == points.shape[1]:
+        return fill_near_origin(points)
+    return gather_points(points, farthest_point_sample(points, num_points))
+
+
+def fill_near_origin(points: Array) -> Array:
+    """What sampling all N points of a cloud by farthest points amounts to, up to the order.
+
+    Points near the origin (but index 0) are replaced by the first point that is not.
+    """
+    selectable = jnp.sum(points * points, axis=-1) > NEAR_ORIGIN
+    first = jnp.argmax(selectable, axis=1).astype(jnp.int32)
+    kept = selectable.at[:, 0].set(True)
+    return jnp.where(kept[..., None], points, gather_points(points, first[:, None]))

@@ -1,0 +1,111 @@
+"""A split of labelled point clouds as arrays: what every data plug-in returns."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from point_ft_jax.core.errors import UserError, raise_all
+from point_ft_jax.data import checks
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Labelled point clouds in memory.
+
+    Attributes:
+        points: [S, N, 3] float32, S clouds of N points, in the data set's own units.
+        labels: [S] int32, in 0..len(classes)-1.
+        classes: the class names by label.
+        part_labels: [S, N] int32 or None, a part label for every point.
+        part_names: the parts' names by label.
+        parts: the part labels that clouds of each class may have.
+        sizes: [S] int32 or None: where clouds had fewer than N points, how many are their own; the
+            others repeat them.
+        names: the clouds' names; () for none.
+        features: arrays [S, ...] of what teachers of pre-training know of each cloud, by name.
+    """
+
+    points: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    part_labels: np.ndarray | None = None
+    part_names: tuple[str, ...] = ()
+    parts: tuple[tuple[int, ...], ...] = ()
+    sizes: np.ndarray | None = None
+    names: tuple[str, ...] = ()
+    features: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: np.ndarray) -> 'Split':
+        """The clouds of `indices`, in their order."""
+        rows = {
+            field: None if getattr(self, field) is None else getattr(self, field)[indices]
+            for field in ('points', 'labels', 'part_labels', 'sizes')
+        }
+        names = tuple(np.array(self.names)[indices]) if self.names else ()
+        features = {name: array[indices] for name, array in self.features.items()}
+        return dataclasses.replace(self, **rows, names=names, features=features)
+
+
+def from_arrays(
+    points: ArrayLike,
+    labels: ArrayLike,
+    classes: Sequence[str] | None = None,
+    part_labels: ArrayLike | None = None,
+) -> Split:
+    """A split of one's own arrays, checked as the files of a data set are.
+
+    Args:
+        points: [S, N, 3] real numbers; kept as float32, in their own units.
+        labels: [S] integers from 0.
+        classes: the class names by label, some of which may have no cloud. Without them the classes
+            are '0', '1', ..., and each needs a cloud.
+        part_labels: [S, N] integers from 0, for part segmentation; the parts of a class are those
+            that its clouds have, and classes may share parts.
+
+    Raises:
+        UserError: a wrong shape or type, a NaN, a cloud without extent, a label out of range, a
+            class without a cloud, a repeated class name; all at once.
+    """
+    points, labels = _array(points, 'points'), _array(labels, 'labels')
+    complete = classes is None
+    if classes is None:
+        count = int(labels.max()) + 1 if labels.size and labels.dtype.kind in 'iu' else 0
+        classes = [str(label) for label in range(count)]
+    problems = checks.problems(points, labels, classes, complete)
+    if len(set(classes)) < len(classes):
+        problems.append('a class name occurs twice; expected a name of its own for every label')
+    if part_labels is not None:
+        part_labels = _array(part_labels, 'part_labels')
+        if part_labels.dtype.kind not in 'iu' or part_labels.shape != points.shape[:2]:
+            problems.append(
+                f'part_labels are {part_labels.dtype} {list(part_labels.shape)}; expected integers '
+                f'{list(points.shape[:2])}, one a point'
+            )
+        elif part_labels.size and part_labels.min() < 0:
+            problems.append(f'part_labels go down to {part_labels.min()}; expected 0 or more')
+    raise_all(problems, 'these arrays are no split of labelled clouds:')
+    split = Split(points.astype(np.float32), labels.astype(np.int32), tuple(classes))
+    if part_labels is None:
+        return split
+    parts = [np.unique(part_labels[labels == label]).tolist() for label in range(len(classes))]
+    return dataclasses.replace(
+        split,
+        part_labels=part_labels.astype(np.int32),
+        part_names=tuple(f'part {part}' for part in range(int(part_labels.max()) + 1)),
+        parts=tuple(map(tuple, parts)),
+    )
+
+
+def _array(values: ArrayLike, name: str) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise UserError(
+            f'{name} are no regular array ({error}); expected the same number of points in every '
+            'cloud: subsample the clouds to one size'
+        ) from None

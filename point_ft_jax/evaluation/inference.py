@@ -1,0 +1,145 @@
+"""Logits of a whole split, batch by batch, and what follows from them."""
+
+import functools
+from collections.abc import Callable, Collection
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from point_ft_jax.core import trees
+from point_ft_jax.core.devices import compiler_options, spread, to_host
+from point_ft_jax.data.augment import Augmentation
+from point_ft_jax.data.sampling import check_points, for_testing, for_training, pool_size
+from point_ft_jax.evaluation import metrics
+from point_ft_jax.models.layers import Array
+from point_ft_jax.training import population
+from point_ft_jax.training.losses import cross_entropy
+
+Predict = Callable[[dict[str, trees.Tree], np.ndarray], np.ndarray]
+
+
+def make_predict(
+    module: nn.Module, mesh: Mesh, batch_size: int, method: str | None = None
+) -> Predict:
+    """A function of variables and prepared points [S, n, 3] to logits [S, C]; see `in_batches`.
+
+    `method` is another method of the module than its call: 'features' gives what the head sees.
+    """
+    return in_batches(functools.partial(module.apply, method=method), mesh, batch_size)
+
+
+def all_in_batches(
+    run: Callable[..., Any], mesh: Mesh, batch_size: int, shared: Collection[str] = ()
+) -> Callable[..., Any]:
+    """`run(variables, *inputs)` of many tuned models, as `in_batches`: trees of arrays [S, K, ...].
+
+    In the place of variables stand K deltas and the frozen half that they share. The deltas are one
+    tree: 'params' is the trainable half, 'batch_stats' the statistics, each stacked by
+    `members.stack`; `shared` names the parts of the statistics that are not. What the frozen half
+    computes before the first tuned layer is computed once.
+    """
+
+    def every(models: tuple[dict[str, trees.Tree], trees.Tree], *inputs: Any) -> Any:
+        deltas, frozen = models
+
+        def one(moving: trees.Tree, statistics: trees.Tree) -> Any:
+            tree = {'params': trees.combine(moving, frozen), 'batch_stats': statistics}
+            return run(tree, *inputs)
+
+        axes = (0, population.axes(deltas['batch_stats'], shared))
+        found = jax.vmap(one, in_axes=axes)(deltas['params'], deltas['batch_stats'])
+        return jax.tree.map(lambda array: array.swapaxes(0, 1), found)
+
+    return in_batches(every, mesh, batch_size)
+
+
+def in_batches(run: Callable[..., Any], mesh: Mesh, batch_size: int) -> Callable[..., Any]:
+    """`run(variables, *inputs)` for inputs of any length, on the host: trees of arrays [S, ...].
+
+    It compiles once, for one batch; the last is filled up with copies of its last row.
+    """
+    batch_size = -(-batch_size // mesh.size) * mesh.size
+
+    @functools.partial(
+        jax.jit,
+        out_shardings=NamedSharding(mesh, PartitionSpec()),
+        compiler_options=compiler_options(),
+    )
+    def one(variables: Any, *inputs: Any) -> Any:
+        return run(variables, *jax.tree.map(lambda a: spread(mesh, a), inputs))
+
+    def all_of(variables: Any, *inputs: Any) -> Any:
+        size = len(jax.tree.leaves(inputs)[0])
+        found = []
+        with jax.set_mesh(mesh):
+            for start in range(0, size, batch_size):
+                rows = slice(start, start + batch_size)
+                batch = jax.tree.map(lambda a, rows=rows: _fill(a[rows], batch_size), inputs)
+                found.append(to_host(one(variables, *batch)))
+        return jax.tree.map(lambda *parts: np.concatenate(parts)[:size], *found)
+
+    return all_of
+
+
+def prepare(points: np.ndarray, num_points: int, batch_size: int = 64) -> np.ndarray:
+    """The stored clouds [S, N, 3] as the model is tested on them, [S, num_points, 3].
+
+    Raises:
+        UserError: the clouds have fewer points.
+    """
+    check_points(num_points, points.shape[1])
+    batch_size = min(batch_size, len(points))
+    resample = jax.jit(lambda batch: for_testing(batch, num_points))
+    parts = [
+        np.asarray(resample(_fill(points[start : start + batch_size], batch_size)))
+        for start in range(0, len(points), batch_size)
+    ]
+    return np.concatenate(parts)[: len(points)]
+
+
+def measure(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """'accuracy' (a fraction) and 'loss' (mean cross entropy) of logits [S, C]."""
+    losses = cross_entropy(jnp.asarray(logits), jnp.asarray(labels))
+    accuracy = np.mean(np.argmax(logits, axis=-1) == labels)
+    return {'accuracy': float(accuracy), 'loss': float(losses.mean())}
+
+
+def confusion(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """[C, C] confusion matrix, row = true class."""
+    return metrics.confusion_matrix(labels, np.argmax(logits, axis=-1), logits.shape[-1])
+
+
+def vote(
+    predict: Predict,
+    variables: dict[str, trees.Tree],
+    points: np.ndarray,
+    num_points: int,
+    augment: Augmentation,
+    votes: int,
+    key: jax.Array,
+) -> np.ndarray:
+    """Mean logits [S, C] over `votes` passes, each on a fresh random subset, augmented.
+
+    As the papers vote: the pool of farthest points is the same in every pass.
+    """
+    pool = prepare(points, pool_size(num_points, points.shape[1]))
+
+    @jax.jit
+    def view(key: jax.Array, clouds: Array) -> Array:
+        sample_key, augment_key = jax.random.split(key)
+        return augment(augment_key, for_training(sample_key, clouds, num_points))
+
+    total = 0.0
+    for pass_key in jax.random.split(key, votes):
+        total += predict(variables, np.asarray(view(pass_key, pool)))
+    return total / votes
+
+
+def _fill(array: np.ndarray, size: int) -> np.ndarray:
+    """[s, ...] to [size, ...], repeating the last row."""
+    missing = size - len(array)
+    return array if not missing else np.concatenate([array, array[-1:].repeat(missing, 0)])

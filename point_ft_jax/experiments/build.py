@@ -1,0 +1,240 @@
+"""From a config to what it names: data, model, recipe."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from point_ft_jax.core import plugins
+from point_ft_jax.core.errors import UserError, raise_all
+from point_ft_jax.data import augment, teachers
+from point_ft_jax.data.split import Split
+from point_ft_jax.models import model, torch_names
+from point_ft_jax.models.autoencoders import build as pretrain
+from point_ft_jax.models.autoencoders.build import Autoencoder
+from point_ft_jax.models.layers import Dtype
+from point_ft_jax.models.model import Model
+from point_ft_jax.training import optimizer
+from point_ft_jax.training import step as train
+from point_ft_jax.training.tasks.part_segmentation import part_segmentation
+from point_ft_jax.training.tasks.task import Task, classification
+
+SEGMENTATION = 'part_segmentation'
+TASKS = ('classification', SEGMENTATION)
+COMPUTE = {'float32': None, 'bfloat16': jnp.bfloat16}
+
+
+def load_splits(config: ConfigDict) -> dict[str, Split]:
+    """'train' and 'test' as the data plug-in gives them, and 'validation' held out of 'train'.
+
+    Raises:
+        UserError: an unknown plug-in, an option that it does not have or that is not set, or what
+            the reader finds wrong with the data.
+    """
+    splits = read(config.data)
+    if 'pretrain' in config and config.pretrain.teachers:
+        splits['train'] = teachers.attach(splits['train'], config.pretrain.teachers)
+    if config.task not in TASKS:
+        raise UserError(f'task is {config.task!r}; expected one of {", ".join(TASKS)}')
+    if config.task == SEGMENTATION and any(s.part_labels is None for s in splits.values()):
+        raise UserError(
+            f'data set {config.data.name!r} has no part labels: choose one that has, such as '
+            "shapes, shapenetpart or part_folder, or set config.task to 'classification'"
+        )
+    if config.validation.fraction > 0 and config.select == 'validation':
+        splits['train'], splits['validation'] = hold_out(
+            splits['train'], config.validation.fraction, config.validation.seed
+        )
+    return splits
+
+
+def read(section: ConfigDict, flag: str = 'data') -> dict[str, Split]:
+    """'train' and 'test' of a section that names a data plug-in and its options.
+
+    Args:
+        section: `config.data`, or another like it.
+        flag: its name on the command line, for messages.
+
+    Raises:
+        UserError: an unknown plug-in, an option that it does not have or that is not set, or what
+            the reader finds wrong with the data.
+    """
+    options = {k: v for k, v in section.items() if k != 'name'}
+    plugin = plugins.load('datasets', section.name)
+    known = {n: p for n, p in inspect.signature(plugin.load).parameters.items() if n != 'split'}
+    problems = [
+        f'no option {name!r}; there are {", ".join(known)}' for name in options if name not in known
+    ]
+    problems += [
+        f'{name} is not set: give --config.{flag}.{name}=…'
+        for name, parameter in known.items()
+        if options.get(name, parameter.default) in (None, parameter.empty)
+        and parameter.default is not None
+    ]
+    raise_all(problems, f'data set {section.name!r}:')
+    return {name: plugin.load(name, **options) for name in ('train', 'test')}
+
+
+def hold_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
+    """`split` without a `fraction` of every class, and that fraction; deterministic from `seed`.
+
+    Every class keeps a cloud and, if it has two, gives one.
+
+    Raises:
+        UserError: a fraction that is not between 0 and 1.
+    """
+    if not 0 < fraction < 1:
+        raise UserError(f'validation.fraction is {fraction}; expected a number between 0 and 1')
+    r = np.random.default_rng([seed, 0])
+    held = np.zeros(len(split), bool)
+    for label in np.unique(split.labels):
+        members = r.permutation(np.flatnonzero(split.labels == label))
+        number = min(max(round(fraction * len(members)), 1), len(members) - 1)
+        held[members[:number]] = True
+    return split.take(np.flatnonzero(~held)), split.take(np.flatnonzero(held))
+
+
+def build_model(config: ConfigDict, num_classes: int, num_parts: int = 0) -> Model:
+    """The model; what trains in it is `model.method.trainable`.
+
+    Raises:
+        UserError: an unknown name, option, type or treatment of batch norms.
+    """
+    dtype = compute_type(config)
+    if config.batch_norm not in ('hold', 'update'):
+        raise UserError(f"batch_norm is {config.batch_norm!r}; expected 'hold' or 'update'")
+
+    built = model.build(
+        config.model.backbone,
+        config.method.name,
+        num_classes,
+        num_parts=num_parts if config.task == SEGMENTATION else None,
+        variant=config.model.variant,
+        geometry={**_plain(config.model.geometry), 'remat': config.train.remat},
+        method_options=_plain(config.method.options),
+        trainable=tuple(config.method.trainable) or None,
+        readout=tuple(config.model.readout) or None,
+        head=_plain(config.model.head),
+        dtype=dtype,
+    )
+    return model.hold_frozen(built) if config.batch_norm == 'hold' else built
+
+
+def build_autoencoder(config: ConfigDict, widths: Mapping[str, int]) -> Autoencoder:
+    """The autoencoder that pre-trains the config's backbone; `widths` are of teachers' features.
+
+    Raises:
+        UserError: an unknown name, option or type.
+    """
+    options = _plain(config.pretrain)
+    return pretrain.build(
+        config.model.backbone,
+        variant=config.model.variant,
+        geometry=_plain(config.model.geometry),
+        options={
+            'mask': options['mask'],
+            'mask_ratio': options['mask_ratio'],
+            **_plain(config.pretrain.decoder),
+        },
+        teachers=widths,
+        contrast=options['contrast'],
+        dtype=compute_type(config),
+    )
+
+
+def compute_type(config: ConfigDict) -> Dtype | None:
+    """The type of `model.compute`, None for that of the parameters; UserError for another."""
+    if config.model.compute not in COMPUTE:
+        raise UserError(
+            f'model.compute is {config.model.compute!r}; expected {" or ".join(COMPUTE)}'
+        )
+    return COMPUTE[config.model.compute]
+
+
+def from_facts(facts: Mapping[str, Any]) -> Model | Autoencoder:
+    """The model of a saved run."""
+    config = ConfigDict(facts['config'])
+    if 'pretrain' in config:
+        return build_autoencoder(config, facts['teachers'])
+    return build_model(config, len(facts['classes']), len(facts['part_names']))
+
+
+def task_of(config: ConfigDict, split: Split) -> Task:
+    """What the model is trained for, on data like `split`."""
+    if config.task == SEGMENTATION:
+        return part_segmentation(
+            split.parts, len(split.part_names), config.sampling, config.train.smoothing
+        )
+    return classification(config.train.smoothing)
+
+
+def outputs_of(config: ConfigDict, state: Mapping[str, np.ndarray]) -> int | None:
+    """How many classes a fine-tuned PyTorch file tells apart; None if it has no such head."""
+    if config.task == SEGMENTATION:
+        return None
+    built = build_model(config, 2)
+    name = torch_names.torch_key('head/logits/bias', built.torch_names)
+    found = [value for key, value in state.items() if key.replace('module.', '') == name]
+    return len(found[0]) if found else None
+
+
+def make_recipe(
+    config: ConfigDict,
+    built: Model | Autoencoder,
+    steps_per_epoch: int,
+    mesh: Mesh,
+    task: Task | None = None,
+) -> train.Recipe:
+    """The training step of a config; `task` is classification where nothing else is said.
+
+    Raises:
+        UserError: an unknown schedule or augmentation, or a `clip_percentile` out of range.
+    """
+    optim = config.optim
+    schedule, faster_schedule = (
+        optimizer.make_schedule(
+            optim.schedule,
+            peak,
+            epochs=optim.epochs or config.train.epochs,
+            warmup=optim.warmup,
+            steps_per_epoch=steps_per_epoch,
+            final=optim.final_lr,
+            initial=optim.initial_lr,
+        )
+        for peak in (optim.lr, optim.lr * optim.factor)
+    )
+    tx = optimizer.make(
+        schedule,
+        weight_decay=optim.weight_decay,
+        clip=optim.clip or None,
+        clip_percentile=optim.clip_percentile,
+        steps=config.train.epochs * steps_per_epoch,
+        faster=tuple(optim.faster),
+        faster_schedule=faster_schedule,
+        decay_faster=optim.decay_faster,
+        double_step=optim.double_step,
+    )
+    return train.Recipe(
+        module=built.module,
+        tx=tx,
+        schedule=schedule,
+        num_points=config.points,
+        augment=augment.named(config.train.augment),
+        mesh=mesh,
+        task=task or classification(config.train.smoothing),
+        momentum=_momentum(config.train.halve_momentum_every * steps_per_epoch),
+    )
+
+
+def _momentum(steps: int) -> optimizer.Schedule | None:
+    """By step, half as much after every `steps`, but a tenth at least; None for 0."""
+    return (lambda step: jnp.maximum(0.5 ** (step // steps), 0.1)) if steps else None
+
+
+def _plain(config: ConfigDict) -> dict[str, Any]:
+    """A section as keywords; lists, which JSON makes of tuples, as tuples again."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in config.items() if v is not None}

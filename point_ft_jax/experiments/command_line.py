@@ -1,0 +1,109 @@
+"""What the commands share: start-up of JAX, and how mistakes and interrupts end."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+
+import absl.logging
+from absl import app, flags
+
+from point_ft_jax.core import cache, processes
+from point_ft_jax.core.errors import UserError
+from point_ft_jax.training.interrupt import Stopped
+
+
+def start() -> None:
+    """Keeps compiled programs on disk, and joins the other processes of a distributed run.
+
+    Libraries that log what they do (orbax, above all) are asked for errors only. The cache is
+    $JAX_COMPILATION_CACHE_DIR, or point_ft_jax in the user's cache folder. What tells of the other
+    processes is in `processes.join`.
+    """
+    import jax
+
+    absl.logging.set_verbosity(absl.logging.ERROR)
+    if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
+        jax.config.update('jax_compilation_cache_dir', str(cache.folder()))
+        jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
+    processes.join()
+
+
+def guarded(command: Callable[[], None]) -> None:
+    """Runs a command; a user's mistake ends in its message and status 2, never in a traceback.
+
+    A stop by Ctrl-C or SIGTERM ends in 130 or 143, after saying how to go on. Of several processes,
+    one that fails ends at once, and so do those that lose it.
+    """
+    try:
+        command()
+    except UserError as error:
+        status = _fail(str(error), 2)
+        if processes.several():
+            processes.leave(status)
+        sys.exit(status)
+    except Stopped as stopped:
+        print(f'{stopped}; give the same command again to go on', file=sys.stderr)
+        sys.exit(128 + stopped.signal)
+    except KeyboardInterrupt:
+        status = _fail('interrupted', 130)
+        if processes.several():
+            processes.leave(status)
+        sys.exit(status)
+    except Exception as error:
+        if not processes.several():
+            raise
+        processes.lost(error)
+
+
+def run_with_config(
+    main: Callable[[list[str]], None], arguments: Sequence[str] | None = None
+) -> None:
+    """`app.run` for commands with a config flag, guarded, mistakes in the flags included.
+
+    `arguments` begin with the command's name; by default they are the process's.
+    """
+    guarded(lambda: app.run(main, argv=arguments and list(arguments), flags_parser=_parse))
+
+
+def numbers(flag: str, text: str) -> list[int]:
+    """The positive whole numbers of a flag, joined by commas; UserError for anything else."""
+    parts = text.split(',')
+    if not all(part.strip().isdecimal() and int(part) for part in parts):
+        raise UserError(f'{flag} is {text!r}; expected whole numbers joined by commas, as 8,16')
+    return [int(part) for part in parts]
+
+
+def _parse(arguments: Sequence[str]) -> list[str]:
+    """The flags' values; UserError for what ml_collections says in tracebacks."""
+    try:
+        rest = flags.FLAGS(list(arguments))
+        for name in flags.FLAGS:
+            # A config file that could not be loaded says so only when somebody looks into it.
+            value = flags.FLAGS[name].value
+            if hasattr(value, 'to_dict'):
+                value.to_dict()
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        raise UserError(f'{_plain(str(error))}\n(flags: see --help)') from None
+    return rest
+
+
+def _plain(message: str) -> str:
+    """The part of a message that is meant for a person."""
+    if found := re.search(r'UserError: (.*?)(\n\s*\n|\Z)', message, re.DOTALL):
+        return found[1].strip()
+    if found := re.search(r'Did you mean \\?\"(.*?)\\?\" instead of \\?\"(.*?)\\?\"', message):
+        return f'the config has no field {found[2]!r}; did you mean {found[1]!r}?'
+    if found := re.fullmatch(r"""["']+(\w+)["']+""", message):
+        return f'the config has no field {found[1]!r}; its file in configs/ says what there is'
+    if 'Failed loading config file' in message:
+        return (
+            'the config file could not be loaded:\n' + message.split('config_config', 1)[-1].strip()
+        )
+    message = message.strip()
+    return message[1:-1] if message[:1] == message[-1:] and message[:1] in '"\'' else message
+
+
+def _fail(message: str, status: int) -> int:
+    print(f'error: {message}', file=sys.stderr)
+    return status

@@ -1,0 +1,185 @@
+"""The whole configuration with its defaults: what a file in configs/ starts from."""
+
+from ml_collections import ConfigDict, config_dict
+
+
+def own_clouds() -> ConfigDict:
+    """The section `data` for clouds of one's own: a folder, given on the command line."""
+    data = ConfigDict({'name': 'folder', 'root': config_dict.placeholder(str)})
+    data.num_points = config_dict.placeholder(int)
+    data.normalize = True
+    return data
+
+
+def default() -> ConfigDict:
+    """Every field a run has, with defaults that are sound rather than the papers'."""
+    config = ConfigDict()
+    config.name = 'run'  # in titles
+    config.job = 'finetune'  # what run.py does: a file of experiments/jobs/
+    config.folder = config_dict.placeholder(str)  # where it writes; by default runs/<name>
+    config.seeds = (0,)  # one run each; the report gives mean and deviation
+    # Members that train in one program over one backbone: seeds from the first on or, where rates
+    # are given, one a learning rate. 'shared' clouds: all see those of the first, which is cheaper.
+    config.population = 1
+    config.population_rates = ()
+    config.population_clouds = 'own'
+    config.points = 1024  # of a cloud, as the model sees it
+    config.task = 'classification'  # or 'part_segmentation'
+    # How part segmentation draws a cloud's points: 'subset', or 'with_replacement' (the papers').
+    config.sampling = 'subset'
+
+    # `name` is a file of data/datasets/, the rest are options of its `load`.
+    config.data = ConfigDict({'name': 'shapes'})
+    # Training clouds held out, class by class, to choose the epoch.
+    config.validation = ConfigDict({'fraction': 0.1, 'seed': 0})
+    config.select = 'validation'  # or 'best_test_epoch' (the papers'), 'last_epoch'
+
+    config.model = ConfigDict(
+        {
+            'backbone': 'recon',  # a file of models/backbones/
+            'variant': 'base',
+            'geometry': {'num_groups': 64, 'group_size': 32, 'drop_path': 0.1},
+            'readout': (),  # () for the method's, or the backbone's own
+            # Outputs beyond the classes take part in training only; 0 for as many as classes.
+            'head': {'dropout': 0.5, 'outputs': 0},
+            'compute': 'float32',  # or 'bfloat16'; parameters are float32 either way
+        }
+    )
+    # `name` is a file of methods/, `options` are fields of its tuner, `trainable` are
+    # paths (fnmatch) that train instead of what the method says.
+    config.method = ConfigDict({'name': 'full', 'options': {}, 'trainable': ()})
+    # What the backbone comes from: a .pth, a run's folder or 'shipped:NAME'; '' for random weights.
+    config.init = ConfigDict({'checkpoint': ''})
+    # Statistics of a backbone's batch norms while its weights are frozen: 'hold' them, or 'update'
+    # them as the references do.
+    config.batch_norm = 'hold'
+
+    config.train = ConfigDict(
+        {
+            'epochs': 30,
+            'batch_size': 32,
+            'augment': 'scale_translate',  # names of data/augment.py, joined by +
+            'smoothing': 0.0,
+            # Epochs after which running statistics move by half as much, down to a tenth, as in
+            # Point-BERT's part segmenter; 0 for never.
+            'halve_momentum_every': 0,
+            'evaluate_every': 1,
+            'save_every_seconds': 30.0,
+            'remat': False,  # compute activations a second time instead of keeping them
+            'device_bytes': 4 * 2**30,  # a larger training split streams
+        }
+    )
+    config.optim = ConfigDict(
+        {
+            'lr': 5e-4,
+            'schedule': 'cosine_by_step',  # or 'cosine_by_epoch' (the references'), 'constant'
+            'epochs': 0,  # the length of the cosine; 0 for train.epochs
+            'warmup': 3,  # epochs
+            'initial_lr': 1e-6,
+            'final_lr': 1e-6,
+            'weight_decay': 0.05,
+            'clip': 10.0,  # of the global norm; 0 for none
+            'clip_percentile': 0,  # of all norms so far, as MaskPoint clips; 0 for none
+            'faster': (),  # paths (fnmatch) whose rate peaks at `factor` times `lr`
+            'factor': 1.0,
+            'decay_faster': False,  # decay their vectors and biases too
+            # Step once with the gradient and once more with it clipped, as the references' part
+            # segmenters do.
+            'double_step': False,
+        }
+    )
+    # Voting at the end: passes, how often the vote is repeated to keep the best (the papers': 299;
+    # optimistic), and the augmentation of a pass.
+    config.vote = ConfigDict({'votes': 0, 'repeats': 1, 'augment': 'scale_translate'})
+    return config
+
+
+def pretraining() -> ConfigDict:
+    """The fields of `default` and those of pre-training."""
+    config = default()
+    config.job = 'pretrain'
+    config.select = 'last_epoch'  # the test split only says how far reconstruction has come
+    config.pretrain = ConfigDict(
+        {
+            'sample': 'farthest',  # points of a stored cloud; or 'random' (the papers')
+            'mask': 'random',  # or 'block': one patch and those nearest to it
+            'mask_ratio': 0.6,
+            'decoder': {},  # fields of the autoencoder: decoder_depth, decoder_heads, ...
+            'chamfer': 'chamfer_l2',  # or 'chamfer_l1'
+            'teachers': '',  # a file of image and text features of the training clouds
+            'contrast': False,  # pull clouds of one class together, by their class token
+        }
+    )
+    return config
+
+
+def judging(job: str) -> ConfigDict:
+    """The fields of `default` and those of the protocols that judge a model; see judge.py."""
+    config = default()
+    config.job = job
+    config.run = ''  # a finished run to judge, in place of the backbone of init.checkpoint
+    config.svm = ConfigDict(
+        {
+            'classifier': 'LinearSVC',  # scikit-learn's; or 'SVC', with a linear kernel
+            'c': 0.075,
+            'readout': (),  # of the features; () for what the head reads
+            'geometry': {},  # fields of the backbone that differ where features are extracted
+            'rename': (),  # (old, new) PyTorch names of the pre-training file's modules
+            'points': 0,  # of a cloud; 0 for `points`
+            'sample': 'farthest',  # points of a stored cloud, or the 'first'
+            'neighbours': 5,
+        }
+    )
+    config.few_shot = ConfigDict(
+        {
+            'root': '',  # of the official folds; '' to draw them from the data
+            'ways': 5,
+            'shots': 10,
+            'queries': 20,  # clouds of each class to be judged on
+            'folds': 10,
+            'pool': 'splits',  # shots of the one, queries of the other; or 'union' of both
+            'by': 'probing',  # frozen features; or 'tuning', as the papers do
+        }
+    )
+    config.corruptions = ConfigDict(
+        {
+            'root': '',  # of the official ModelNet-C; '' to corrupt the run's test clouds
+            'suite': 'modelnet_c_regenerated',  # or 'modelnet40_c_13_regenerated'
+            'severities': (1, 2, 3, 4, 5),
+            'clouds': 0,  # of the test split, evenly chosen; 0 for all
+        }
+    )
+    return config
+
+
+def wise() -> ConfigDict:
+    """The fields of `judging` and those of the experiment on WiSE-FT and WiSE-FT-LP."""
+    config = judging('wise_ft_lp')
+    config.wise = ConfigDict(
+        {
+            'settings': ('obj_bg', 'obj_only', 'pb_t50_rs'),  # variants of the data
+            'alphas': tuple(i / 10 for i in range(11)),
+            # Of batch norms: the first for everything, the others to compare.
+            'statistics': ('reestimated', 'interpolated', 'finetuned', 'pretrained'),
+            'reestimate_clouds': 1024,  # of the training split, at most
+            'memory_bytes': 2**30,  # of the weights of models evaluated together
+            'batch_size': 32,  # clouds at once, of every model
+        }
+    )
+    config.probe = ConfigDict(
+        {
+            'head': 'continue',  # the fine-tuned one; or 'fresh'
+            'epochs': 50,
+            'warmup': 0,
+            'lr': 5e-4,
+            'batch_size': 32,
+            'weight_decay': 0.05,
+            # 'none' probes on features extracted once; else through the backbone, step by step.
+            'augment': 'none',
+        }
+    )
+    # The other distribution: SVM, neighbours and few shots. `name` is a file of data/datasets/.
+    config.source = ConfigDict({'name': 'shapes'})
+    # Every pair of them.
+    config.few_shot = ConfigDict({'ways': (5, 10), 'shots': (10, 20), 'queries': 20, 'folds': 10})
+    return config

@@ -1,0 +1,171 @@
+"""What every job of run.py begins with: a config that makes sense, and a folder of its own."""
+
+import json
+import pathlib
+import sys
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from point_ft_jax.checkpoints.store import write_json
+from point_ft_jax.core.devices import main_process
+from point_ft_jax.core.errors import UserError, raise_all
+from point_ft_jax.training.plan import Plan
+from point_ft_jax.training.population import Member
+
+CONFIG = 'config.json'
+TOGETHER = ('finetune', 'compare')  # jobs that train many members in one program
+
+
+def begin(config: ConfigDict) -> tuple[pathlib.Path, dict[str, Any]]:
+    """The folder of the config's run, made or found again, and the config as plain values.
+
+    Raises:
+        UserError: numbers that make no sense, or a folder that holds a run of another config.
+    """
+    _check(config)
+    folder = pathlib.Path(config.folder or f'runs/{config.name}').expanduser().absolute()
+    plain = json.loads(config.to_json_best_effort(sort_keys=True))
+    _claim(folder, plain)
+    return folder, plain
+
+
+def plan(config: ConfigDict, seed: int) -> Plan:
+    """How long to train and what to keep."""
+    return Plan(
+        epochs=config.train.epochs,
+        batch_size=config.train.batch_size,
+        seed=seed,
+        select=config.select,
+        evaluate_every=config.train.evaluate_every,
+        save_every_seconds=config.train.save_every_seconds,
+        device_bytes=config.train.device_bytes,
+    )
+
+
+def members(config: ConfigDict) -> list[Member]:
+    """Who a population is: one a learning rate, or one a seed from the config's on."""
+    (seed,) = config.seeds
+    if config.population_rates:
+        return [Member(seed, rate / config.optim.lr) for rate in config.population_rates]
+    return [Member(seed + k) for k in range(config.population)]
+
+
+def member_name(config: ConfigDict, member: Member) -> str:
+    """The name of a member's folder."""
+    rate = f'_lr_{member.rate * config.optim.lr:g}' if config.population_rates else ''
+    return f'seed_{member.seed}{rate}'
+
+
+def data_line(config: ConfigDict) -> str:
+    """The data set and its options, for a report."""
+    options = [f'{k}={v}' for k, v in sorted(config.data.items()) if k != 'name' and v is not None]
+    return ' '.join([config.data.name, *options])
+
+
+def say(text: str) -> None:
+    """Tells the user, once among the processes of a run."""
+    if main_process():
+        print(text, file=sys.stderr, flush=True)
+
+
+def silent(*_: Any, **__: Any) -> None:
+    """The progress of the processes that are not the main one."""
+
+
+def _check(config: ConfigDict) -> None:
+    """Raises UserError for numbers that no part below looks at."""
+    positive = {
+        'points': config.points,
+        'train.epochs': config.train.epochs,
+        'train.batch_size': config.train.batch_size,
+        'train.evaluate_every': config.train.evaluate_every,
+        'optim.lr': config.optim.lr,
+        'vote.repeats': config.vote.repeats,
+    }
+    wrong = [
+        f'{name} is {value}; expected more than 0' for name, value in positive.items() if value <= 0
+    ]
+    epochs = config.optim.epochs or config.train.epochs
+    if not 0 <= config.optim.warmup < epochs:
+        wrong.append(f'optim.warmup is {config.optim.warmup}; expected 0 to {epochs - 1} epochs')
+    seeds = set(config.seeds)
+    if not seeds or len(seeds) != len(config.seeds) or min(seeds) < 0:
+        wrong.append(f'seeds is {config.seeds}; expected one or more different numbers from 0 on')
+    for name, value in {
+        'validation.seed': config.validation.seed,
+        'vote.votes': config.vote.votes,  # 0: no voting
+        **({'corruptions.clouds': config.corruptions.clouds} if 'corruptions' in config else {}),
+    }.items():
+        if value < 0:
+            wrong.append(f'{name} is {value}; expected 0 or more')
+    rates = config.population_rates
+    if config.population < 1 or (rates and len(rates) != config.population) or len(rates) == 1:
+        wrong.append(
+            f'population is {config.population}, population_rates {rates}; expected 1 or more '
+            'members, and as many rates, two at least, if any'
+        )
+    if config.population > 1 and config.job not in TOGETHER:
+        wrong.append(
+            f'population is {config.population}, and the job {config.job!r} has one member; '
+            f'populations are for {" and ".join(TOGETHER)}'
+        )
+    if config.population > 1 and len(config.seeds) != 1:
+        wrong.append(
+            f'seeds is {config.seeds} and population {config.population}; expected one seed, from '
+            'which a population counts on'
+        )
+    if any(rate <= 0 for rate in rates) or len(set(rates)) != len(rates):
+        wrong.append(f'population_rates is {rates}; expected different numbers, more than 0')
+    if config.population_clouds not in ('own', 'shared'):
+        wrong.append(
+            f"population_clouds is {config.population_clouds!r}; expected 'own' or 'shared'"
+        )
+    if not 0 <= config.train.smoothing < 1:
+        wrong.append(f'train.smoothing is {config.train.smoothing}; expected 0 to 1')
+    raise_all(wrong, 'the config has values that make no sense:')
+
+
+def _claim(folder: pathlib.Path, plain: dict[str, Any]) -> None:
+    """Makes the run's folder, or checks that what is there was made by the same config.
+
+    A config alone is that of a run which ended before it began, on a mistake: it gives way.
+    """
+    path = folder / CONFIG
+    here = _fields({k: v for k, v in plain.items() if k != 'folder'})
+    if path.exists() and any(file != path for file in folder.iterdir()):
+        try:
+            config = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f'{path} cannot be read ({error}); give another --config.folder, or remove it to '
+                'start anew'
+            ) from None
+        there = _fields({k: v for k, v in config.items() if k != 'folder'})
+        wrong = sorted(k for k in here.keys() | there.keys() if here.get(k) != there.get(k))
+        if wrong:
+            lines = [f'{k}: {there.get(k)} there, {here.get(k)} now' for k in wrong]
+            raise UserError(
+                f'{folder} holds a run of another config; give another --config.folder, or remove '
+                'it to start anew:\n  - ' + '\n  - '.join(lines)
+            )
+        return
+    if main_process():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(path, plain)
+        except OSError as error:
+            raise UserError(
+                f'{folder} cannot hold a run ({error}); give another --config.folder'
+            ) from None
+
+
+def _fields(value: Any, path: str = '') -> dict[str, Any]:
+    """{dotted name: value} of a nested dict."""
+    if not isinstance(value, dict):
+        return {path: value}
+    return {
+        k: v
+        for name, item in value.items()
+        for k, v in _fields(item, f'{path}.{name}' if path else name).items()
+    }

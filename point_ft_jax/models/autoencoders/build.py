@@ -1,0 +1,154 @@
+"""An autoencoder from names: a backbone, what reconstructs its patches, and the tables of both."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from point_ft_jax.core import plugins, trees
+from point_ft_jax.core.errors import UserError, raise_all
+from point_ft_jax.models import torch_names as torch_import
+from point_ft_jax.models.autoencoders import hierarchical as hierarchy
+from point_ft_jax.models.autoencoders import masked, masking
+from point_ft_jax.models.autoencoders.hierarchical import HierarchicalAutoencoder
+from point_ft_jax.models.autoencoders.masked import (
+    CONTRAST,
+    CONTRAST_WIDTH,
+    TOKENS,
+    MaskedAutoencoder,
+)
+from point_ft_jax.models.backbone import Backbone
+from point_ft_jax.models.hierarchical import HierarchicalTransformer
+from point_ft_jax.models.layers import Dtype
+from point_ft_jax.models.model import Drawn, below, check_options
+
+
+@dataclasses.dataclass(frozen=True)
+class Autoencoder(Drawn):
+    """An autoencoder with the plug-in that it was built from.
+
+    Attributes:
+        module: the Flax module; `module.apply(variables, points)` gives a `Reconstruction`.
+        backbone: the plug-in.
+    """
+
+    module: MaskedAutoencoder | HierarchicalAutoencoder
+    backbone: Backbone
+
+    def _init(self, key: jax.Array) -> dict[str, trees.Tree]:
+        points = jnp.zeros((1, self.module.backbone.fewest_points, 3))
+        variables = self.module.init({'params': key}, points)
+        return {'params': variables['params'], 'batch_stats': variables['batch_stats']}
+
+    @property
+    def trainable(self) -> tuple[str, ...]:
+        """Patterns over the paths of what trains: all of it."""
+        return ('*',)
+
+    def load_all(
+        self, variables: dict[str, trees.Tree], state: Mapping[str, np.ndarray], source: str
+    ) -> tuple[dict[str, trees.Tree], torch_import.LoadReport]:
+        """`variables` from a pre-training file: every key, and no other but frozen teachers'."""
+        return torch_import.import_variables(
+            state,
+            variables,
+            self.torch_names,
+            conv=self.conv,
+            leaves=('img_encoder.*', 'text_encoder.*'),
+            source=source,
+        )
+
+    def export(self, variables: dict[str, trees.Tree]) -> dict[str, np.ndarray]:
+        """All variables as a PyTorch state dict; the inverse of `load_all`."""
+        return torch_import.export_variables(variables, self.torch_names, self.conv)
+
+    @property
+    def conv(self) -> tuple[str, ...]:
+        """The PyTorch names of convolutions."""
+        return self._room.CONV
+
+    @property
+    def torch_names(self) -> dict[str, str]:
+        """The PyTorch names of the whole tree."""
+        prefix = self._room.PREFIX
+        names = {path: prefix + name for path, name in self.backbone.torch_names.items()}
+        return {**below('backbone', names), **self._room.TORCH_NAMES}
+
+    @property
+    def _room(self) -> object:
+        return hierarchy if isinstance(self.module, HierarchicalAutoencoder) else masked
+
+
+def build(
+    backbone: str,
+    *,
+    variant: str = 'base',
+    geometry: Mapping[str, object] | None = None,
+    options: Mapping[str, object] | None = None,
+    teachers: Mapping[str, int] | None = None,
+    contrast: bool = False,
+    dtype: Dtype | None = None,
+) -> Autoencoder:
+    """An autoencoder around a backbone.
+
+    Args:
+        backbone: the name of a file in `backbones/` whose pre-training is a masked autoencoder.
+        variant: one of its sizes.
+        geometry: fields of the backbone that differ from the variant's, such as `num_groups`.
+        options: fields of the autoencoder, such as `mask_ratio` and `decoder_depth`.
+        teachers: the width of each teacher's features, by name: 'image', 'text'.
+        contrast: whether the class token is projected, for the contrastive loss.
+        dtype: what to compute in (parameters stay float32); None for the parameters' type.
+
+    Raises:
+        UserError: an unknown name or option, a backbone without a masked autoencoder, a mask that
+            hides nothing or all, a teacher without a token to teach.
+    """
+    spec: Backbone = plugins.load('backbones', backbone).BACKBONE
+    if spec.pretraining is None:
+        can = [n for n in plugins.names('backbones') if _spec(n).pretraining is not None]
+        raise UserError(
+            f'{backbone} has no masked autoencoder to be pre-trained by; {", ".join(can)} have one'
+        )
+    if variant not in spec.variants:
+        raise UserError(
+            f'no variant {variant!r} of {backbone}; there are {", ".join(spec.variants)}'
+        )
+    fields = {**spec.variants[variant], **(geometry or {}), **spec.pretraining}
+    check_options(f'backbone {backbone}', spec.build, fields)
+    module = spec.build(**fields, dtype=dtype)
+    hierarchical = isinstance(module, HierarchicalTransformer)
+    make = HierarchicalAutoencoder if hierarchical else MaskedAutoencoder
+    options = dict(options or {})
+    check_options('the autoencoder', make, options)
+    projections = {**(teachers or {}), **({CONTRAST: CONTRAST_WIDTH} if contrast else {})}
+    _check(module, backbone, options, projections)
+    if projections:
+        options['projections'] = projections
+    return Autoencoder(make(backbone=module, **options, dtype=dtype), spec)
+
+
+def _spec(name: str) -> Backbone:
+    return plugins.load('backbones', name).BACKBONE
+
+
+def _check(
+    module: nn.Module, backbone: str, options: Mapping[str, object], projections: Mapping[str, int]
+) -> None:
+    tokens = getattr(module, 'global_tokens', ())
+    problems = [
+        f'the {name} loss needs the token {TOKENS[name]!r}, and {backbone} in pre-training has '
+        f'{", ".join(tokens) or "none"}'
+        for name in projections
+        if TOKENS[name] not in tokens
+    ]
+    if (mask := options.get('mask', 'random')) not in masking.MASKS:
+        problems.append(f'mask is {mask!r}; expected one of {", ".join(masking.MASKS)}')
+    raise_all(problems, 'this can not be pre-trained:')
+    groups = module.num_groups
+    if 'mask_ratio' in options:
+        number = groups if isinstance(groups, int) else groups[-1]
+        masking.number_hidden(options['mask_ratio'], number)

@@ -1,0 +1,78 @@
+"""What a backbone plug-in is."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import flax.linen as nn
+
+from point_ft_jax.models.part_heads import TapHead
+
+
+@dataclasses.dataclass(frozen=True)
+class Segmentation:
+    """How a backbone's published part segmenter differs from its classifier.
+
+    Attributes:
+        head: makes the head; see `part_heads`. Its fields are options of a config.
+        readout: what the head reads of the whole cloud; see `heads.read_stages`.
+        geometry: fields of the backbone that differ.
+    """
+
+    head: Callable[..., nn.Module] = TapHead
+    readout: tuple[str, ...] = ('patches_max', 'patches_mean')
+    geometry: Mapping[str, object] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """A backbone, as a file in `backbones/` defines it under the name BACKBONE.
+
+    Attributes:
+        build: makes the module from a geometry (its fields as keywords).
+        variants: named sizes: fields that differ from the defaults; 'base' is the published model.
+        readout: what the published classifier reads; see `heads.read_out`.
+        head: the published head, as keywords of `heads.ClassificationHead`.
+        segmentation: the same backbone as part segmenter.
+        torch_names: tree paths below 'backbone' to PyTorch names; `{block}` stands for the number
+            in 'block_3'. A path of a module renames all its leaves, a path of a leaf that one.
+        conv: PyTorch names (`fnmatch`) of maps that carry a trailing axis of one: convolutions.
+        prefixes: the prefixes below which a pre-training file keeps this backbone, best first.
+        may_lack: PyTorch names that a pre-training file of this backbone legitimately lacks.
+        leaves: PyTorch names in such files that are no part of it: decoders, teachers, other heads.
+        pretraining: fields of the module that differ while a masked autoencoder pre-trains it; None
+            where none has been published.
+    """
+
+    build: Callable[..., nn.Module]
+    variants: Mapping[str, Mapping[str, object]]
+    readout: tuple[str, ...]
+    torch_names: Mapping[str, str]
+    segmentation: Segmentation = Segmentation()
+    head: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    conv: tuple[str, ...] = ('encoder.*',)
+    prefixes: tuple[str, ...] = ()
+    may_lack: tuple[str, ...] = ()
+    leaves: tuple[str, ...] = ()
+    pretraining: Mapping[str, object] | None = None
+
+
+SIZES = {
+    'base': {},
+    'small': {'width': 256, 'heads': 4},
+    'tiny': {'width': 192, 'heads': 3},
+}
+
+# In a fine-tuned file that only lends its backbone.
+FINE_TUNED_HEAD = (
+    'cls_head_finetune.*',
+    'label_conv*',
+    'propagation*',
+    'convs*',
+    'bns*',
+    'conv[12].*',
+    'bn1.*',
+    'dgcnn_pro_*',
+)
+# Part segmentation as Point-MAE has it: without a class token.
+WITHOUT_CLS = Segmentation(geometry={'global_tokens': ()})
+CLS = ('cls_token', 'cls_pos')

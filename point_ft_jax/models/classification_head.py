@@ -1,0 +1,134 @@
+"""What comes after the backbone: readouts by name, and the classification head."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from point_ft_jax.core.errors import UserError
+from point_ft_jax.models.layers import Array, BatchNorm, Dtype, Linear, max_pool
+from point_ft_jax.models.tokens import Tokens
+
+
+def _cls(tokens: Tokens) -> Array:
+    return tokens.cls.reshape(tokens.cls.shape[0], -1)
+
+
+# Each takes [B, n, D] tokens of one kind to a feature vector [B, ...].
+READOUTS = {
+    'cls': _cls,
+    'cls_max': lambda tokens: max_pool(tokens.cls),
+    'prompts_first': lambda tokens: tokens.prompts[:, 0],
+    'prompts_last': lambda tokens: tokens.prompts[:, -1],
+    'prompts_mean': lambda tokens: tokens.prompts.mean(axis=1),
+    'prompts_max': lambda tokens: max_pool(tokens.prompts),
+    'patches_mean': lambda tokens: tokens.patches.mean(axis=1),
+    'patches_max': lambda tokens: max_pool(tokens.patches),
+    # Point-M2AE's two published classifiers: the second still leaves out the first token, as if it
+    # were a class token.
+    'patches_mean_plus_max': lambda tokens: tokens.patches.mean(axis=1) + max_pool(tokens.patches),
+    'patches_max_but_first': lambda tokens: max_pool(tokens.patches[:, 1:]),
+}
+
+
+EXPECTED = (
+    f'expected one or more of {", ".join(READOUTS)}; they are put side by side in the order given'
+)
+
+
+def read_out(tokens: Tokens, readout: tuple[str, ...]) -> Array:
+    """The features [B, F] that a head sees: the named readouts side by side, in float32 at least.
+
+    'cls' is every global token in turn, 'cls_max' their maximum; 'prompts_first' and 'prompts_last'
+    are the newest and the oldest prompt; 'prompts_mean', 'prompts_max', 'patches_mean' and
+    'patches_max' pool tokens of one kind; 'patches_mean_plus_max' is the sum of the two poolings,
+    'patches_max_but_first' the maximum without the first patch.
+
+    Raises:
+        UserError: an unknown name, or a readout of tokens that this model does not have.
+    """
+    if not readout:
+        raise UserError(f'readout {tuple(readout)}: {EXPECTED}')
+    features = jnp.concatenate([_read(tokens, name) for name in readout], axis=-1)
+    return features.astype(jnp.promote_types(features.dtype, jnp.float32))
+
+
+def read_stages(stages: Sequence[Tokens], readout: tuple[str, ...]) -> Array:
+    """What a part-segmentation head reads of the whole clouds, [B, F]; F may be 0.
+
+    Each of the named readouts in turn, for all stages side by side; the global tokens ('cls',
+    'cls_max') of the last stage only.
+
+    Raises:
+        UserError: as `read_out`.
+    """
+    found = [stages[-1].patches[:, 0, :0]]
+    for name in readout:
+        read = stages[-1:] if name.startswith('cls') else stages
+        found += [_read(tokens, name) for tokens in read]
+    return jnp.concatenate(found, axis=-1)
+
+
+def _read(tokens: Tokens, name: str) -> Array:
+    if name not in READOUTS:
+        raise UserError(f'readout {name!r}: {EXPECTED}')
+    kind = name.split('_')[0]
+    if getattr(tokens, kind).shape[1] == 0:
+        raise UserError(
+            f'readout {name!r} needs {kind} tokens, and this backbone with this method has '
+            'none: choose another readout, backbone or method'
+        )
+    return READOUTS[name](tokens)
+
+
+class ClassificationHead(nn.Module):
+    """Features [B, F] to logits [B, classes]: linear (batch norm) ReLU dropout, ..., linear.
+
+    Attributes:
+        num_classes: C.
+        outputs: where more than C, so many logits in training; evaluation leaves the rest out.
+        widths: of the hidden layers; () is a single linear map.
+        batch_norm: whether a batch norm follows every hidden linear map.
+        dropout: rate after every hidden layer.
+        dtype: what to compute in; None for the parameters' type. Logits are float32 at least.
+
+    Called with `train`, dropout is on and batch statistics are used.
+    """
+
+    num_classes: int
+    widths: tuple[int, ...] = (256, 256)
+    batch_norm: bool = True
+    dropout: float = 0.5
+    outputs: int = 0
+    dtype: Dtype | None = None
+
+    conv = ()  # PyTorch names of convolutions: there are none
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        for index, width in enumerate(self.widths):
+            x = Linear(width, dtype=self.dtype, name=f'layer_{index}')(x)
+            if self.batch_norm:
+                x = BatchNorm(not train, self.dtype, name=f'norm_{index}')(x)
+            x = nn.Dropout(self.dropout, deterministic=not train)(jax.nn.relu(x))
+        outputs = max(self.outputs, self.num_classes)
+        logits = Linear(outputs, dtype=self.dtype, name='logits')(x)
+        if not train:
+            logits = logits[..., : self.num_classes]
+        return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+
+    @property
+    def torch_names(self) -> dict[str, str]:
+        """The head's tree paths to PyTorch names.
+
+        The published heads are one `nn.Sequential` each, numbered through: linear, batch norm if
+        any, ReLU and dropout for every hidden layer, then the last linear.
+        """
+        step = 4 if self.batch_norm else 3
+        names = {'logits': step * len(self.widths)}
+        for index in range(len(self.widths)):
+            names[f'layer_{index}'] = step * index
+            if self.batch_norm:
+                names[f'norm_{index}'] = step * index + 1
+        return {path: f'cls_head_finetune.{number}' for path, number in names.items()}

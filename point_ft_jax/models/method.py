@@ -1,0 +1,62 @@
+"""What a tuning method is: a tuner, what trains, and what the head reads."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from point_ft_jax.core.trees import Tree, flatten, unflatten
+from point_ft_jax.models.transformer import Tuner
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A tuning method, as a file in `methods/` defines it under the name METHOD.
+
+    Attributes:
+        trainable: patterns (`fnmatch`, '*' crosses '/') over the paths of the tree; what matches
+            none is frozen.
+        tuner: makes the tuner; its fields are the method's options.
+        readout: what the head reads where the config says nothing; None for the backbone's own.
+        head: fields of the head that the published model has otherwise than the backbone's.
+        segmentation: the method's form for part segmentation, where it has another.
+        torch_names: the tuner's tree paths to PyTorch names, as a backbone's `torch_names`.
+        conv: PyTorch names of the tuner's convolutions, as a backbone's `conv`; a name that fits
+            two is two-dimensional.
+        torch_twins: second names to first, for modules that the reference registers twice; parts
+            of PyTorch names.
+        identity_at_start: whether a fresh tuner leaves the backbone's function as it is.
+        identity: patterns over the tuner's paths to the values at which it leaves the backbone's
+            function as it is, the pre-trained end of an interpolation; or why there are none.
+        merge: (the tuner's parameters, the backbone's, the tuner) to the parameters of a backbone
+            that needs no tuner; or why there is none.
+    """
+
+    trainable: tuple[str, ...]
+    tuner: Callable[..., Tuner] = Tuner
+    readout: tuple[str, ...] | None = None
+    head: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    segmentation: 'Method | None' = None
+    torch_names: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    conv: tuple[str, ...] = ()
+    torch_twins: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    identity_at_start: bool = False
+    identity: Mapping[str, float] | str = 'nobody has written at which values it does nothing'
+    merge: Callable[[Tree, Tree, Tuner], Tree] | str = 'nobody has written how'
+
+
+# What every published method trains beside its own parameters: the head, and of the backbone the
+# global tokens and their positions (the references select by a substring of these names).
+HEAD_AND_CLS = ('head/*', 'backbone/cls_token', 'backbone/cls_pos')
+
+
+def fold(own: Tree, backbone: Tree, one: Callable[[Tree, Tree], Tree]) -> Tree:
+    """The backbone's parameters with each owner's replaced by `one(the tuner's, the owner's)`.
+
+    `own` has one entry an owner, named as `Tuner.own` does: 'block_3.attention.qkv'.
+    """
+    leaves = flatten(backbone)
+    for owner, values in own.items():
+        prefix = owner.replace('.', '/') + '/'
+        module = {path: leaves.pop(path) for path in list(leaves) if path.startswith(prefix)}
+        inside = unflatten({path.removeprefix(prefix): leaf for path, leaf in module.items()})
+        leaves |= {prefix + path: leaf for path, leaf in flatten(one(values, inside)).items()}
+    return unflatten(leaves)

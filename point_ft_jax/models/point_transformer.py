@@ -1,0 +1,190 @@
+"""The backbone that all non-hierarchical models here share: tokenizer, positions, blocks, norm."""
+
+import itertools
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from kernels import Groups, group_points
+from point_ft_jax.models.layers import Array, Dtype, Linear, layer_norm, token_init
+from point_ft_jax.models.tokenizer import MiniPointNet, require_points
+from point_ft_jax.models.tokens import Tokens, no_prompts
+from point_ft_jax.models.transformer import (
+    Block,
+    Positions,
+    Tuner,
+    drop_path_rates,
+    spread,
+    through,
+)
+
+
+class PointTransformer(nn.Module):
+    """Clouds [B, N, 3] to normalised `Tokens`.
+
+    A cloud with fewer points than groups or neighbours is a UserError at trace time. Duplicated
+    points are fine; where they leave fewer distinct points than groups, centres repeat.
+
+    Attributes:
+        width, depth, heads: of the transformer (D, L, H).
+        num_groups, group_size: of the tokenizer (G, K).
+        global_tokens: names of the learned tokens in front of the patches; each has a parameter
+            NAME_token and NAME_pos [1, 1, D].
+        tokenizer_width: E, the tokenizer's output, which a linear map takes to `width`; None for
+            `width` itself, without such a map.
+        block: the block style.
+        drop_path: the last block's rate; the first has 0.
+        skip_near_origin: whether the centres avoid points near the origin (MaskPoint's do not).
+        hold_statistics: normalise with the running statistics in training too, and leave them.
+        qkv_bias: whether queries, keys and values have biases: no published model's, but a merged
+            one's may.
+        remat: see `transformer.through`; the tokenizer's insides are forgotten too.
+        dtype: what to compute in; None for the type of the parameters.
+    """
+
+    width: int = 384
+    depth: int = 12
+    heads: int = 6
+    num_groups: int = 128
+    group_size: int = 32
+    global_tokens: tuple[str, ...] = ('cls',)
+    tokenizer_width: int | None = None
+    block: Callable[..., nn.Module] = Block
+    drop_path: float = 0.0
+    skip_near_origin: bool = True
+    hold_statistics: bool = False
+    qkv_bias: bool = False
+    remat: bool = False
+    dtype: Dtype | None = None
+
+    @property
+    def fewest_points(self) -> int:
+        """What a cloud must have; parameters do not depend on the number of points."""
+        return max(self.num_groups, self.group_size)
+
+    @property
+    def taps(self) -> tuple[int, ...]:
+        """The blocks, from 0, that end the first, second and last third: 3, 7 and 11 of twelve."""
+        return tuple(max(self.depth * third // 3 - 1, 0) for third in (1, 2, 3))
+
+    def setup(self) -> None:
+        self.norm = layer_norm(self.dtype)
+
+    def __call__(self, points: Array, tuner: Tuner, train: bool = False) -> Tokens:
+        return self.encode(self.group(points), tuner, train)
+
+    def stages(self, points: Array, tuner: Tuner, train: bool = False) -> list[Tokens]:
+        """The tokens after each of `taps`, which part segmentation reads.
+
+        One norm is for all, and for prompts and patches only: ReCon's head reads the global tokens
+        as they are. It is called once: what a tuner has of its own at a seam is made there.
+        """
+        blocks = self.after_blocks(self.group(points), tuner, train)
+        tapped = [blocks[index] for index in self.taps]
+        normed = tuner.layer(self.norm, jnp.concatenate([_others(t) for t in tapped], axis=1))
+        lengths = [_others(t).shape[1] for t in tapped]
+        parts = jnp.split(normed, list(itertools.accumulate(lengths))[:-1], axis=1)
+        return [
+            t.with_sequence(jnp.concatenate([t.cls, part], axis=1))
+            for t, part in zip(tapped, parts, strict=True)
+        ]
+
+    def group(self, points: Array) -> Groups:
+        """The neighbourhoods that become patches."""
+        require_points(points, self.fewest_points)
+        return group_points(
+            points, self.num_groups, self.group_size, skip_near_origin=self.skip_near_origin
+        )
+
+    def encode(
+        self, grouped: Groups, tuner: Tuner, train: bool = False, keep: Array | None = None
+    ) -> Tokens:
+        """The normalised tokens of neighbourhoods; of those in `keep`, see `after_blocks`."""
+        tokens = self.after_blocks(grouped, tuner, train, keep)[-1]
+        return tokens.with_sequence(tuner.layer(self.norm, tokens.sequence()))
+
+    @nn.compact
+    def after_blocks(
+        self, grouped: Groups, tuner: Tuner, train: bool = False, keep: Array | None = None
+    ) -> list[Tokens]:
+        """The tokens after every block, not normalised.
+
+        With `keep` [B, V] int32 only those patches enter the blocks: what an autoencoder shows of a
+        cloud. The tokenizer, and its batch norm, sees all of them.
+        """
+        tokens = self._embed(grouped.groups, grouped.centers, tuner, train)
+        if keep is not None:
+            tokens = tokens.take(keep)
+        blocks: list[Tokens] = []
+        for index, rate in enumerate(drop_path_rates(self.drop_path, self.depth)):
+            block = self.block(
+                width=self.width,
+                heads=self.heads,
+                tuner=tuner,
+                index=index,
+                drop_path=rate,
+                train=train,
+                dtype=self.dtype,
+                qkv_bias=self.qkv_bias,
+                name=f'block_{index}',
+            )
+            blocks.append(through(block, blocks[-1] if blocks else tokens, self.remat))
+        return blocks
+
+    def _embed(self, groups: Array, centers: Array, tuner: Tuner, train: bool) -> Tokens:
+        """The tokens that enter the first block."""
+        tokenizer = (nn.remat(MiniPointNet) if self.remat else MiniPointNet)(
+            self.tokenizer_width or self.width,
+            use_running=self.hold_statistics or not train,
+            dtype=self.dtype,
+            name='tokenizer',
+        )
+        if self.tokenizer_width is None:
+            patches = tuner.layer(tokenizer, groups)
+        else:  # the seam is the tokens' last map, one seam in every model
+            reduce = Linear(self.width, dtype=self.dtype, name='reduce')
+            patches = tuner.layer(reduce, tokenizer(groups))
+        return Tokens(
+            cls=self._global_tokens('token', patches),
+            patches=patches,
+            centers=centers,
+            slots=no_prompts(patches),
+            cls_pos=self._global_tokens('pos', patches),
+            patch_pos=Positions(self.width, dtype=self.dtype, name='positions')(centers),
+        )
+
+    def _global_tokens(self, what: str, like: Array) -> Array:
+        """[B, S, D], the learned tokens or their positions; S may be 0."""
+        tokens = [
+            spread(self.param(f'{name}_{what}', token_init, (1, 1, self.width)), like)
+            for name in self.global_tokens
+        ]
+        return jnp.concatenate([no_prompts(like), *tokens], axis=1)
+
+
+def _others(tokens: Tokens) -> Array:
+    """Slots and patches, [B, P + G, D]."""
+    return jnp.concatenate([tokens.slots, tokens.patches], axis=1)
+
+
+# Tree path below 'backbone' to PyTorch name; see torch_import.
+TORCH_NAMES = {
+    'cls_token': 'cls_token',
+    'cls_pos': 'cls_pos',
+    'tokenizer/first_0': 'encoder.first_conv.0',
+    'tokenizer/first_norm': 'encoder.first_conv.1',
+    'tokenizer/first_1': 'encoder.first_conv.3',
+    'tokenizer/second_0': 'encoder.second_conv.0',
+    'tokenizer/second_norm': 'encoder.second_conv.1',
+    'tokenizer/second_1': 'encoder.second_conv.3',
+    'positions/hidden': 'pos_embed.0',
+    'positions/out': 'pos_embed.2',
+    'block_{block}/norm1': 'blocks.blocks.{block}.norm1',
+    'block_{block}/attention/qkv': 'blocks.blocks.{block}.attn.qkv',
+    'block_{block}/attention/proj': 'blocks.blocks.{block}.attn.proj',
+    'block_{block}/norm2': 'blocks.blocks.{block}.norm2',
+    'block_{block}/mlp/fc1': 'blocks.blocks.{block}.mlp.fc1',
+    'block_{block}/mlp/fc2': 'blocks.blocks.{block}.mlp.fc2',
+    'norm': 'norm',
+}

@@ -1,1 +1,0 @@
-"""Pre-training without labels: masked autoencoders around the backbones, and their losses."""

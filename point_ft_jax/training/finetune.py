@@ -1,0 +1,88 @@
+"""The library in one call: arrays in, a classifier out. All that it does, pipeline.py does too."""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import numpy as np
+
+from point_ft_jax.checkpoints import pretrained
+from point_ft_jax.core import trees
+from point_ft_jax.core.devices import make_mesh
+from point_ft_jax.data import augment
+from point_ft_jax.data.split import Split
+from point_ft_jax.evaluation import inference
+from point_ft_jax.experiments import build, run_folder
+from point_ft_jax.models import model
+from point_ft_jax.training import optimizer, step
+from point_ft_jax.training.fit import fit
+from point_ft_jax.training.plan import Plan
+
+
+def finetune(
+    data: Split,
+    *,
+    checkpoint: str | None = None,
+    backbone: str = 'recon',
+    variant: str = 'tiny',
+    method: str = 'dapt',
+    epochs: int = 20,
+    batch_size: int = 32,
+    lr: float = 5e-4,
+    seed: int = 0,
+    geometry: Mapping[str, object] | None = None,
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Fine-tunes a classifier on labelled clouds.
+
+    A tenth of every class is held out to choose the epoch by.
+
+    Args:
+        data: the clouds; see `split.from_arrays`.
+        checkpoint: what to take the backbone from, a .pth file, the folder of a run or
+            'shipped:recon_tiny'; None for random weights.
+        backbone, variant, method, geometry: see `model.build`.
+        epochs, batch_size, lr, seed: of the training.
+
+    Returns:
+        A function of clouds [S, N, 3] to class probabilities [S, C], in the order of
+        `data.classes`.
+
+    Raises:
+        UserError: an unknown name, or a checkpoint or data that do not fit.
+    """
+    mesh = make_mesh()
+    training, validation = build.hold_out(data, 0.1, seed)
+    num_points = data.points.shape[1]
+    fields = {**model.known(backbone, {'num_groups': min(64, num_points)}), **(geometry or {})}
+    built = model.build(backbone, method, len(data.classes), variant=variant, geometry=fields)
+    built = model.hold_frozen(built)
+    variables = built.shapes()
+    if checkpoint:
+        state = pretrained.state_dict(checkpoint)
+        variables, report = built.load_backbone(variables, state, checkpoint)
+        run_folder.say(f'{checkpoint}: {report}')
+    variables = built.draw(jax.random.key(seed), variables)
+    schedule = optimizer.make_schedule(
+        'cosine_by_step',
+        lr,
+        epochs=epochs,
+        warmup=min(3, epochs - 1),
+        steps_per_epoch=max(len(training) // batch_size, 1),
+    )
+    recipe = step.Recipe(
+        module=built.module,
+        tx=optimizer.make(schedule, weight_decay=0.05, clip=10.0),
+        schedule=schedule,
+        num_points=num_points,
+        augment=augment.named('scale_translate'),
+        mesh=mesh,
+    )
+    chosen = trees.select(variables['params'], built.method.trainable)
+    splits = {'train': training, 'validation': validation}
+    fitted = fit(recipe, variables, chosen, splits, Plan(epochs, batch_size, seed))
+    predict = inference.make_predict(built.module, mesh, batch_size)
+
+    def classify(points: np.ndarray) -> np.ndarray:
+        logits = predict(fitted.variables, inference.prepare(points, num_points))
+        return np.asarray(jax.nn.softmax(logits))
+
+    return classify

@@ -1,0 +1,152 @@
+"""The metrics of a run: one JSON object a line in metrics.jsonl, mirrored to TensorBoard.
+
+A line holds `step`, `epoch`, the scalars, and `timing`, an object with whatever differs between two
+runs of the same bits (seconds, clouds per second). Numbers are written in full precision; what JSON
+cannot hold, NaN and the infinities, is null.
+"""
+
+import contextlib
+import json
+import math
+import os
+import pathlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from tensorboardX import SummaryWriter
+
+from point_ft_jax.core.errors import UserError
+
+FILE = 'metrics.jsonl'
+
+
+@contextlib.contextmanager
+def writer(
+    folder: str | os.PathLike | None, resume_step: int | None = None
+) -> Iterator[Callable[..., None]]:
+    """Opens the metrics of a run for writing.
+
+    A run that is killed and resumed leaves the file of an uninterrupted one, but for `timing`: what
+    was written after the checkpoint is dropped here and written again. It takes a step's line to be
+    written before the step's checkpoint is saved.
+
+    Args:
+        folder: the run's folder, made if missing; None for a writer that does nothing, for all
+            processes but the first.
+        resume_step: the step of the checkpoint that the run goes on from, -1 for a restart from
+            nothing; lines of later steps are dropped. None for a new run.
+
+    Yields:
+        `write(step, epoch, scalars, timing=None)`, which appends a line and flushes it. `scalars`
+        and `timing` map names to numbers, NumPy's and JAX's too; 'step', 'epoch' and 'timing' are
+        no names for scalars (TypeError).
+
+    Raises:
+        UserError: a new run in a folder that has metrics already, or a broken file.
+    """
+    if folder is None:
+        yield lambda *_, **__: None
+        return
+    path = pathlib.Path(folder) / FILE
+    if resume_step is None and path.exists():
+        raise UserError(
+            f'{path} exists: the folder holds another run. Resume that run, or choose a new folder.'
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _drop_after(path, -1 if resume_step is None else resume_step)
+    board = _tensorboard(path.parent, resume_step)
+    with board, path.open('a', encoding='utf-8', newline='\n') as file:
+
+        def write(
+            step: int,
+            epoch: float,
+            scalars: Mapping[str, Any],
+            timing: Mapping[str, Any] | None = None,
+        ) -> None:
+            record = dict(step=step, epoch=epoch, **scalars, timing=timing or {})
+            file.write(json.dumps(plain(record), allow_nan=False) + '\n')
+            file.flush()
+            timed = {f'timing/{name}': value for name, value in record['timing'].items()}
+            for name, value in {**scalars, **timed}.items():
+                # Not written as NaN: TensorBoard would draw a gap as well, but log a warning each.
+                if math.isfinite(value):
+                    board.add_scalar(name, float(value), int(step))
+
+        yield write
+
+
+def read(path: str | os.PathLike) -> list[dict[str, Any]]:
+    """The lines of a metrics.jsonl in order, without a last one that a kill left torn.
+
+    Args:
+        path: the file, or the folder that it is in.
+
+    Returns:
+        One dict a line; null has become None, which `numpy.array(..., float)` takes for NaN.
+
+    Raises:
+        UserError: no such file, or a line before the last that is no metrics.
+    """
+    path = pathlib.Path(path)
+    path = path / FILE if path.is_dir() else path
+    if not path.is_file():
+        raise UserError(f'no metrics at {path}; expected the {FILE} of a run, or its folder')
+    return [record for _, record in _lines(path)]
+
+
+def plain(value: Any) -> Any:
+    """The value in JSON's types: arrays as lists, names as strings, NaN and infinities as None."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    value = np.asarray(value).tolist()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return plain(value)
+
+
+def _lines(path: pathlib.Path) -> list[tuple[str, dict[str, Any]]]:
+    """Every line as it was written, and what it says."""
+    lines = path.read_text('utf-8', errors='replace').splitlines(keepends=True)
+    read = []
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+            record['step'], record['epoch']
+        except (ValueError, TypeError, KeyError):
+            if number == len(lines) and not line.endswith('\n'):
+                break
+            raise UserError(
+                f'{path}, line {number}: expected a JSON object with "step" and "epoch", found '
+                f'{line.strip()[:60]!r}. Mend or delete the line.'
+            ) from None
+        read.append((line.rstrip('\n') + '\n', record))
+    return read
+
+
+def _drop_after(path: pathlib.Path, step: int) -> None:
+    if not path.exists():
+        return
+    kept = ''.join(line for line, record in _lines(path) if record['step'] <= step)
+    scratch = path.with_name(f'{path.name}.tmp')
+    with scratch.open('w', encoding='utf-8', newline='\n') as file:
+        file.write(kept)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)  # a kill in between leaves the old file or the new, never half of one
+
+
+def _tensorboard(folder: pathlib.Path, resume_step: int | None) -> SummaryWriter:
+    # TensorBoard hides the events from `purge_step` on. Event files are named by the second: the
+    # suffix keeps a quick restart from overwriting the events of the run before.
+    return SummaryWriter(
+        str(folder),
+        purge_step=None if resume_step is None else resume_step + 1,
+        flush_secs=1,
+        filename_suffix=f'.{time.time_ns()}',
+    )

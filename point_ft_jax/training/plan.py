@@ -1,0 +1,66 @@
+"""How long a model trains, and whether that is possible."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from point_ft_jax.core.errors import raise_all
+from point_ft_jax.data.split import Split
+from point_ft_jax.training.selection import SELECTIONS
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How long to train and what to keep.
+
+    Attributes:
+        epochs: passes over the training split.
+        batch_size: clouds a step.
+        seed: of the order of the clouds and of everything random in a step.
+        select: whose accuracy chooses the epoch: 'validation', 'best_test_epoch' (the papers':
+            optimistic, since the test set chooses) or 'last_epoch'.
+        evaluate_every: epochs between evaluations; the last epoch is always evaluated.
+        save_every_seconds: between checkpoints; after the last epoch there is always one.
+        device_bytes: the largest training split that is kept on the device; a larger one streams.
+    """
+
+    epochs: int
+    batch_size: int
+    seed: int = 0
+    select: str = 'validation'
+    evaluate_every: int = 1
+    save_every_seconds: float = 30.0
+    device_bytes: int = 4 * 2**30
+
+
+def check(plan: Plan, splits: Mapping[str, Split], num_points: int, num_devices: int) -> None:
+    """Raises UserError for a plan that the splits, the model's points or the devices do not fit."""
+    problems = []
+    if plan.select not in SELECTIONS:
+        problems.append(f'select is {plan.select!r}; expected one of {", ".join(SELECTIONS)}')
+    elif SELECTIONS[plan.select] not in (None, *splits):
+        problems.append(
+            f'select is {plan.select!r}, and there is no {SELECTIONS[plan.select]} split: hold '
+            "training clouds out (config.validation.fraction), or select 'last_epoch'"
+        )
+    if len(splits['train']) < plan.batch_size:
+        problems.append(
+            f'{len(splits["train"])} training clouds do not fill one batch of {plan.batch_size}: '
+            'set config.train.batch_size to less'
+        )
+    if plan.batch_size % num_devices:
+        problems.append(
+            f'a batch of {plan.batch_size} does not divide among {num_devices} devices: '
+            f'set config.train.batch_size to a multiple'
+        )
+    for name, split in splits.items():
+        if not len(split):
+            problems.append(
+                f'the {name} split has no clouds; a class gives one to validation if it has two: '
+                "give more, or set config.validation.fraction=0 and select 'last_epoch'"
+            )
+        if split.points.shape[1] < num_points:
+            problems.append(
+                f'the model takes {num_points} points and the {name} clouds have '
+                f'{split.points.shape[1]}: set config.points to {split.points.shape[1]} or less'
+            )
+    raise_all(problems, 'this cannot be trained:')

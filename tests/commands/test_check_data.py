@@ -1,0 +1,105 @@
+"""The data checker: what it prints of sound data, and that no mistake ends in a traceback."""
+
+import h5py
+import numpy as np
+import pytest
+
+from point_ft_jax.commands import check_data
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Two classes; train 4 and test 2 clouds of 16 points."""
+    rng = np.random.default_rng(0)
+    write(tmp_path, 'train', rng.normal(size=(4, 16, 3)), [0, 1, 0, 1])
+    write(tmp_path, 'test', rng.normal(size=(2, 16, 3)), [0, 1])
+    (tmp_path / 'shape_names.txt').write_text('bag\nchair\n')
+    return tmp_path
+
+
+def write(root, split, points, labels):
+    with h5py.File(root / f'{split}.h5', 'w') as file:
+        file['data'], file['label'] = points.astype(np.float32), np.array(labels)
+
+
+def read(root, split):
+    with h5py.File(root / f'{split}.h5') as file:
+        return file['data'][()]
+
+
+def test_sound_data_is_described(root, capsys):
+    assert check_data.main(['folder', f'--root={root}']) == 0
+    out = capsys.readouterr().out
+    assert 'train: 4 clouds of 16 points in 2 classes' in out
+    assert 'test: 2 clouds of 16 points' in out
+    assert f'{root}, train.h5 and test.h5' in out
+    assert 'chair       2       1' in out
+    assert out.endswith('no problems\n')
+    assert 'note' not in out
+
+
+def test_options_come_from_the_data_sets_own_signature(root, capsys):
+    flags = [f'--root={root}', '--num_points=5', '--normalize=true', '--seed', '3']
+    assert check_data.main(['folder', *flags]) == 0
+    assert 'clouds of 5 points' in capsys.readouterr().out
+
+
+def test_what_is_suspicious_is_noted(root, capsys):
+    train = read(root, 'train')
+    train[1] = train[0]
+    write(root, 'train', train, [0, 1, 0, 1])
+    write(root, 'test', np.stack([train[0], 100 * train[2]]), [0, 0])
+    assert check_data.main(['folder', f'--root={root}']) == 0
+    out = capsys.readouterr().out
+    assert 'note: 1 clouds occur more than once in train: [0, 1]' in out
+    assert 'note: 1 clouds of test are also in train (numbers 0)' in out
+    assert 'note: test has no cloud of chair' in out
+    assert 'times as large as those of train' in out
+
+
+def test_both_splits_problems_are_printed(root, capsys):
+    write(root, 'train', read(root, 'train'), [0, 1, 0, 2])
+    write(root, 'test', read(root, 'test')[..., :2], [0, 1])
+    assert check_data.main(['folder', f'--root={root}', '--num_points=16']) == 1
+    out = capsys.readouterr().out
+    assert 'problem in train:' in out
+    assert 'labels out of range: 2' in out
+    assert 'problem in test:' in out
+    assert out.endswith('this data set cannot be used as it is\n')
+
+
+def test_a_problem_of_both_splits_is_printed_once(tmp_path, capsys):
+    assert check_data.main(['scanobjectnn', f'--root={tmp_path / "nowhere"}']) == 1
+    out = capsys.readouterr().out
+    assert out.count('no folder') == 1
+    assert 'problem in train and test' in out
+
+
+def test_an_unknown_data_set_lists_those_there_are(capsys):
+    assert check_data.main(['scannet']) == 1
+    assert (
+        'folder, modelnet40, part_folder, scanobjectnn, shapenet55, shapenetpart, shapes'
+        in capsys.readouterr().err
+    )
+
+
+def test_without_a_name_the_usage_is_shown(capsys):
+    assert check_data.main([]) == 1
+    assert check_data.main(['--help']) == 0
+    assert 'data sets: folder, modelnet40' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('flags', 'message'),
+    [
+        ([], 'the following arguments are required: --root'),
+        (['--root=x', '--variant=y'], 'unrecognized arguments: --variant=y'),
+        (['--root=x', '--seed=one'], "invalid int value: 'one'"),
+        (['--root=x', '--normalize=maybe'], "'maybe'; expected True or False"),
+    ],
+)
+def test_wrong_flags_end_with_the_usage(capsys, flags, message):
+    with pytest.raises(SystemExit) as caught:
+        check_data.main(['folder', *flags])
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,86 @@
+"""The checkpoint inspector: what it says of published files, and that no mistake is a traceback."""
+
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+from key_lists import state_dict
+
+from point_ft_jax.checkpoints import torch_file
+from point_ft_jax.commands import inspect
+from point_ft_jax.models.model import build
+
+SMALL_FILE = pathlib.Path(__file__).parents[1] / 'golden' / 'torch_files' / 'zip.pth'
+
+
+def fitting(state: dict) -> list[tuple[str, str]]:
+    found = inspect.candidates(state)
+    return [(c.backbone, c.variant) for c in found if c.fits]
+
+
+def test_a_pretraining_file_is_described() -> None:
+    state = state_dict('pmae_pre', 'module.')
+    text, status = inspect.describe('a.pth', state, {'epoch': 300, 'optimizer': {}})
+    assert status == 0
+    lines = [' '.join(line.split()) for line in text.splitlines()]
+    assert lines[0] == 'a.pth: a pre-training checkpoint'
+    assert lines[1] == "209 keys, 29,006,432 parameters of float32, all below 'module.'"
+    assert lines[2] == 'beside the weights: epoch 300, optimizer'
+    assert 'MAE_encoder.blocks 132 21,279,744' in lines
+    assert 'all 209 29,006,432' in lines
+    assert 'point_mae base MAE_encoder. 154 2 53 0 0 0 yes' in lines
+    assert 'point_mae (base): 21,825,024 parameters fit' in lines
+    assert 'new: 2 (cls_pos 1, cls_token 1)' in lines
+    assert 'left: 53 (mask_token 1, decoder_pos_embed 4, MAE_decoder 46, increase_dim 2)' in lines
+    assert not any(line.startswith('recon (') for line in lines)  # it lacks a class token
+
+
+def test_a_fine_tuned_file_is_described_with_its_head() -> None:
+    text, status = inspect.describe('a.pth', state_dict('mp_cls40_2x'), {}, keys=True)
+    assert status == 0
+    assert 'a fine-tuned classifier, head 768 -> 512 -> 256 -> 40 (with batch norm)' in text
+    assert 'beside the weights: nothing' in text
+    assert '    cls_head_finetune.8.bias' in text
+    for backbone in ('maskpoint', 'point_bert', 'occo'):  # one graph
+        assert f'{backbone} (base): 21,858,816 parameters fit' in text
+
+
+def test_both_forms_of_recon_are_offered() -> None:
+    backbones = {('recon', 'base'), ('recon_two_stream', 'base')}
+    assert set(fitting(state_dict('recon_pre'))) == backbones
+
+
+def test_another_size_is_found() -> None:
+    model = build('point_m2ae', 'full', 15, variant='tiny')
+    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), model.shapes())
+    assert fitting(model.export(zeros)) == [('point_m2ae', 'tiny')]
+
+
+def test_a_file_that_fits_nothing_says_what_is_nearest(capsys) -> None:
+    assert inspect.main([str(SMALL_FILE)]) == 1
+    out = capsys.readouterr().out
+    assert 'It fits none of the backbones: act, ' in out
+    assert 'The nearest is ' in out
+    assert '- missing: ' in out
+    assert 'more; --keys shows all' in out
+    assert inspect.main([str(SMALL_FILE), '--keys']) == 1
+    assert len(capsys.readouterr().out) > len(out)
+
+
+def test_weights_of_something_else_are_described_all_the_same(tmp_path, capsys) -> None:
+    torch_file.write(tmp_path / 'a.pth', {'fc.weight': np.zeros((2, 3), np.float32)})
+    assert inspect.main([str(tmp_path / 'a.pth')]) == 1
+    out = capsys.readouterr().out
+    assert 'weights without a head or a decoder' in out
+    assert 'It fits none of the backbones' in out
+
+
+@pytest.mark.parametrize('content', [None, b'', b'no checkpoint'])
+def test_a_mistake_is_a_message(tmp_path, capsys, content: bytes | None) -> None:
+    path = tmp_path / 'x.pth'
+    if content is not None:
+        path.write_bytes(content)
+    assert inspect.main([str(path)]) == 1
+    assert str(path) in capsys.readouterr().err
+    assert inspect.main([str(tmp_path)]) == 1

@@ -1,0 +1,172 @@
+"""Folders of one's own clouds: three layouts, one size, the same split and points in every run."""
+
+import h5py
+import numpy as np
+import pytest
+
+from point_ft_jax.core.errors import UserError
+from point_ft_jax.data.datasets import folder
+
+
+def write_classes(root, counts, sizes=(20,)):
+    """`counts` clouds a class as .npy, of the sizes in turn; no two are alike."""
+    rng = np.random.default_rng(0)
+    for name, count in counts.items():
+        (root / name).mkdir(parents=True)
+        for index in range(count):
+            cloud = rng.normal(size=(sizes[index % len(sizes)], 3)).astype(np.float32)
+            np.save(root / name / f'{index}.npy', cloud)
+
+
+def write_h5(path, points, labels):
+    with h5py.File(path, 'w') as file:
+        file['data'], file['label'] = points, labels
+
+
+def clouds(data):
+    return {cloud.tobytes() for cloud in data.points}
+
+
+def load(root, split='train', **options):
+    return folder.load(split, root=str(root), **options)
+
+
+def test_class_folders_are_divided_by_class_without_overlap(tmp_path):
+    write_classes(tmp_path, {'table': 10, 'chair': 5, 'bag': 2})
+    train, test = load(tmp_path), load(tmp_path, 'test')
+    assert train.classes == test.classes == ('bag', 'chair', 'table')
+    assert np.bincount(train.labels).tolist() == [1, 4, 8]
+    assert np.bincount(test.labels).tolist() == [1, 1, 2]
+    assert len(clouds(train) | clouds(test)) == 17
+    assert clouds(load(tmp_path, 'test')) == clouds(test)
+    assert clouds(load(tmp_path, 'test', seed=1)) != clouds(test)
+
+
+def test_a_new_class_moves_no_cloud_of_another(tmp_path):
+    write_classes(tmp_path, {'chair': 9})
+    before = clouds(load(tmp_path, 'test'))
+    write_classes(tmp_path, {'airplane': 4})
+    assert before < clouds(load(tmp_path, 'test'))
+
+
+def test_split_folders_keep_their_split_and_the_classes_of_train(tmp_path):
+    write_classes(tmp_path / 'train', {'bag': 2, 'chair': 3})
+    write_classes(tmp_path / 'test', {'chair': 1})
+    assert load(tmp_path).labels.tolist() == [0, 0, 1, 1, 1]
+    test = load(tmp_path, 'test')
+    assert (test.labels.tolist(), test.classes) == ([1], ('bag', 'chair'))
+
+
+def test_clouds_are_reduced_to_the_smallest_of_both_splits(tmp_path):
+    write_classes(tmp_path / 'train', {'bag': 3}, sizes=(30, 20))
+    write_classes(tmp_path / 'test', {'bag': 2}, sizes=(16, 40))
+    data = load(tmp_path)
+    assert data.points.shape == (3, 16, 3)
+    source = np.load(tmp_path / 'train/bag/0.npy')
+    rows = [np.flatnonzero((source == point).all(axis=1)).item() for point in data.points[0]]
+    assert rows == sorted(set(rows))  # each a point of the file, none twice, in the file's order
+    np.testing.assert_array_equal(load(tmp_path, num_points=16).points, data.points)
+    assert (load(tmp_path, num_points=16, seed=1).points != data.points).any()
+
+
+def test_formats_mix_and_other_files_are_left_alone(tmp_path):
+    write_classes(tmp_path, {'bag': 2})
+    (tmp_path / 'bag' / 'extra.xyz').write_text('0 0 0\n' * 19 + '1 2 3\n')
+    (tmp_path / 'bag' / 'mesh.obj').touch()
+    (tmp_path / '.git').mkdir()
+    (tmp_path / 'bag' / '.DS_Store').touch()
+    assert len(load(tmp_path)) + len(load(tmp_path, 'test')) == 3
+    assert folder.describe('train', root=str(tmp_path)).endswith('left alone: mesh.obj')
+
+
+def test_h5_with_names_and_normals(tmp_path):
+    points = np.random.default_rng(0).normal(size=(6, 10, 6))
+    for split in ('train', 'test'):
+        write_h5(tmp_path / f'{split}.h5', points, np.array([0, 1, 2, 0, 1, 2]))
+    assert load(tmp_path).classes == ('0', '1', '2')
+    (tmp_path / 'shape_names.txt').write_text('small bag\nchair\ntable\n')
+    data = load(tmp_path)
+    np.testing.assert_array_equal(data.points, points[..., :3].astype(np.float32))
+    assert data.classes == ('small bag', 'chair', 'table')
+    assert load(tmp_path, num_points=4).points.shape == (6, 4, 3)
+
+
+def test_h5_of_two_sizes_meet_at_the_smaller(tmp_path):
+    rng = np.random.default_rng(0)
+    write_h5(tmp_path / 'train.h5', rng.normal(size=(2, 10, 3)), np.array([0, 1]))
+    write_h5(tmp_path / 'test.h5', rng.normal(size=(2, 8, 3)), np.array([0, 1]))
+    assert load(tmp_path).points.shape == load(tmp_path, 'test').points.shape == (2, 8, 3)
+
+
+def test_units_are_kept_unless_normalised(tmp_path):
+    write_classes(tmp_path, {'bag': 4})
+    raw, normal = load(tmp_path), load(tmp_path, normalize=True)
+    assert np.linalg.norm(raw.points, axis=2).max() > 1.5
+    np.testing.assert_allclose(normal.points.mean(axis=1), 0, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(normal.points, axis=2).max(axis=1), 1, rtol=1e-6)
+
+
+def one_small(root):
+    np.save(root / 'bag' / 'small.npy', np.eye(3))
+
+
+def two_broken(root):
+    (root / 'bag' / 'a.npy').write_bytes(b'nonsense')
+    (root / 'bag' / 'b.ply').write_bytes(b'nonsense')
+
+
+def divided_and_h5(root):
+    write_classes(root / 'train', {'bag': 1})
+    (root / 'test.h5').touch()
+
+
+def class_of_test_only(root):
+    write_classes(root / 'train', {'bag': 1})
+    write_classes(root / 'test', {'boat': 1})
+
+
+def lonely_train_h5(root):
+    write_h5(root / 'train.h5', np.ones((2, 4, 3)), np.zeros(2, int))
+
+
+def nameless_label(root):
+    for split in ('train', 'test'):
+        write_h5(root / f'{split}.h5', np.random.rand(2, 4, 3), np.array([0, 7]))
+    (root / 'shape_names.txt').write_text('bag\nchair\n')
+
+
+BAD = {
+    'too small': (one_small, {'num_points': 9}, r'fewer than num_points=9.*bag/small.npy \(3\)'),
+    'broken files': (
+        two_broken,
+        {},
+        r'2 of 6 files .*a\.npy: no readable .npy.*b\.ply: no PLY header',
+    ),
+    'one cloud': (lambda r: write_classes(r, {'cup': 1}), {}, 'cup has 1 cloud; expected 2'),
+    'no cloud': (lambda r: (r / 'cup').mkdir(), {}, r'cup has no cloud: found no file, .*\.npy'),
+    'both layouts': (divided_and_h5, {}, 'both h5 files and folders of a split; keep one'),
+    'test only': (class_of_test_only, {}, 'classes in test that train does not have: boat'),
+    'no test folder': (lambda r: write_classes(r / 'train', {'b': 1}), {}, 'no class folders in'),
+    'no test.h5': (lonely_train_h5, {}, 'no file .*test.h5'),
+    'nameless label': (nameless_label, {}, 'labels out of range: 7; expected 0..1 for the 2 cl'),
+    'options': (
+        lambda root: None,
+        {'num_points': 0, 'test_fraction': 1.0, 'seed': -1},
+        'num_points is 0; .*test_fraction is 1.0; expected between 0 and 1.*seed is -1',
+    ),
+}
+
+
+@pytest.mark.parametrize(('change', 'options', 'message'), BAD.values(), ids=BAD)
+def test_bad_folder(tmp_path, change, options, message):
+    write_classes(tmp_path, {'bag': 4})
+    change(tmp_path)
+    with pytest.raises(UserError, match=f'(?s){message}'):
+        load(tmp_path, **options)
+
+
+def test_an_empty_folder_says_what_it_could_hold(tmp_path):
+    with pytest.raises(
+        UserError, match=r'holds nothing; expected train.h5 and test.h5; or train/<cl'
+    ):
+        load(tmp_path)

@@ -1,0 +1,48 @@
+"""Own arrays as a split: checked as files are, in their own units."""
+
+import numpy as np
+import pytest
+
+from point_ft_jax.core.errors import UserError
+from point_ft_jax.data.split import from_arrays
+
+POINTS = np.random.default_rng(0).normal(size=(4, 8, 3))
+
+
+def test_arrays_and_lists_become_a_split():
+    data = from_arrays(POINTS.tolist(), [0, 1, 1, 0])
+    np.testing.assert_array_equal(data.points, POINTS.astype(np.float32))
+    assert (data.points.dtype, data.labels.dtype) == (np.float32, np.int32)
+    assert data.classes == ('0', '1')
+
+
+def test_classes_by_name_may_lack_clouds():
+    assert from_arrays(POINTS, [0, 2, 2, 0], ['bag', 'bed', 'car', 'cup']).classes[2] == 'car'
+
+
+def nan():
+    points = POINTS.copy()
+    points[2, 3, 1] = np.nan
+    return points
+
+
+BAD = {
+    'ragged': ([POINTS[0], POINTS[1, :5]], [0, 1], None, 'points are no regular array'),
+    'one cloud': (POINTS[0], [0], None, r'shape \[8, 3\]; .*points\[None\]'),
+    'flat world': (POINTS[..., :2], [0, 1, 0, 1], None, r'shape \[4, 8, 2\]; expected \[clouds'),
+    'complex': (POINTS + 0j, [0, 1, 0, 1], None, 'points are complex128'),
+    'words': (POINTS, ['a', 'b', 'a', 'b'], None, 'labels are <U1; expected integers'),
+    'skipped label': (POINTS, [1, 2, 1, 2], None, '1 of 3 classes have no cloud: 0'),
+    'too many labels': (POINTS, [0, 1, 0, 1, 0], None, '4 clouds but 5 labels; expected one'),
+    'label beyond': (POINTS, [0, 1, 2, 3], ['a', 'b'], r'out of range: 2, 3; expected 0\.\.1'),
+    'repeated class': (POINTS, [0, 1, 0, 1], ['a', 'a'], 'a class name occurs twice'),
+    'nan': (nan(), [0, 1, 0, 1], None, r'NaN .* in 1 clouds \(numbers 2\)'),
+    'too large': (POINTS * 1e300, [0, 1, 0, 1], None, 'in 4 clouds'),
+    'no clouds': (POINTS[:0], [], None, r'shape \[0, 8, 3\]'),
+}
+
+
+@pytest.mark.parametrize(('points', 'labels', 'classes', 'message'), BAD.values(), ids=BAD)
+def test_bad_arrays(points, labels, classes, message):
+    with pytest.raises(UserError, match=message):
+        from_arrays(points, labels, classes)

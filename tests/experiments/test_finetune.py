@@ -1,0 +1,255 @@
+"""From a config to a report, and what the commands make of the run."""
+
+import json
+import pathlib
+import re
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from small import tiny
+
+from point_ft_jax.checkpoints import run as saved
+from point_ft_jax.checkpoints import torch_file
+from point_ft_jax.commands import evaluate, export, merge, predict
+from point_ft_jax.core.errors import UserError
+from point_ft_jax.data import split
+from point_ft_jax.data.datasets import shapes
+from point_ft_jax.experiments.config import own_clouds
+from point_ft_jax.experiments.jobs import finetune as pipeline
+from point_ft_jax.models.model import build
+from point_ft_jax.training.finetune import finetune
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The folder of a finished run."""
+    folder = tmp_path_factory.mktemp('run')
+    pipeline.finetune(tiny(folder), 'python run.py')
+    return folder
+
+
+def test_a_run_leaves_a_report_metrics_and_checkpoints(run: pathlib.Path) -> None:
+    report = (run / 'report.md').read_text()
+    assert 'python run.py' in report
+    assert 'scale_translate' in report
+    assert {'confusion.png', 'curves.png', 'result.json', 'config.json'} <= {
+        p.name for p in run.iterdir()
+    }
+    assert {'last', 'best', 'delta', 'frozen', 'metrics.jsonl', 'facts.json'} <= {
+        p.name for p in (run / 'seed_0').iterdir()
+    }
+    assert list((run / 'seed_0').glob('events.out.tfevents*'))
+
+
+def test_two_seeds_give_a_mean_and_a_deviation(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    report = pipeline.finetune(tiny(tmp_path, **{'seeds': (0, 1), 'vote.votes': 2}))
+    assert [seed.seed for seed in report.seeds] == [0, 1]
+    assert all(seed.voted.confusion.sum() == 30 for seed in report.seeds)
+    assert ' ± ' in capsys.readouterr().err
+
+
+def test_a_finished_run_is_read_back_to_the_same_report(run: pathlib.Path) -> None:
+    before = json.loads((run / 'result.json').read_text())
+    pipeline.finetune(tiny(run), 'python run.py')
+    after = json.loads((run / 'result.json').read_text())
+    assert after['seeds'] == before['seeds']
+
+
+def test_a_folder_of_another_config_is_refused(run: pathlib.Path) -> None:
+    with pytest.raises(UserError, match=r'(?s)another config.*optim.lr: 0.0005 there, 0.1 now'):
+        pipeline.finetune(tiny(run, **{'optim.lr': 0.1}))
+
+
+def test_the_saved_model_gives_the_reports_accuracy(run: pathlib.Path) -> None:
+    text = evaluate.evaluated(str(run), None, 16)
+    result = json.loads((run / 'result.json').read_text())
+    accuracy = 100 * np.trace(result['seeds'][0]['chosen']['confusion']) / 30
+    assert f'overall accuracy {accuracy:.2f} %' in text
+
+
+def test_an_exported_model_is_the_same_model(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / 'model.pth'
+    export.export(str(run), str(path))
+    live = saved.load(run)
+    state, _ = torch_file.state_dict(path)
+    back, report = live.model.load_all(live.model.shapes(), state, 'model.pth')
+    assert report.new == report.left == ()
+    for a, b in zip(jax.tree.leaves(live.variables), jax.tree.leaves(back), strict=True):
+        np.testing.assert_array_equal(a, b)
+    text = evaluate.evaluated(str(path), tiny(tmp_path), 16)
+    assert evaluate.evaluated(str(run), None, 16).splitlines()[2:] == (text.splitlines()[2:])
+
+
+def pretrained(path: pathlib.Path, seed: int) -> str:
+    """A file of a backbone for `tiny`."""
+    built = build('recon', 'full', 15, geometry=dict(tiny(path).model.geometry))
+    state = built.export(built.init(jax.random.key(seed)))
+    torch_file.write(path, {k: v for k, v in state.items() if not k.startswith('cls_head')})
+    return str(path)
+
+
+@pytest.fixture(scope='module')
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A folder with a backbone, 'pre.pth', and two runs from it, 'a' and 'b', by LoRA."""
+    folder = tmp_path_factory.mktemp('tuned')
+    start = pretrained(folder / 'pre.pth', 7)
+    for seed, name in enumerate('ab'):
+        config = tiny(folder / name, **{'init.checkpoint': start, 'seeds': (seed,)})
+        config.method.update(name='lora', options=ConfigDict({'rank': 2}))
+        pipeline.finetune(config)
+    return folder
+
+
+def test_a_delta_is_carried_to_a_copy_of_its_backbone(
+    tuned: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    shutil.copytree(tuned / 'a' / 'seed_0' / 'delta', tmp_path / 'delta')
+    with pytest.raises(UserError, match='is a delta: say with --backbone'):
+        saved.load(tmp_path / 'delta')
+    whole = saved.load(tuned / 'a')
+    for backbone in (tuned / 'pre.pth', tuned / 'b'):
+        carried = saved.load(tmp_path / 'delta', str(backbone))
+        for a, b in zip(
+            jax.tree.leaves(whole.variables), jax.tree.leaves(carried.variables), strict=True
+        ):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_another_backbone_is_refused(tuned: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    other = pretrained(tmp_path / 'other.pth', 8)
+    with pytest.raises(UserError, match=r'other.pth is not the backbone that .* fingerprints diff'):
+        saved.load(tuned / 'a', other)
+
+
+def test_a_delta_is_small_and_its_size_is_said(
+    run: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    pipeline.finetune(tiny(run), 'python run.py')
+    assert re.search(
+        r'delta \d+\.\d+ MiB in .* \(the whole model: \d+\.\d+ MiB\)', capsys.readouterr().err
+    )
+
+
+def test_data_of_other_classes_or_another_task_evaluate_no_run(
+    run: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    for name in ('chair', 'lamp'):
+        (tmp_path / name).mkdir()
+        for k in range(2):
+            np.save(tmp_path / name / f'{k}.npy', np.random.default_rng(k).random((64, 3)))
+    other = tiny(run)
+    other.data = own_clouds()
+    other.data.root = str(tmp_path)
+    with pytest.raises(UserError, match=r'15 classes apart .*the data has 2 \(chair, lamp'):
+        evaluate.evaluated(str(run), other, 16)
+    with pytest.raises(UserError, match="its task is classification, the config's part_segm"):
+        evaluate.compared([str(run)], tiny(run, task='part_segmentation'), 16)
+    with pytest.raises(UserError, match='no such file or folder'):
+        evaluate.evaluated(str(tmp_path / 'gone'), None, 16)
+
+
+@pytest.mark.slow
+def test_own_arrays_on_a_hierarchical_backbone() -> None:
+    r = np.random.default_rng(0)
+    data = split.from_arrays(r.standard_normal((8, 64, 3)), np.arange(8) % 2, ('a', 'b'))
+    sizes = {'num_groups': (16, 8, 4), 'group_sizes': (4, 4, 4)}
+    options = {'method': 'linear_probe', 'epochs': 1, 'batch_size': 4, 'geometry': sizes}
+    classifier = finetune(data, backbone='point_m2ae', **options)
+    assert classifier(data.points).shape == (8, 2)
+
+
+def test_several_runs_are_evaluated_in_one_call(tuned: pathlib.Path) -> None:
+    paths = [str(tuned / name) for name in 'ab']
+    together = evaluate.compared(paths, None, 16)
+    for path in paths:
+        alone = evaluate.evaluated(path, None, 16)
+        accuracy = re.search(r'overall accuracy (\d+.\d+) %', alone)[1]
+        assert re.search(rf'{re.escape(path)} +{accuracy}', together)
+
+
+def test_runs_over_different_backbones_are_not_compared(
+    tuned: pathlib.Path, run: pathlib.Path
+) -> None:
+    with pytest.raises(UserError, match='is of another model'):
+        evaluate.compared([str(tuned / 'a'), str(run)], None, 16)
+
+
+def test_a_merged_run_is_the_same_model_without_a_tuner(
+    tuned: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    live = saved.load(tuned / 'a')
+    merge.merge_run(str(tuned / 'a'), str(tmp_path / 'merged'))
+    merge.merge_run(str(tuned / 'a'), str(tmp_path / 'merged.pth'))
+    merged = saved.load(tmp_path / 'merged')
+    state, _ = torch_file.state_dict(tmp_path / 'merged.pth')
+    keys = merged.model.export(merged.variables)
+    assert state.keys() == keys.keys()
+    assert 'tuner' not in merged.variables['params']
+    points = shapes.load('test', style='cad', num_points=64, train_size=15, test_size=15).points
+    expected, found = (m.model.module.apply(m.variables, points) for m in (live, merged))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(UserError, match='is there already; expected a new folder'):
+        merge.merge_run(str(tuned / 'a'), str(tmp_path / 'merged'))
+
+
+def test_predictions_of_files_warn_of_what_differs(
+    run: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    cloud = shapes.load('test', style='cad', num_points=64, train_size=15, test_size=15).points[0]
+    np.save(tmp_path / 'a.npy', cloud)
+    np.save(tmp_path / 'b.npy', np.concatenate([cloud, cloud * 0.99]) * 50)
+    (tmp_path / '._a.npy').write_bytes(b'a file manager left this')
+    rows = predict.predict_files(str(run), [str(tmp_path)], top=2)
+    assert [pathlib.Path(row['file']).name for row in rows] == ['a.npy', 'b.npy']
+    assert rows[0]['warning'] == ''
+    assert '128 points, trained on 64' in rows[1]['warning']
+    assert '--normalize' in rows[1]['warning']
+    assert len(rows[0]['classes']) == 2
+    assert rows[0]['probabilities'][0] >= rows[0]['probabilities'][1] > 0
+
+
+def test_clouds_that_are_too_small_are_listed(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    for name in 'ab':
+        np.save(tmp_path / f'{name}.npy', np.ones((10, 3)))
+    with pytest.raises(UserError, match=r'(?s)takes 64 points.*a.npy: 10 points.*b.npy'):
+        predict.predict_files(str(run), [str(tmp_path)])
+
+
+def test_a_backbone_is_loaded_and_reported(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    config = tiny(tmp_path / 'run', **{'train.epochs': 1, 'optim.warmup': 0})
+    built = build('recon', 'full', 15, geometry=dict(config.model.geometry))
+    start = built.init(jax.random.key(7))
+    state = {
+        f'module.MAE_encoder.{key}': value
+        for key, value in built.export(start).items()
+        if not key.startswith('cls_head')
+    }
+    torch_file.write(tmp_path / 'pre.pth', {**state, 'module.mask_token': np.zeros((1, 1, 12))})
+    config.init.checkpoint = str(tmp_path / 'pre.pth')
+    pipeline.finetune(config)
+    assert "prefix 'MAE_encoder.'; new: none; left in the file: 1 (mask_token 1)" in (
+        capsys.readouterr().err
+    )
+    kernel = saved.load(tmp_path / 'run').variables['params']['backbone']['tokenizer']
+    np.testing.assert_array_equal(
+        kernel['first_0']['kernel'], start['params']['backbone']['tokenizer']['first_0']['kernel']
+    )
+
+
+def test_own_arrays_in_a_few_lines() -> None:
+    """The library without configs, as the README shows it."""
+    r = np.random.default_rng(0)
+    data = split.from_arrays(r.standard_normal((20, 64, 3)), np.arange(20) % 2, ('a', 'b'))
+    classifier = finetune(
+        data, method='linear_probe', epochs=1, batch_size=10, geometry={'depth': 1}
+    )
+    probabilities = classifier(data.points)
+    assert probabilities.shape == (20, 2)
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)

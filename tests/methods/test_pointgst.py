@@ -1,0 +1,40 @@
+"""PointGST's graphs: what they depend on, and the order of their points."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from small_methods import POINTS, fresh, same
+
+from point_ft_jax.methods import pointgst
+
+
+def test_pointgst_decomposes_each_graph_once_a_forward() -> None:
+    model, variables = fresh('point_mae', 'pointgst')
+    traced = str(jax.make_jaxpr(model.module.apply)(variables, POINTS))
+    assert traced.count('eigh[') == 2
+
+
+def test_pointgsts_graphs_depend_on_the_batch_only_as_the_reference() -> None:
+    centers = jnp.asarray(POINTS) * jnp.arange(1.0, 5.0).reshape(4, 1, 1)
+    alone, together = (pointgst.laplacian(c, False)[1] for c in (centers[:2], centers))
+    assert same(alone, together)
+    assert not np.allclose(alone, pointgst.laplacian(centers, True)[1], atol=1e-3)
+
+
+def test_centres_that_coincide_have_a_laplacian() -> None:
+    centers = jnp.zeros((1, 4, 3)).at[0, 0].set(1.0)
+    found = pointgst.laplacian(centers, False)
+    np.testing.assert_allclose(found, np.eye(4)[None] - 0.25, atol=1e-5)
+    assert np.isfinite(pointgst.laplacian(centers[:, 1:], False)).all()
+
+
+def test_the_morton_order_interleaves_sixteen_bits() -> None:
+    centers = np.random.default_rng(1).uniform(-5, 5, (1, 50, 3)).astype(np.float32)
+
+    def key(center: np.ndarray) -> int:
+        x, y, z = (int(np.float32(c) * np.float32(100)) & 0xFFFF for c in center)
+        bits = [(v >> b) & 1 for b in reversed(range(16)) for v in (y, x, z)]
+        return int(''.join(map(str, bits)), 2)
+
+    expected = sorted(range(50), key=lambda i: key(centers[0, i]))
+    assert pointgst.morton_order(jnp.asarray(centers))[0].tolist() == expected

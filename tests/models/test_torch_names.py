@@ -1,0 +1,290 @@
+"""Published files: which keys load, which are new, which are left; and how many parameters."""
+
+import functools
+
+import numpy as np
+import pytest
+from key_lists import key_list, state_dict
+
+from point_ft_jax.core import trees
+from point_ft_jax.core.errors import UserError
+from point_ft_jax.models import torch_names
+from point_ft_jax.models.model import Model, build
+
+TWICE = {'widths': (512, 256), 'batch_norm': True}  # MaskPoint's head "2x"
+SCAN = {
+    'geometry': {'group_sizes': (32, 16, 16)},
+    'readout': ('patches_mean', 'patches_max_but_first'),
+}
+
+
+@functools.cache
+def shapes(backbone: str, num_classes: int = 15) -> tuple[Model, dict]:
+    model = build(backbone, 'full', num_classes)
+    return model, model.shapes()
+
+
+@pytest.mark.parametrize(
+    ('backbone', 'options', 'of_15', 'of_40'),
+    [
+        ('point_mae', {}, 22_093_327, 22_099_752),
+        ('act', {}, 22_093_327, 22_099_752),
+        ('recon', {}, 22_093_327, 22_099_752),
+        ('point_bert', {}, 22_059_535, 22_065_960),
+        ('occo', {}, 22_059_535, 22_065_960),
+        ('maskpoint', {}, 22_059_535, 22_065_960),
+        ('maskpoint', {'head': TWICE}, 22_389_263, 22_395_688),
+        ('point_m2ae', {}, 12_823_631, 12_830_056),
+        ('point_m2ae', SCAN, 12_921_935, 12_928_360),
+        ('recon_two_stream', {}, 43_571_215, 43_577_640),
+        ('recon_two_stream', {'head': {'widths': ()}}, 43_130_127, None),
+        ('recon_two_stream', {'variant': 'small'}, 19_733_263, None),
+        ('recon_two_stream', {'variant': 'tiny'}, 11_353_231, None),
+    ],
+)
+def test_the_models_have_the_published_number_of_parameters(
+    backbone: str, options: dict, of_15: int, of_40: int | None
+) -> None:
+    for num_classes, expected in ((15, of_15), (40, of_40)):
+        if expected:
+            tree = build(backbone, 'full', num_classes, **options).shapes()['params']
+            assert trees.count(tree) == expected
+
+
+def test_recon_for_the_linear_svm_is_the_backbone_alone() -> None:
+    _, variables = shapes('recon_two_stream')
+    assert trees.count(variables['params']['backbone']) == 43_107_072
+
+
+@pytest.mark.parametrize(
+    ('file', 'backbone', 'num_classes', 'options'),
+    [
+        ('pmae_cls40', 'point_mae', 40, {}),
+        ('act_cls40', 'act', 40, {}),
+        ('pbert_cls40', 'point_bert', 40, {}),
+        ('mp_cls40_2x', 'maskpoint', 40, {'head': TWICE}),
+        ('m2ae_mn', 'point_m2ae', 40, {}),
+        ('m2ae_scan', 'point_m2ae', 15, SCAN),
+        ('recon_cls40', 'recon_two_stream', 40, {}),
+    ],
+)
+@pytest.mark.parametrize('wrapper', ['', 'module.'])
+def test_a_fine_tuned_file_loads_whole_and_is_exported_under_its_keys(
+    file: str, backbone: str, num_classes: int, options: dict, wrapper: str
+) -> None:
+    model = build(backbone, 'full', num_classes, **options)
+    state = state_dict(file, wrapper)
+    loaded, report = model.load_all(model.shapes(), state, file)
+    assert len(report.loaded) + report.counters == len(state)
+    assert report.parameters == trees.count(loaded['params'])
+    if not wrapper:
+        exported = {key: value.shape for key, value in model.export(loaded).items()}
+        assert exported == {key: value.shape for key, value in state.items()}
+
+
+@pytest.mark.parametrize(
+    ('file', 'backbone', 'prefix', 'new', 'left'),
+    [
+        (
+            'pmae_pre',
+            'point_mae',
+            'MAE_encoder.',
+            ('cls_pos', 'cls_token'),
+            {'mask_token': 1, 'decoder_pos_embed': 4, 'MAE_decoder': 46, 'increase_dim': 2},
+        ),
+        (
+            'act_pre',
+            'act',
+            'ACT_encoder.',
+            (),
+            {
+                'mask_token': 1,
+                'proj_head': 2,
+                'decoder_pos_embed': 4,
+                'ACT_decoder': 24,
+                'lm_head': 2,
+                'cls_head': 4,
+            },
+        ),
+        (
+            'recon_pre',
+            'recon_two_stream',
+            'MAE_encoder.',
+            (),
+            {
+                'mask_token': 1,
+                'decoder_pos_embed': 4,
+                'MAE_decoder': 46,
+                'increase_dim': 2,
+                'img_proj': 2,
+                'text_proj': 2,
+            },
+        ),
+        (
+            'recon_pre',
+            'recon',
+            'MAE_encoder.',
+            (),
+            {
+                'mask_token': 1,
+                'decoder_pos_embed': 4,
+                'MAE_decoder': 46,
+                'increase_dim': 2,
+                'img_proj': 2,
+                'text_proj': 2,
+                'img_token': 1,
+                'img_pos': 1,
+                'text_token': 1,
+                'text_pos': 1,
+                'blocks': 144,  # the second stream
+            },
+        ),
+        (
+            'pbert_pre',
+            'point_bert',
+            'transformer_q.',
+            (),
+            {
+                'mask_token': 1,
+                'lm_head': 2,
+                'cls_head': 4,
+                'transformer_k': 165,
+                'dvae': 71,
+                'queue': 1,
+                'queue_ptr': 1,
+            },
+        ),
+        (
+            'mp_pre',
+            'maskpoint',
+            'transformer_q.',
+            (),
+            {
+                'mask_token': 1,
+                'decoder': 13,
+                'cls_head': 4,
+                'bin_cls_head': 4,
+                'transformer_k': 180,
+                'queue': 1,
+                'queue_ptr': 1,
+            },
+        ),
+        (
+            'm2ae_pre',
+            'point_m2ae',
+            '',
+            ('norm.bias', 'norm.weight'),
+            {
+                'mask_token': 1,
+                'h_encoder': 6,  # encoder_norms
+                'h_decoder': 22,
+                'decoder_pos_embeds': 8,
+                'token_prop': 18,
+                'decoder_norm': 2,
+                'rec_head': 2,
+            },
+        ),
+    ],
+)
+@pytest.mark.parametrize('wrapper', ['', 'module.'])
+def test_a_pretraining_file_gives_the_backbone(
+    file: str, backbone: str, prefix: str, new: tuple, left: dict, wrapper: str
+) -> None:
+    model, variables = shapes(backbone)
+    loaded, report = model.load_backbone(variables, state_dict(file, wrapper), file)
+    assert report.prefix == prefix
+    assert tuple(sorted(report.new)) == new
+    assert parts(report.left) == left
+    leaves = [leaf for tree in variables.values() for leaf in trees.flatten(tree['backbone'])]
+    assert len(report.loaded) == len(leaves) - len(new)
+    assert loaded['params']['head'] is variables['params']['head']
+
+
+def parts(keys: tuple[str, ...]) -> dict[str, int]:
+    """How many keys there are of each first word."""
+    words = [key.split('.')[0] for key in keys]
+    return {word: words.count(word) for word in words}
+
+
+def test_a_tuned_model_takes_the_backbone_and_keeps_its_tuner() -> None:
+    model = build('point_mae', 'dapt', 15)
+    variables = model.shapes()
+    loaded, report = model.load_backbone(variables, state_dict('pmae_pre'), 'pmae_pre')
+    assert set(report.new) == {'cls_token', 'cls_pos'}
+    assert loaded['params']['tuner'] is variables['params']['tuner']
+
+
+def test_a_fine_tuned_file_lends_its_backbone_to_another_class_count() -> None:
+    model, variables = shapes('point_mae')
+    _, report = model.load_backbone(variables, state_dict('pmae_cls40'), 'pmae_cls40')
+    assert (report.new, parts(report.left)) == ((), {'cls_head_finetune': 14})
+
+
+def test_the_query_encoder_goes_before_its_moving_average() -> None:
+    model, variables = shapes('point_bert')
+    values = {'transformer_q.': np.float32(1), 'transformer_k.': np.float32(2)}
+    state = {
+        prefix + key.removeprefix('transformer_q.'): np.broadcast_to(value, shape)
+        for key, shape in key_list('pbert_pre')
+        if key.startswith('transformer_q.')
+        for prefix, value in reversed(values.items())  # the average comes first in the file
+    }
+    both, _ = model.load_backbone(variables, state, 'both')
+    average = {k: v for k, v in state.items() if k.startswith('transformer_k.')}
+    alone, _ = model.load_backbone(variables, average, 'the average')
+    assert np.unique(both['params']['backbone']['cls_token']) == 1
+    assert np.unique(alone['params']['backbone']['cls_token']) == 2
+
+
+def test_everything_that_does_not_fit_is_in_one_message() -> None:
+    model, variables = shapes('point_mae')
+    state = state_dict('pmae_pre')
+    del state['MAE_encoder.norm.bias']
+    state['MAE_encoder.norm.weight'] = np.zeros(383, np.float32)
+    state['MAE_encoder.norm.scale'] = np.zeros(384, np.float32)
+    with pytest.raises(UserError) as error:
+        model.load_backbone(variables, state, 'broken.pth')
+    message = str(error.value)
+    assert 'broken.pth does not fit this model' in message
+    assert 'missing: norm.bias (384,)' in message
+    assert 'unexpected: norm.scale' in message
+    assert 'shape of norm.weight: found (383,), expected (384,)' in message
+    assert message.count('\n') == 3
+
+
+def test_a_file_of_another_model_is_refused_not_ignored() -> None:
+    """A model that silently starts from scratch is what the references do here."""
+    model, variables = shapes('point_mae')
+    for file, word in (('act_pre', 'ACT_encoder 164'), ('pbert_pre', 'transformer_q 167')):
+        with pytest.raises(UserError, match='none of the') as error:
+            model.load_backbone(variables, state_dict(file), file)
+        assert word in str(error.value)
+    narrow = {k.removeprefix('transformer_q.'): v for k, v in state_dict('pbert_pre').items()}
+    with pytest.raises(UserError, match=r'second_conv.3.weight: found \(256, 512, 1\), expected'):
+        model.load_backbone(variables, narrow, 'a 256-wide tokenizer')
+
+
+@pytest.mark.parametrize(
+    ('file', 'backbone', 'head'),
+    [('pbert_cls40', 'point_bert', {}), ('mp_cls40_2x', 'maskpoint', TWICE)],
+)
+def test_published_files_with_40_outputs_say_so_to_15_classes(
+    file: str, backbone: str, head: dict
+) -> None:
+    model = build(backbone, 'full', 15, head=head)
+    with pytest.raises(UserError, match=r'weight: found \(40, 256\), expected \(15, 256\)'):
+        model.load_all(model.shapes(), state_dict(file), file)
+
+
+def test_a_part_without_a_published_name_is_named_in_the_error() -> None:
+    model = build('point_m2ae', 'dapt', 15)
+    with pytest.raises(UserError, match=r'tuner/level_0\.norm/gamma has no PyTorch name'):
+        torch_names.torch_key('tuner/level_0.norm/gamma', model.torch_names)
+
+
+def test_a_report_reads_well() -> None:
+    report = torch_names.LoadReport('MAE_encoder.', ('a.b', 'c'), 1234, (), ('x.y', 'x.z'), 3)
+    assert str(report) == (
+        "loaded 2 keys (1,234 parameters) below prefix 'MAE_encoder.'; new: none; left in the "
+        'file: 2 (x 2); 3 step counters ignored'
+    )

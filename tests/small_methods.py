@@ -1,0 +1,97 @@
+"""Small models of every backbone with every method, for the contract tests."""
+
+import functools
+import inspect
+
+import jax
+import numpy as np
+
+from point_ft_jax.core import plugins
+from point_ft_jax.models.model import Model, build
+
+POINTS = np.random.default_rng(0).uniform(-0.6, 0.6, (4, 48, 3)).astype(np.float32)
+LABELS = np.arange(4) % 3
+
+SMALL = {'width': 24, 'depth': 2, 'heads': 2, 'num_groups': 8, 'group_size': 4}
+ONE_ORIGIN = {'skip_near_origin': True}  # where MaskPoint differs from Point-BERT
+HIERARCHY = {
+    'widths': (8, 16),
+    'depths': (1, 1),
+    'heads': 2,
+    'num_groups': (16, 8),
+    'group_sizes': (4, 2),
+    'radii': (0.6, 1.2),
+}
+OPTIONS = {
+    'idpt': {'prompt_layer': 0, 'neighbors': 4},
+    'pointgst': {'local': 4, 'rank': 4},
+    'dapt': {'rank': 4},
+    'lora': {'rank': 4},
+    'adapter': {'rank': 4},
+    'adaptformer': {'rank': 4},
+}
+FAST = {'xla_backend_optimization_level': 0}  # compiling is nearly all that takes time here
+METHODS = plugins.names('methods')
+MERGEABLE = ('full', 'linear_probe', 'bitfit', 'lora', 'ssf')
+
+
+def geometry(backbone: str) -> dict:
+    """A few narrow layers, with a map after the tokenizer where the published model has one."""
+    published = plugins.load('backbones', backbone).BACKBONE.build()
+    if 'widths' in inspect.signature(type(published)).parameters:
+        return HIERARCHY
+    return {**SMALL, **ONE_ORIGIN, 'tokenizer_width': published.tokenizer_width and 16}
+
+
+def small(backbone: str, method: str, **changes: object) -> Model:
+    """The method on a small form of the backbone, read without class token where there is none."""
+    readout = None
+    if geometry(backbone) is HIERARCHY and method in ('dapt', 'idpt'):
+        readout = ('prompts_mean', 'patches_max')
+    options = {
+        'method_options': OPTIONS.get(method),
+        'readout': readout,
+        'geometry': geometry(backbone),
+        'head': {'dropout': 0.0},
+    }
+    return build(backbone, method, 3, **{**options, **changes})
+
+
+def distinct() -> list[str]:
+    """One backbone of each architecture: files that differ in names and weights only are one."""
+    found = {}
+    for name in plugins.names('backbones'):
+        module = small(name, 'full').module.backbone
+        if module not in found.values():
+            found[name] = module
+    return list(found)
+
+
+BACKBONES = distinct()
+
+
+@functools.cache
+def fresh(backbone: str, method: str) -> tuple[Model, dict]:
+    """The model, and variables as `init` draws them; all methods have one backbone."""
+    model = small(backbone, method)
+    own = model.init(jax.random.key(0))
+    if method != 'full':
+        _, full = fresh(backbone, 'full')
+        own = {name: {**tree, 'backbone': full[name]['backbone']} for name, tree in own.items()}
+    return model, own
+
+
+@functools.cache
+def disturbed(backbone: str, method: str) -> dict:
+    """Variables that are nowhere what `init` draws, as after training."""
+    r = np.random.default_rng(0)
+
+    def move(leaf: jax.Array) -> np.ndarray:
+        scale, shift = r.uniform(0.8, 1.2, (2, *leaf.shape))
+        return np.asarray(leaf * scale + 0.1 * shift, leaf.dtype)
+
+    return jax.tree.map(move, fresh(backbone, method)[1])
+
+
+def same(a: jax.Array, b: jax.Array) -> bool:
+    return np.array_equal(np.asarray(a), np.asarray(b))

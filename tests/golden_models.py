@@ -15,7 +15,8 @@ import numpy as np
 
 from point_ft_jax.core import trees
 from point_ft_jax.models import torch_names
-from point_ft_jax.models.model import Model, build
+from point_ft_jax.models.build import build
+from point_ft_jax.models.model import Model
 from point_ft_jax.models.networks import Classifier
 from point_ft_jax.models.tokenizer import MiniPointNet
 from point_ft_jax.training.losses import cross_entropy

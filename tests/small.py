@@ -13,9 +13,9 @@ from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.data import augment
 from point_ft_jax.data.split import Split
 from point_ft_jax.experiments.config import default
-from point_ft_jax.models import model
+from point_ft_jax.models import build as models
 from point_ft_jax.models.model import Model
-from point_ft_jax.training import optimizer, step
+from point_ft_jax.training import optimizer, schedules, step
 
 ROOT = pathlib.Path(__file__).parents[1]
 GEOMETRY = {'width': 12, 'heads': 2, 'depth': 2, 'num_groups': 8, 'group_size': 4}
@@ -27,7 +27,7 @@ def build(method: str = 'dapt', backbone: str = 'recon', **options: Any) -> Mode
     geometry = {**GEOMETRY, **options.pop('geometry', {})}
     if method == 'dapt':
         options.setdefault('method_options', {'rank': 4})
-    return model.build(backbone, method, 3, geometry=geometry, **options)
+    return models.build(backbone, method, 3, geometry=geometry, **options)
 
 
 def split(size: int, seed: int, points: int = 32) -> Split:
@@ -46,7 +46,7 @@ def splits() -> dict[str, Split]:
 
 def recipe(built: Model, epochs: int = 4, steps: int = 6, **options: Any) -> step.Recipe:
     """Its training step: warm-up, cosine, scale and translation."""
-    schedule = optimizer.make_schedule(
+    schedule = schedules.make_schedule(
         'cosine_by_step', 5e-3, epochs=epochs, warmup=1, steps_per_epoch=steps
     )
     return step.Recipe(

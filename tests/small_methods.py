@@ -7,7 +7,8 @@ import jax
 import numpy as np
 
 from point_ft_jax.core import plugins
-from point_ft_jax.models.model import Model, build
+from point_ft_jax.models.build import build
+from point_ft_jax.models.model import Model
 
 POINTS = np.random.default_rng(0).uniform(-0.6, 0.6, (4, 48, 3)).astype(np.float32)
 LABELS = np.arange(4) % 3

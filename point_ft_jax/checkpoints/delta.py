@@ -16,7 +16,6 @@ from point_ft_jax.core import trees
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.experiments.build import from_facts
 from point_ft_jax.models.model import Model
-from point_ft_jax.training import population
 
 FINGERPRINT = 'fingerprint'
 
@@ -152,8 +151,8 @@ def stack(
         part for part in statistics[0] if len({fingerprint(tree[part]) for tree in statistics}) == 1
     )
     tree = {
-        'params': population.stack([whole(delta) for delta in deltas]),
-        'batch_stats': population.stack(statistics, shared),
+        'params': trees.stack([whole(delta) for delta in deltas]),
+        'batch_stats': trees.stack(statistics, shared),
     }
     return tree, shared
 

@@ -18,10 +18,11 @@ import jax
 import numpy as np
 
 from point_ft_jax.checkpoints import delta, shipped, torch_file
-from point_ft_jax.checkpoints.store import Latest, is_store, write_json
+from point_ft_jax.checkpoints.store import Latest, is_store
 from point_ft_jax.core import trees
 from point_ft_jax.core.devices import main_process
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.json_files import write_json
 from point_ft_jax.experiments.build import from_facts
 from point_ft_jax.models.autoencoders.build import Autoencoder
 from point_ft_jax.models.model import Model

@@ -4,7 +4,6 @@ A save goes to a temporary folder that is renamed when all is written, so that a
 leaves the previous one. Several processes save and restore together; topologies may differ.
 """
 
-import json
 import os
 import pathlib
 from collections.abc import Mapping
@@ -157,10 +156,3 @@ def _compare(saved: Any, like: Any, folder: pathlib.Path) -> None:
 def _plain(path: tuple) -> str:
     """A path by its bare names: attributes, keys and positions come back from disk as keys."""
     return '/'.join(str(getattr(k, 'key', getattr(k, 'name', getattr(k, 'idx', k)))) for k in path)
-
-
-def write_json(path: pathlib.Path, value: Any) -> None:
-    """Writes a JSON file whole or not at all."""
-    temporary = path.with_name(path.name + '.tmp')
-    temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + '\n')
-    os.replace(temporary, path)

@@ -27,52 +27,23 @@ import numpy as np
 from jax.sharding import Mesh
 
 from point_ft_jax.core import plugins, trees
-from point_ft_jax.core.devices import compiler_options, make_mesh
+from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.data import augment
 from point_ft_jax.data.split import Split
 from point_ft_jax.experiments import command_line
-from point_ft_jax.models import model
+from point_ft_jax.models import build, model
 from point_ft_jax.reports import tables
-from point_ft_jax.training import optimizer, step
+from point_ft_jax.training import costs, loop, optimizer, population, schedules, step
+from point_ft_jax.training.costs import Program, compile_program
 from point_ft_jax.training.population import Member
 
 PRODUCT = 4096
-
-
-@dataclasses.dataclass(frozen=True)
-class Program:
-    """A compiled program with all that it needs to run once more.
-
-    Attributes:
-        run: runs it to the end.
-        flops: its floating-point operations; see `train.count_flops`.
-        cost: see `train.compiled_cost`.
-        compile_seconds: it took to compile.
-    """
-
-    run: Callable[[], Any]
-    flops: float
-    cost: dict[str, float]
-    compile_seconds: float
 
 
 def product() -> Program:
     """A square float32 matrix product: the machine's rate."""
     square = jnp.ones((PRODUCT, PRODUCT), jnp.float32)
     return compile_program(lambda a: a @ a, square)
-
-
-def compile_program(function: Callable, *args: Any) -> Program:
-    """`function` compiled for `args`."""
-    since = time.perf_counter()
-    compiled = jax.jit(function, compiler_options=compiler_options()).lower(*args).compile()
-    seconds = time.perf_counter() - since
-    return Program(
-        run=lambda: jax.block_until_ready(compiled(*args)),
-        flops=step.count_flops(function, *args),
-        cost=step.compiled_cost(compiled),
-        compile_seconds=seconds,
-    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,9 +70,9 @@ def make_case(
 ) -> Case:
     """The case of a backbone and a method; `batch` clouds of `points` points."""
     dtype = jnp.bfloat16 if compute == 'bfloat16' else None
-    fields = model.known(backbone, geometry)
-    built = model.build(backbone, method, 15, variant=variant, geometry=fields, dtype=dtype)
-    built = model.hold_frozen(built)
+    fields = build.known(backbone, geometry)
+    built = build.build(backbone, method, 15, variant=variant, geometry=fields, dtype=dtype)
+    built = build.hold_frozen(built)
     variables = built.init(jax.random.key(0))
     r = np.random.default_rng(0)
     clouds = r.standard_normal((batch, points, 3)).astype(np.float32)
@@ -120,17 +91,17 @@ def training_step(case: Case, runs: Sequence[Member], own_clouds: bool = True) -
     recipe, split, statistics = case.recipe, case.split, case.variables['batch_stats']
     moving, frozen = trees.partition(case.variables['params'], case.chosen)
     if len(runs) > 1:
-        who = step.crew(recipe, runs, own_clouds)
-        state = step.start_all(recipe, who, [(moving, statistics)] * len(runs))
+        who = population.crew(recipe, runs, own_clouds)
+        state = population.start_all(recipe, who, [(moving, statistics)] * len(runs))
     else:
-        who = step.alone(jax.random.key(runs[0].seed))
+        who = population.alone(jax.random.key(runs[0].seed))
         state = step.start(recipe, moving, statistics)
-    order = step.crew_order(runs, own_clouds, 0, len(split), len(split))
+    order = population.crew_order(runs, own_clouds, 0, len(split), len(split))
     since = time.perf_counter()
-    advance = step.compile_advance(recipe, who, split, state, frozen, order, device_bytes=2**62)
+    advance = loop.compile_advance(recipe, who, split, state, frozen, order, device_bytes=2**62)
     seconds = time.perf_counter() - since
-    flops = step.step_flops(recipe, who, state, frozen, split, order[0])
-    carry = [state, step.empty_logs(recipe, who, 1)]
+    flops = costs.step_flops(recipe, who, state, frozen, split, order[0])
+    carry = [state, loop.empty_logs(recipe, who, 1)]
 
     def run() -> None:
         carry[:] = jax.block_until_ready(advance(carry[0], frozen, carry[1], order, 0, 1))
@@ -152,7 +123,7 @@ def programs(case: Case) -> tuple[dict[str, Program], dict[str, int]]:
 
 def make_recipe(built: model.Model, points: int, mesh: Mesh | None = None) -> step.Recipe:
     """The papers' training step, but for a constant rate; on all devices where there is no mesh."""
-    schedule = optimizer.make_schedule('constant', 5e-4, epochs=1, warmup=0, steps_per_epoch=1)
+    schedule = schedules.make_schedule('constant', 5e-4, epochs=1, warmup=0, steps_per_epoch=1)
     return step.Recipe(
         module=built.module,
         tx=optimizer.make(schedule, weight_decay=0.05, clip=10.0),

@@ -20,7 +20,8 @@ import numpy as np
 from point_ft_jax.checkpoints import torch_file
 from point_ft_jax.core import plugins, trees
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.models.model import Model, build
+from point_ft_jax.models.build import build
+from point_ft_jax.models.model import Model
 from point_ft_jax.models.torch_names import COUNTER, Fit, summary
 from point_ft_jax.reports import tables
 

@@ -28,8 +28,9 @@ from point_ft_jax.commands import benchmark
 from point_ft_jax.core import plugins, trees
 from point_ft_jax.core.devices import compiler_options
 from point_ft_jax.experiments import command_line
-from point_ft_jax.models import model
+from point_ft_jax.models import build, model
 from point_ft_jax.reports import figures, tables
+from point_ft_jax.training import population
 from point_ft_jax.training import step as train
 
 PEAK = 'peak_bytes_in_use'  # of the devices' memory_stats()
@@ -47,11 +48,11 @@ def step_memory(case: Mapping[str, Any]) -> dict[str, int]:
     """
     recipe, state, frozen, *batch = _abstract(case)
     step = jax.jit(
-        lambda *args: train.step_all(recipe, *args),
+        lambda *args: population.step_all(recipe, *args),
         donate_argnums=1,
         compiler_options=compiler_options(),
     )
-    who = jax.eval_shape(lambda: train.alone(jax.random.key(0)))
+    who = jax.eval_shape(lambda: population.alone(jax.random.key(0)))
     found = step.lower(who, state, frozen, *batch).compile().memory_analysis()
     kept = found.output_size_in_bytes - found.alias_size_in_bytes
     return {
@@ -74,9 +75,9 @@ def _abstract(case: Mapping[str, Any]) -> tuple:
 
 
 def _build(case: Mapping[str, Any]) -> tuple[model.Model, train.Recipe]:
-    geometry = model.known(case['backbone'], case['geometry'])
+    geometry = build.known(case['backbone'], case['geometry'])
     geometry |= {'remat': case['remat']}
-    built = model.build(
+    built = build.build(
         case['backbone'],
         case['method'],
         15,
@@ -84,7 +85,7 @@ def _build(case: Mapping[str, Any]) -> tuple[model.Model, train.Recipe]:
         geometry=geometry,
         dtype=jnp.bfloat16 if case['compute'] == 'bfloat16' else None,
     )
-    built = model.hold_frozen(built)
+    built = build.hold_frozen(built)
     return built, benchmark.make_recipe(built, case['points'])
 
 
@@ -97,9 +98,9 @@ def allocator_peak(case: Mapping[str, Any]) -> int | None:
     state = train.start(recipe, moving, variables['batch_stats'])
     points = np.random.default_rng(0).standard_normal((case['batch'], case['points'], 3))
     labels = jnp.zeros(case['batch'], jnp.int32)
-    who = train.alone(jax.random.key(0))
+    who = population.alone(jax.random.key(0))
     step = jax.jit(
-        lambda *args: train.step_all(recipe, *args),
+        lambda *args: population.step_all(recipe, *args),
         donate_argnums=1,
         compiler_options=compiler_options(),
     )

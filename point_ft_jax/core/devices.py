@@ -1,5 +1,7 @@
 """The devices of a run: one axis, over which batches are spread; everything else is everywhere."""
 
+import sys
+
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
@@ -70,3 +72,9 @@ def agree(number: int) -> int:
     if jax.process_count() == 1:
         return number
     return int(multihost_utils.process_allgather(np.asarray(number)).max())
+
+
+def say(text: str) -> None:
+    """Prints to standard error, once among the processes of a run."""
+    if main_process():
+        print(text, file=sys.stderr, flush=True)

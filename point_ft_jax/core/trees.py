@@ -6,12 +6,14 @@ half never touches the frozen one.
 """
 
 import fnmatch
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
+from point_ft_jax.core import trees as params
 from point_ft_jax.core.errors import UserError
 
 Tree = dict
@@ -81,3 +83,40 @@ def count(tree: Tree) -> int:
 def size_bytes(tree: Tree) -> int:
     """The bytes of a tree of arrays (or of shapes)."""
     return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def stack(trees: Sequence[params.Tree], shared: Collection[str] = ()) -> params.Tree:
+    """One tree whose leaves have a leading axis; the parts in `shared` are those of the first."""
+    return {
+        part: trees[0][part]
+        if part in shared
+        else jax.tree.map(lambda *leaves: jnp.stack(leaves), *(tree[part] for tree in trees))
+        for part in trees[0]
+    }
+
+
+def pick(tree: params.Tree, k: int, shared: Collection[str] = ()) -> params.Tree:
+    """The tree of the k-th member; the inverse of `stack`."""
+    return {
+        part: leaves if part in shared else jax.tree.map(lambda leaf: leaf[k], leaves)
+        for part, leaves in tree.items()
+    }
+
+
+def axes(tree: params.Tree, shared: Collection[str] = ()) -> dict[str, int | None]:
+    """`in_axes` of `jax.vmap` for a tree made by `stack`."""
+    return {part: None if part in shared else 0 for part in tree}
+
+
+def choose(
+    first: Sequence[bool], one: params.Tree, other: params.Tree, shared: Collection[str] = ()
+) -> params.Tree:
+    """The members of `one` where `first` says so, and those of `other` elsewhere."""
+
+    def leaf(a: jax.Array, b: jax.Array) -> jax.Array:
+        return jnp.where(np.reshape(first, (-1,) + (1,) * (a.ndim - 1)), a, b)
+
+    return {
+        part: leaves if part in shared else jax.tree.map(leaf, leaves, other[part])
+        for part, leaves in one.items()
+    }

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 
 from kernels import NEAR_ORIGIN, farthest_point_sample, gather_points
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.models.layers import Array
 
 POOLS = {1024: 1200, 2048: 2400, 4096: 4800, 8192: 8192}
 
@@ -30,7 +29,7 @@ def check_points(num_points: int, available: int) -> None:
         )
 
 
-def for_training(key: jax.Array, points: Array, num_points: int) -> Array:
+def for_training(key: jax.Array, points: jax.Array, num_points: int) -> jax.Array:
     """[B, N, 3] to a fresh random [B, num_points, 3]."""
     batch, available, _ = points.shape
     start_key, column_key = jax.random.split(key)
@@ -44,7 +43,7 @@ def for_training(key: jax.Array, points: Array, num_points: int) -> Array:
     return gather_points(points, indices[:, columns])
 
 
-def for_pretraining(key: jax.Array, points: Array, num_points: int) -> Array:
+def for_pretraining(key: jax.Array, points: jax.Array, num_points: int) -> jax.Array:
     """[B, N, 3] to any [B, num_points, 3] of each cloud, about their mean and of radius 1.
 
     How the autoencoders were trained on ShapeNet: no farthest points here.
@@ -59,14 +58,14 @@ def for_pretraining(key: jax.Array, points: Array, num_points: int) -> Array:
 SAMPLES = {'farthest': for_training, 'random': for_pretraining}
 
 
-def for_testing(points: Array, num_points: int) -> Array:
+def for_testing(points: jax.Array, num_points: int) -> jax.Array:
     """[B, N, 3] to its [B, num_points, 3] farthest points from index 0 on."""
     if num_points == points.shape[1]:
         return fill_near_origin(points)
     return gather_points(points, farthest_point_sample(points, num_points))
 
 
-def fill_near_origin(points: Array) -> Array:
+def fill_near_origin(points: jax.Array) -> jax.Array:
     """What sampling all N points of a cloud by farthest points amounts to, up to the order.
 
     Points near the origin (but index 0) are replaced by the first point that is not.

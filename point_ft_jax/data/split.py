@@ -109,3 +109,22 @@ def _array(values: ArrayLike, name: str) -> np.ndarray:
             f'{name} are no regular array ({error}); expected the same number of points in every '
             'cloud: subsample the clouds to one size'
         ) from None
+
+
+def hold_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
+    """`split` without a `fraction` of every class, and that fraction; deterministic from `seed`.
+
+    Every class keeps a cloud and, if it has two, gives one.
+
+    Raises:
+        UserError: a fraction that is not between 0 and 1.
+    """
+    if not 0 < fraction < 1:
+        raise UserError(f'validation.fraction is {fraction}; expected a number between 0 and 1')
+    r = np.random.default_rng([seed, 0])
+    held = np.zeros(len(split), bool)
+    for label in np.unique(split.labels):
+        members = r.permutation(np.flatnonzero(split.labels == label))
+        number = min(max(round(fraction * len(members)), 1), len(members) - 1)
+        held[members[:number]] = True
+    return split.take(np.flatnonzero(~held)), split.take(np.flatnonzero(held))

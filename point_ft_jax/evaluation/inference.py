@@ -6,18 +6,12 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from point_ft_jax.core import trees
 from point_ft_jax.core.devices import compiler_options, spread, to_host
-from point_ft_jax.data.augment import Augmentation
-from point_ft_jax.data.sampling import check_points, for_testing, for_training, pool_size
-from point_ft_jax.evaluation import metrics
-from point_ft_jax.models.layers import Array
-from point_ft_jax.training import population
-from point_ft_jax.training.losses import cross_entropy
+from point_ft_jax.data.sampling import check_points, for_testing
 
 Predict = Callable[[dict[str, trees.Tree], np.ndarray], np.ndarray]
 
@@ -50,7 +44,7 @@ def all_in_batches(
             tree = {'params': trees.combine(moving, frozen), 'batch_stats': statistics}
             return run(tree, *inputs)
 
-        axes = (0, population.axes(deltas['batch_stats'], shared))
+        axes = (0, trees.axes(deltas['batch_stats'], shared))
         found = jax.vmap(one, in_axes=axes)(deltas['params'], deltas['batch_stats'])
         return jax.tree.map(lambda array: array.swapaxes(0, 1), found)
 
@@ -99,44 +93,6 @@ def prepare(points: np.ndarray, num_points: int, batch_size: int = 64) -> np.nda
         for start in range(0, len(points), batch_size)
     ]
     return np.concatenate(parts)[: len(points)]
-
-
-def measure(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """'accuracy' (a fraction) and 'loss' (mean cross entropy) of logits [S, C]."""
-    losses = cross_entropy(jnp.asarray(logits), jnp.asarray(labels))
-    accuracy = np.mean(np.argmax(logits, axis=-1) == labels)
-    return {'accuracy': float(accuracy), 'loss': float(losses.mean())}
-
-
-def confusion(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """[C, C] confusion matrix, row = true class."""
-    return metrics.confusion_matrix(labels, np.argmax(logits, axis=-1), logits.shape[-1])
-
-
-def vote(
-    predict: Predict,
-    variables: dict[str, trees.Tree],
-    points: np.ndarray,
-    num_points: int,
-    augment: Augmentation,
-    votes: int,
-    key: jax.Array,
-) -> np.ndarray:
-    """Mean logits [S, C] over `votes` passes, each on a fresh random subset, augmented.
-
-    As the papers vote: the pool of farthest points is the same in every pass.
-    """
-    pool = prepare(points, pool_size(num_points, points.shape[1]))
-
-    @jax.jit
-    def view(key: jax.Array, clouds: Array) -> Array:
-        sample_key, augment_key = jax.random.split(key)
-        return augment(augment_key, for_training(sample_key, clouds, num_points))
-
-    total = 0.0
-    for pass_key in jax.random.split(key, votes):
-        total += predict(variables, np.asarray(view(pass_key, pool)))
-    return total / votes
 
 
 def _fill(array: np.ndarray, size: int) -> np.ndarray:

@@ -12,20 +12,20 @@ from ml_collections import ConfigDict
 from point_ft_jax.core import plugins
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.data import augment, teachers
-from point_ft_jax.data.split import Split
-from point_ft_jax.models import model, torch_names
+from point_ft_jax.data.split import Split, hold_out
+from point_ft_jax.models import build, torch_names
 from point_ft_jax.models.autoencoders import build as pretrain
 from point_ft_jax.models.autoencoders.build import Autoencoder
-from point_ft_jax.models.layers import Dtype
+from point_ft_jax.models.build import compute_type
 from point_ft_jax.models.model import Model
-from point_ft_jax.training import optimizer
+from point_ft_jax.training import optimizer, schedules
 from point_ft_jax.training import step as train
+from point_ft_jax.training.tasks.classification import classification
 from point_ft_jax.training.tasks.part_segmentation import part_segmentation
-from point_ft_jax.training.tasks.task import Task, classification
+from point_ft_jax.training.tasks.task import Task
 
 SEGMENTATION = 'part_segmentation'
 TASKS = ('classification', SEGMENTATION)
-COMPUTE = {'float32': None, 'bfloat16': jnp.bfloat16}
 
 
 def load_splits(config: ConfigDict) -> dict[str, Split]:
@@ -79,36 +79,17 @@ def read(section: ConfigDict, flag: str = 'data') -> dict[str, Split]:
     return {name: plugin.load(name, **options) for name in ('train', 'test')}
 
 
-def hold_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
-    """`split` without a `fraction` of every class, and that fraction; deterministic from `seed`.
-
-    Every class keeps a cloud and, if it has two, gives one.
-
-    Raises:
-        UserError: a fraction that is not between 0 and 1.
-    """
-    if not 0 < fraction < 1:
-        raise UserError(f'validation.fraction is {fraction}; expected a number between 0 and 1')
-    r = np.random.default_rng([seed, 0])
-    held = np.zeros(len(split), bool)
-    for label in np.unique(split.labels):
-        members = r.permutation(np.flatnonzero(split.labels == label))
-        number = min(max(round(fraction * len(members)), 1), len(members) - 1)
-        held[members[:number]] = True
-    return split.take(np.flatnonzero(~held)), split.take(np.flatnonzero(held))
-
-
 def build_model(config: ConfigDict, num_classes: int, num_parts: int = 0) -> Model:
     """The model; what trains in it is `model.method.trainable`.
 
     Raises:
         UserError: an unknown name, option, type or treatment of batch norms.
     """
-    dtype = compute_type(config)
+    dtype = compute_type(config.model.compute)
     if config.batch_norm not in ('hold', 'update'):
         raise UserError(f"batch_norm is {config.batch_norm!r}; expected 'hold' or 'update'")
 
-    built = model.build(
+    built = build.build(
         config.model.backbone,
         config.method.name,
         num_classes,
@@ -121,7 +102,7 @@ def build_model(config: ConfigDict, num_classes: int, num_parts: int = 0) -> Mod
         head=_plain(config.model.head),
         dtype=dtype,
     )
-    return model.hold_frozen(built) if config.batch_norm == 'hold' else built
+    return build.hold_frozen(built) if config.batch_norm == 'hold' else built
 
 
 def build_autoencoder(config: ConfigDict, widths: Mapping[str, int]) -> Autoencoder:
@@ -142,17 +123,8 @@ def build_autoencoder(config: ConfigDict, widths: Mapping[str, int]) -> Autoenco
         },
         teachers=widths,
         contrast=options['contrast'],
-        dtype=compute_type(config),
+        dtype=compute_type(config.model.compute),
     )
-
-
-def compute_type(config: ConfigDict) -> Dtype | None:
-    """The type of `model.compute`, None for that of the parameters; UserError for another."""
-    if config.model.compute not in COMPUTE:
-        raise UserError(
-            f'model.compute is {config.model.compute!r}; expected {" or ".join(COMPUTE)}'
-        )
-    return COMPUTE[config.model.compute]
 
 
 def from_facts(facts: Mapping[str, Any]) -> Model | Autoencoder:
@@ -196,7 +168,7 @@ def make_recipe(
     """
     optim = config.optim
     schedule, faster_schedule = (
-        optimizer.make_schedule(
+        schedules.make_schedule(
             optim.schedule,
             peak,
             epochs=optim.epochs or config.train.epochs,
@@ -230,7 +202,7 @@ def make_recipe(
     )
 
 
-def _momentum(steps: int) -> optimizer.Schedule | None:
+def _momentum(steps: int) -> schedules.Schedule | None:
     """By step, half as much after every `steps`, but a tenth at least; None for 0."""
     return (lambda step: jnp.maximum(0.5 ** (step // steps), 0.1)) if steps else None
 

@@ -2,14 +2,13 @@
 
 import json
 import pathlib
-import sys
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from point_ft_jax.checkpoints.store import write_json
 from point_ft_jax.core.devices import main_process
 from point_ft_jax.core.errors import UserError, raise_all
+from point_ft_jax.core.json_files import write_json
 from point_ft_jax.training.plan import Plan
 from point_ft_jax.training.population import Member
 
@@ -61,16 +60,6 @@ def data_line(config: ConfigDict) -> str:
     """The data set and its options, for a report."""
     options = [f'{k}={v}' for k, v in sorted(config.data.items()) if k != 'name' and v is not None]
     return ' '.join([config.data.name, *options])
-
-
-def say(text: str) -> None:
-    """Tells the user, once among the processes of a run."""
-    if main_process():
-        print(text, file=sys.stderr, flush=True)
-
-
-def silent(*_: Any, **__: Any) -> None:
-    """The progress of the processes that are not the main one."""
 
 
 def _check(config: ConfigDict) -> None:

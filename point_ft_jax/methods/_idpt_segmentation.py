@@ -12,9 +12,8 @@ import flax.linen as nn
 
 from point_ft_jax.methods._modules import Learned
 from point_ft_jax.models.layers import Array, BatchNorm, Dtype, Linear, leaky, max_pool
-from point_ft_jax.models.method import HEAD_AND_CLS, Method
 from point_ft_jax.models.tokens import Tokens, no_prompts
-from point_ft_jax.models.transformer import Tuner
+from point_ft_jax.models.tuner import HEAD_AND_CLS, Method, Tuner
 
 
 class SmallGenerator(nn.Module):

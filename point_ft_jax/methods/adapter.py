@@ -10,10 +10,9 @@ import functools
 
 import flax.linen as nn
 
-from point_ft_jax.methods._bottleneck import Bottleneck
+from point_ft_jax.methods._modules import Bottleneck
 from point_ft_jax.models.layers import Array, gelu
-from point_ft_jax.models.method import HEAD_AND_CLS, Method
-from point_ft_jax.models.transformer import Tuner
+from point_ft_jax.models.tuner import HEAD_AND_CLS, Method, Tuner
 
 
 class AdapterTuner(Tuner):

@@ -11,10 +11,9 @@ import functools
 import flax.linen as nn
 import jax
 
-from point_ft_jax.methods._bottleneck import Bottleneck
-from point_ft_jax.models.method import HEAD_AND_CLS, Method
+from point_ft_jax.methods._modules import Bottleneck
 from point_ft_jax.models.tokens import Tokens
-from point_ft_jax.models.transformer import Tuner
+from point_ft_jax.models.tuner import HEAD_AND_CLS, Method, Tuner
 
 
 class AdaptFormerTuner(Tuner):

@@ -5,6 +5,6 @@ tokenizer (the fused qkv has none), beside the head and class token: 307,983 par
 with 15 classes, the tables' 0.3M. Nothing is added: a tuned model costs what its backbone does.
 """
 
-from point_ft_jax.models.method import HEAD_AND_CLS, Method
+from point_ft_jax.models.tuner import HEAD_AND_CLS, Method
 
 METHOD = Method(trainable=('backbone/*/bias', *HEAD_AND_CLS), identity_at_start=True, identity={})

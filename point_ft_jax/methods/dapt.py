@@ -15,11 +15,10 @@ import flax.linen as nn
 import jax
 
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.methods._scale_shift import ScaleShift
+from point_ft_jax.methods._modules import ScaleShift
 from point_ft_jax.models.layers import Array, Dtype, Linear, gelu, layer_norm
-from point_ft_jax.models.method import HEAD_AND_CLS, Method
 from point_ft_jax.models.tokens import Tokens
-from point_ft_jax.models.transformer import Tuner
+from point_ft_jax.models.tuner import HEAD_AND_CLS, Method, Tuner
 
 
 class DynamicAdapter(nn.Module):

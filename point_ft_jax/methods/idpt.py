@@ -30,9 +30,8 @@ from point_ft_jax.models.layers import (
     leaky,
     max_pool,
 )
-from point_ft_jax.models.method import HEAD_AND_CLS, Method
 from point_ft_jax.models.tokens import Tokens
-from point_ft_jax.models.transformer import Tuner
+from point_ft_jax.models.tuner import HEAD_AND_CLS, Method, Tuner
 
 
 def nearest_features(x: Array, k: int) -> Array:

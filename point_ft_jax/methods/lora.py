@@ -13,8 +13,7 @@ import numpy as np
 
 from point_ft_jax.core.trees import Tree
 from point_ft_jax.models.layers import Array, Dtype, Linear
-from point_ft_jax.models.method import HEAD_AND_CLS, Method, fold
-from point_ft_jax.models.transformer import Tuner
+from point_ft_jax.models.tuner import HEAD_AND_CLS, Method, Tuner, fold
 
 
 class LowRank(nn.Module):

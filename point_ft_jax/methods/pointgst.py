@@ -22,9 +22,8 @@ from flax import struct
 from kernels import gather_points
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.models.layers import Array, Dtype, Linear, layer_norm
-from point_ft_jax.models.method import HEAD_AND_CLS, Method
 from point_ft_jax.models.tokens import Tokens
-from point_ft_jax.models.transformer import Tuner
+from point_ft_jax.models.tuner import HEAD_AND_CLS, Method, Tuner
 
 
 @struct.dataclass

@@ -12,8 +12,7 @@ import jax.numpy as jnp
 
 from point_ft_jax.methods._modules import Learned
 from point_ft_jax.models.layers import Array
-from point_ft_jax.models.method import HEAD_AND_CLS, Method
-from point_ft_jax.models.transformer import Tuner
+from point_ft_jax.models.tuner import HEAD_AND_CLS, Method, Tuner
 
 
 class PrefixTuner(Tuner):

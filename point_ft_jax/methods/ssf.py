@@ -12,10 +12,9 @@ import numpy as np
 
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.trees import Tree
-from point_ft_jax.methods._scale_shift import ScaleShift
+from point_ft_jax.methods._modules import ScaleShift
 from point_ft_jax.models.layers import Array
-from point_ft_jax.models.method import HEAD_AND_CLS, Method, fold
-from point_ft_jax.models.transformer import Tuner
+from point_ft_jax.models.tuner import HEAD_AND_CLS, Method, Tuner, fold
 
 
 class SsfTuner(Tuner):

@@ -10,9 +10,8 @@ import functools
 import flax.linen as nn
 
 from point_ft_jax.methods._modules import Learned
-from point_ft_jax.models.method import HEAD_AND_CLS, Method
 from point_ft_jax.models.tokens import Tokens
-from point_ft_jax.models.transformer import Tuner
+from point_ft_jax.models.tuner import HEAD_AND_CLS, Method, Tuner
 
 
 class VptTuner(Tuner):

@@ -18,7 +18,8 @@ from point_ft_jax.core.errors import UserError
 from point_ft_jax.models.layers import Array, Dtype, layer_norm
 from point_ft_jax.models.tokenizer import MiniPointNet, require_points
 from point_ft_jax.models.tokens import Tokens, no_prompts
-from point_ft_jax.models.transformer import Block, Positions, Tuner, drop_path_rates, through
+from point_ft_jax.models.transformer import Block, Positions, drop_path_rates, through
+from point_ft_jax.models.tuner import Tuner
 
 
 class Level(nn.Module):

@@ -1,11 +1,12 @@
 """A classifier: a backbone, the tuner at its seams, and a head."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
-from point_ft_jax.models.classification_head import read_out
 from point_ft_jax.models.layers import Array
-from point_ft_jax.models.transformer import Tuner
+from point_ft_jax.models.readout import read_out, read_stages
+from point_ft_jax.models.tuner import Tuner
 
 
 class Classifier(nn.Module):
@@ -36,3 +37,32 @@ class Classifier(nn.Module):
     def blank(self) -> tuple[Array, ...]:
         """The smallest inputs: parameters do not depend on the number of points."""
         return (jnp.zeros((1, self.backbone.fewest_points, 3)),)
+
+
+class Segmenter(nn.Module):
+    """Clouds [B, N, 3] and their categories [B] to logits of parts [B, N, P].
+
+    Its variables lie as those of `classifier.Classifier`. The backbone's tree is the same, but for
+    what the published segmenters leave out (`backbone.Segmentation.geometry`) or add.
+
+    Attributes:
+        backbone, tuner: as a classifier's.
+        head: stages to logits; see `part_heads`.
+        readout: what the head reads of the whole cloud; see `heads.read_stages`.
+        num_categories: C.
+    """
+
+    backbone: nn.Module
+    tuner: Tuner
+    head: nn.Module
+    readout: tuple[str, ...]
+    num_categories: int
+
+    def __call__(self, points: Array, categories: Array, train: bool = False) -> Array:
+        stages = self.backbone.stages(points, self.tuner, train)
+        category = jax.nn.one_hot(categories, self.num_categories, dtype=points.dtype)
+        return self.head(points, stages, read_stages(stages, self.readout), category, train)
+
+    def blank(self) -> tuple[Array, ...]:
+        """The smallest inputs: parameters do not depend on the number of points."""
+        return jnp.zeros((1, self.backbone.fewest_points, 3)), jnp.zeros(1, jnp.int32)

@@ -10,14 +10,8 @@ from kernels import Groups, group_points
 from point_ft_jax.models.layers import Array, Dtype, Linear, layer_norm, token_init
 from point_ft_jax.models.tokenizer import MiniPointNet, require_points
 from point_ft_jax.models.tokens import Tokens, no_prompts
-from point_ft_jax.models.transformer import (
-    Block,
-    Positions,
-    Tuner,
-    drop_path_rates,
-    spread,
-    through,
-)
+from point_ft_jax.models.transformer import Block, Positions, drop_path_rates, spread, through
+from point_ft_jax.models.tuner import Tuner
 
 
 class PointTransformer(nn.Module):

@@ -9,44 +9,13 @@ attribute. Flax lets a bound module travel so: wherever it is called, its parame
 scope, `params['tuner']`. That is why the backbone's tree is the same for every method.
 """
 
-from collections.abc import Callable
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from point_ft_jax.models.layers import Array, DropPath, Dtype, Linear, gelu, layer_norm
 from point_ft_jax.models.tokens import Tokens
-
-
-class Tuner(nn.Module):
-    """The identity: what full fine-tuning and linear probing put at the seams.
-
-    Whether dropout is on and what type to compute in, a method reads from the block that it is
-    given: `block.train`, `block.dtype`.
-    """
-
-    def layer(self, module: nn.Module, x: Array) -> Array:
-        """The output of a linear map, a norm or the tokenizer, `module`, for its input `x`."""
-        return module(x)
-
-    def keys_values(self, attention: nn.Module, k: Array, v: Array) -> tuple[Array, Array]:
-        """The keys and values [B, N, H, D/H] that an attention looks at."""
-        return k, v
-
-    def block(self, block: nn.Module, tokens: Tokens) -> Tokens:
-        """The tokens after `block`."""
-        return block(tokens)
-
-    @nn.compact
-    def own(self, make: Callable[..., nn.Module], *owners: nn.Module | str) -> nn.Module:
-        """A module of the tuner's own, made by `make(name=…)` and named after `owners`.
-
-        An owner is a word or one of the backbone's modules, which stands for its path below the
-        backbone: `own(ScaleShift, qkv)` is 'block_3.attention.qkv'.
-        """
-        words = [w for o in owners for w in ([o] if isinstance(o, str) else o.path[1:])]
-        return make(name='.'.join(words))
+from point_ft_jax.models.tuner import Tuner
 
 
 class Attention(nn.Module):

@@ -8,9 +8,8 @@ import flax.linen as nn
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.trees import Tree
 from point_ft_jax.models.layers import Array
-from point_ft_jax.models.method import Method
 from point_ft_jax.models.tokens import Tokens
-from point_ft_jax.models.transformer import Tuner
+from point_ft_jax.models.tuner import Method, Tuner
 
 STEPS = ('attend', 'normalize', 'mlp', 'join')
 

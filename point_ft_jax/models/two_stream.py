@@ -11,7 +11,8 @@ import jax.numpy as jnp
 
 from point_ft_jax.models.layers import Array, DropPath, Dtype, Linear, layer_norm
 from point_ft_jax.models.tokens import Tokens
-from point_ft_jax.models.transformer import Attention, Mlp, Tuner, attend
+from point_ft_jax.models.transformer import Attention, Mlp, attend
+from point_ft_jax.models.tuner import Tuner
 
 
 class CrossAttention(nn.Module):

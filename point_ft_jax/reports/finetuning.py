@@ -13,12 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from point_ft_jax.core import json_files
 from point_ft_jax.core.errors import raise_all
 from point_ft_jax.evaluation.metrics import Evaluation
 from point_ft_jax.evaluation.part_metrics import PartEvaluation
 from point_ft_jax.reports import classification, figures, part_segmentation, tables
 from point_ft_jax.reports.part_segmentation import Gallery
-from point_ft_jax.training import metrics_log
 
 SELECTIONS = {
     'validation': 'epoch best on the validation split',
@@ -148,7 +148,7 @@ def write_report(folder: str | os.PathLike, report: Report) -> pathlib.Path:
         if figure is not None:
             # The version of matplotlib would be in the file otherwise.
             figure.savefig(folder / f'{name}.png', dpi=120, metadata={'Software': None})
-    result = json.dumps(metrics_log.plain(summary(report)), indent=1, allow_nan=False)
+    result = json.dumps(json_files.plain(summary(report)), indent=1, allow_nan=False)
     (folder / 'result.json').write_text(result + '\n', encoding='utf-8')
     path = folder / 'report.md'
     path.write_text(markdown(report), encoding='utf-8')

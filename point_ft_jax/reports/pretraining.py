@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from point_ft_jax.core import json_files
 from point_ft_jax.reports import figures, tables
 from point_ft_jax.reports.finetuning import Cost, cost_rows
-from point_ft_jax.training import metrics_log
 
 # Panel -> its metrics, each with a name for the legend; colours by Okabe and Ito.
 PANELS = {
@@ -88,7 +88,7 @@ def write(folder: pathlib.Path, found: Pretrained) -> pathlib.Path:
         'seeds': [{'seed': s.seed, 'history': list(s.history)} for s in found.seeds],
         'last': {str(s.seed): last(s) for s in found.seeds},
     }
-    text = json.dumps(metrics_log.plain(result), indent=1, allow_nan=False)
+    text = json.dumps(json_files.plain(result), indent=1, allow_nan=False)
     (folder / 'result.json').write_text(text + '\n', encoding='utf-8')
     path = folder / 'report.md'
     path.write_text(markdown(found), encoding='utf-8')

@@ -17,6 +17,7 @@ def progress(
     label: str = '',
     stream: TextIO | None = None,
     clock: Callable[[], float] = time.monotonic,
+    quiet: bool = False,
 ) -> Iterator[Callable[..., None]]:
     """Shows the progress of a run on stderr for as long as the context lasts.
 
@@ -25,6 +26,7 @@ def progress(
         label: what stands in front, such as 'seed 2/3'.
         stream: where to write, stderr by default.
         clock: seconds; for tests.
+        quiet: shows nothing, as all processes of a run but one do.
 
     Yields:
         `show(epoch, **values)`, to be called with the number of epochs done, which may be a
@@ -32,6 +34,9 @@ def progress(
         line. Elsewhere a call prints one if it finishes an epoch, or if the last is 30 s ago.
         `show(epoch, resumed=True)` says where a run goes on, so that the pace is that from there.
     """
+    if quiet:
+        yield lambda *_, **__: None
+        return
     stream = sys.stderr if stream is None else stream
     terminal = stream.isatty() and os.environ.get('TERM') != 'dumb'
     marks = [(clock(), 0.0)]

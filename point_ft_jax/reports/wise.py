@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from point_ft_jax.core import json_files
 from point_ft_jax.reports import figures, tables
-from point_ft_jax.training import metrics_log
 
 # Okabe and Ito's colours.
 BLUE, ORANGE, GREEN, PURPLE, GREY = '#0072B2', '#D55E00', '#009E73', '#CC79A7', '#666666'
@@ -65,7 +65,7 @@ def write(folder: pathlib.Path, found: Experiment) -> pathlib.Path:
     """Writes report.md, its figures and result.json; gives the path of report.md."""
     for name, figure in draw(found).items():
         figure.savefig(folder / f'{name}.png', dpi=110, metadata={'Software': None})
-    result = json.dumps(metrics_log.plain(dataclasses.asdict(found)), indent=1, allow_nan=False)
+    result = json.dumps(json_files.plain(dataclasses.asdict(found)), indent=1, allow_nan=False)
     (folder / 'result.json').write_text(result + '\n', encoding='utf-8')
     path = folder / 'report.md'
     path.write_text(markdown(found), encoding='utf-8')

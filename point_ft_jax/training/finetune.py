@@ -6,14 +6,13 @@ import jax
 import numpy as np
 
 from point_ft_jax.checkpoints import pretrained
-from point_ft_jax.core import trees
+from point_ft_jax.core import devices, trees
 from point_ft_jax.core.devices import make_mesh
-from point_ft_jax.data import augment
+from point_ft_jax.data import augment, split
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation import inference
-from point_ft_jax.experiments import build, run_folder
-from point_ft_jax.models import model
-from point_ft_jax.training import optimizer, step
+from point_ft_jax.models import build
+from point_ft_jax.training import optimizer, schedules, step
 from point_ft_jax.training.fit import fit
 from point_ft_jax.training.plan import Plan
 
@@ -50,18 +49,18 @@ def finetune(
         UserError: an unknown name, or a checkpoint or data that do not fit.
     """
     mesh = make_mesh()
-    training, validation = build.hold_out(data, 0.1, seed)
+    training, validation = split.hold_out(data, 0.1, seed)
     num_points = data.points.shape[1]
-    fields = {**model.known(backbone, {'num_groups': min(64, num_points)}), **(geometry or {})}
-    built = model.build(backbone, method, len(data.classes), variant=variant, geometry=fields)
-    built = model.hold_frozen(built)
+    fields = {**build.known(backbone, {'num_groups': min(64, num_points)}), **(geometry or {})}
+    built = build.build(backbone, method, len(data.classes), variant=variant, geometry=fields)
+    built = build.hold_frozen(built)
     variables = built.shapes()
     if checkpoint:
         state = pretrained.state_dict(checkpoint)
         variables, report = built.load_backbone(variables, state, checkpoint)
-        run_folder.say(f'{checkpoint}: {report}')
+        devices.say(f'{checkpoint}: {report}')
     variables = built.draw(jax.random.key(seed), variables)
-    schedule = optimizer.make_schedule(
+    schedule = schedules.make_schedule(
         'cosine_by_step',
         lr,
         epochs=epochs,

@@ -12,18 +12,18 @@ from typing import Any
 import jax
 import numpy as np
 
-from point_ft_jax.checkpoints.store import Latest, Memory, write_json
+from point_ft_jax.checkpoints.store import Latest, Memory
 from point_ft_jax.core import trees
 from point_ft_jax.core.devices import agree, everywhere, main_process, to_host
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.json_files import write_json
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation import inference
-from point_ft_jax.training import metrics_log, population
+from point_ft_jax.training import costs, loop, metrics_log, population
 from point_ft_jax.training import step as train
 from point_ft_jax.training.interrupt import Interrupt, Stopped, interruptible
-from point_ft_jax.training.plan import Plan, check
+from point_ft_jax.training.plan import Plan, check, keep_records
 from point_ft_jax.training.population import Member
-from point_ft_jax.training.selection import keep_records
 from point_ft_jax.training.tasks.task import Targets
 
 COST = 'cost.json'
@@ -61,7 +61,7 @@ class _Context:
     recipe: train.Recipe
     plan: Plan
     runs: Sequence[Member]
-    who: train.Crew
+    who: population.Crew
     folder: pathlib.Path | None
     steps: int
     frozen: trees.Tree
@@ -154,13 +154,13 @@ def _run(
     with contextlib.ExitStack() as stack:
         stack.enter_context(jax.set_mesh(recipe.mesh))
         if len(runs) > 1:
-            who = train.crew(recipe, runs, own_clouds)
+            who = population.crew(recipe, runs, own_clouds)
             statistics = [start['batch_stats'] for start in starts]
-            state = train.start_all(recipe, who, list(zip(halves, statistics, strict=True)))
+            state = population.start_all(recipe, who, list(zip(halves, statistics, strict=True)))
         else:
-            who = train.alone(jax.random.key(runs[0].seed), runs[0].rate)
+            who = population.alone(jax.random.key(runs[0].seed), runs[0].rate)
             state = train.start(recipe, halves[0], starts[0]['batch_stats'])
-        logs = train.empty_logs(recipe, who, steps)
+        logs = loop.empty_logs(recipe, who, steps)
         frozen, state, logs = everywhere(recipe.mesh, (frozen, state, logs))
         last, best = (
             stack.enter_context(Latest(folder / name) if folder else Memory())
@@ -199,7 +199,7 @@ def _run(
 
 
 def _answers(
-    recipe: train.Recipe, who: train.Crew, frozen: trees.Tree, batch_size: int
+    recipe: train.Recipe, who: population.Crew, frozen: trees.Tree, batch_size: int
 ) -> Callable[[train.State, np.ndarray, Targets], list[Any]]:
     """A function of a state, prepared points and targets to what each member says of them."""
     answer = functools.partial(recipe.task.answer, recipe.module)
@@ -228,7 +228,7 @@ def _fit(c: _Context, state: train.State, logs: dict, split: Split) -> Fitted:
     cost = {}
     if epoch < c.plan.epochs:
         since = time.monotonic()
-        advance = train.compile_advance(
+        advance = loop.compile_advance(
             c.recipe, c.who, split, state, c.frozen, _order(c, epoch, split), c.plan.device_bytes
         )
         cost = {**advance.cost, 'compile_seconds': time.monotonic() - since}
@@ -245,7 +245,7 @@ def _fit(c: _Context, state: train.State, logs: dict, split: Split) -> Fitted:
         _pause(c, state, logs, epoch == c.plan.epochs)
     if cost:
         rows = _order(c, 0, split)[0]
-        cost['flops_per_step'] = train.step_flops(c.recipe, c.who, state, c.frozen, split, rows)
+        cost['flops_per_step'] = costs.step_flops(c.recipe, c.who, state, c.frozen, split, rows)
         cost |= {'train_seconds': c.facts['seconds'], 'clouds_per_s': _clouds_per_s(c)}
         if c.folder and main_process():
             write_json(c.folder / COST, cost)
@@ -266,8 +266,8 @@ def _fitted(
 ) -> Fitted:
     """What the k-th member's training gave."""
     if c.who.several:
-        moving = population.pick(moving, k)
-        statistics = population.pick(statistics, k, c.who.shared)
+        moving = trees.pick(moving, k)
+        statistics = trees.pick(statistics, k, c.who.shared)
     records = c.facts['records'][k]
     return Fitted(
         variables={'params': trees.combine(moving, frozen), 'batch_stats': statistics},
@@ -283,11 +283,11 @@ def _fitted(
 
 def _order(c: _Context, epoch: int, split: Split) -> np.ndarray:
     own = c.who.own_clouds
-    return train.crew_order(c.runs, own, epoch, len(split), c.plan.batch_size)
+    return population.crew_order(c.runs, own, epoch, len(split), c.plan.batch_size)
 
 
 def _take_epoch(
-    c: _Context, advance: train.Advance, state: train.State, logs: dict, order: np.ndarray
+    c: _Context, advance: loop.Advance, state: train.State, logs: dict, order: np.ndarray
 ) -> tuple[train.State, dict]:
     """The rest of an epoch, in calls of about CALL_SECONDS."""
     first = int(state.step) % c.steps
@@ -370,8 +370,8 @@ def _keep_best(c: _Context, state: train.State, better: Sequence[bool], epoch: i
     if not all(better):
         (trainable, statistics), _ = c.best.restore(tree)
         tree = (
-            population.choose(better, state.trainable, trainable),
-            population.choose(better, state.batch_stats, statistics, c.who.shared),
+            trees.choose(better, state.trainable, trainable),
+            trees.choose(better, state.batch_stats, statistics, c.who.shared),
         )
     c.best.save(epoch, tree, {'epoch': epoch})
 

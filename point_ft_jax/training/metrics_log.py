@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
 from tensorboardX import SummaryWriter
 
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.json_files import plain
 
 FILE = 'metrics.jsonl'
 
@@ -94,20 +94,6 @@ def read(path: str | os.PathLike) -> list[dict[str, Any]]:
     if not path.is_file():
         raise UserError(f'no metrics at {path}; expected the {FILE} of a run, or its folder')
     return [record for _, record in _lines(path)]
-
-
-def plain(value: Any) -> Any:
-    """The value in JSON's types: arrays as lists, names as strings, NaN and infinities as None."""
-    if isinstance(value, Mapping):
-        return {str(name): plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    value = np.asarray(value).tolist()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return plain(value)
 
 
 def _lines(path: pathlib.Path) -> list[tuple[str, dict[str, Any]]]:

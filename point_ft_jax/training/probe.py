@@ -16,7 +16,7 @@ import optax
 from point_ft_jax.core import trees
 from point_ft_jax.core.devices import compiler_options
 from point_ft_jax.models.layers import Array
-from point_ft_jax.training import step as train
+from point_ft_jax.training import population
 from point_ft_jax.training.losses import cross_entropy
 
 Variables = dict[str, trees.Tree]
@@ -50,7 +50,7 @@ def train_heads(
     """
     batch_size = min(batch_size, len(labels))
     order = jnp.concatenate(
-        [train.epoch_order(seed, epoch, len(labels), batch_size) for epoch in range(epochs)]
+        [population.epoch_order(seed, epoch, len(labels), batch_size) for epoch in range(epochs)]
     )
 
     def one(start: Variables, features: Array) -> Variables:

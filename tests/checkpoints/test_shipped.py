@@ -10,7 +10,7 @@ import pytest
 
 from point_ft_jax.checkpoints import pretrained, shipped, torch_file
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.models.model import build
+from point_ft_jax.models.build import build
 
 CONFIG = pathlib.Path(__file__).parents[2] / 'configs' / 'recon_dapt.py'
 

@@ -9,7 +9,7 @@ from key_lists import state_dict
 
 from point_ft_jax.checkpoints import torch_file
 from point_ft_jax.commands import inspect
-from point_ft_jax.models.model import build
+from point_ft_jax.models.build import build
 
 SMALL_FILE = pathlib.Path(__file__).parents[1] / 'golden' / 'torch_files' / 'zip.pth'
 

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from small import tiny
 
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.experiments.jobs.compare import compare
+from point_ft_jax.experiments.jobs.compare import run as compare
 
 
 def config(folder: pathlib.Path, changes: dict) -> ConfigDict:

@@ -20,7 +20,7 @@ from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.data import augment
 from point_ft_jax.experiments import build as builder
-from point_ft_jax.experiments import jobs, papers
+from point_ft_jax.experiments import papers
 from point_ft_jax.models.autoencoders.build import Autoencoder
 from point_ft_jax.models.model import Model
 
@@ -218,10 +218,9 @@ def test_a_paper_without_its_checkpoint_is_not_run_from_random_weights() -> None
         pretrained.load_start(config, built, seed=0)
 
 
-@pytest.mark.parametrize('job', jobs.JOBS)
+@pytest.mark.parametrize('job', plugins.names('jobs'))
 def test_every_job_is_a_function(job: str) -> None:
-    name, function = jobs.JOBS[job]
-    module = importlib.import_module(f'{jobs.__name__}.{name}')
-    assert inspect.isfunction(
-        getattr(importlib.import_module(f'{jobs.__name__}.{module}'), function)
-    )
+    assert list(inspect.signature(plugins.load('jobs', job).run).parameters) == [
+        'config',
+        'command',
+    ]

@@ -19,7 +19,7 @@ from point_ft_jax.data import split
 from point_ft_jax.data.datasets import shapes
 from point_ft_jax.experiments.config import own_clouds
 from point_ft_jax.experiments.jobs import finetune as pipeline
-from point_ft_jax.models.model import build
+from point_ft_jax.models.build import build
 from point_ft_jax.training.finetune import finetune
 
 
@@ -27,7 +27,7 @@ from point_ft_jax.training.finetune import finetune
 def run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The folder of a finished run."""
     folder = tmp_path_factory.mktemp('run')
-    pipeline.finetune(tiny(folder), 'python run.py')
+    pipeline.run(tiny(folder), 'python run.py')
     return folder
 
 
@@ -47,7 +47,7 @@ def test_a_run_leaves_a_report_metrics_and_checkpoints(run: pathlib.Path) -> Non
 def test_two_seeds_give_a_mean_and_a_deviation(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
 ) -> None:
-    report = pipeline.finetune(tiny(tmp_path, **{'seeds': (0, 1), 'vote.votes': 2}))
+    report = pipeline.run(tiny(tmp_path, **{'seeds': (0, 1), 'vote.votes': 2}))
     assert [seed.seed for seed in report.seeds] == [0, 1]
     assert all(seed.voted.confusion.sum() == 30 for seed in report.seeds)
     assert ' ± ' in capsys.readouterr().err
@@ -55,14 +55,14 @@ def test_two_seeds_give_a_mean_and_a_deviation(
 
 def test_a_finished_run_is_read_back_to_the_same_report(run: pathlib.Path) -> None:
     before = json.loads((run / 'result.json').read_text())
-    pipeline.finetune(tiny(run), 'python run.py')
+    pipeline.run(tiny(run), 'python run.py')
     after = json.loads((run / 'result.json').read_text())
     assert after['seeds'] == before['seeds']
 
 
 def test_a_folder_of_another_config_is_refused(run: pathlib.Path) -> None:
     with pytest.raises(UserError, match=r'(?s)another config.*optim.lr: 0.0005 there, 0.1 now'):
-        pipeline.finetune(tiny(run, **{'optim.lr': 0.1}))
+        pipeline.run(tiny(run, **{'optim.lr': 0.1}))
 
 
 def test_the_saved_model_gives_the_reports_accuracy(run: pathlib.Path) -> None:
@@ -101,7 +101,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     for seed, name in enumerate('ab'):
         config = tiny(folder / name, **{'init.checkpoint': start, 'seeds': (seed,)})
         config.method.update(name='lora', options=ConfigDict({'rank': 2}))
-        pipeline.finetune(config)
+        pipeline.run(config)
     return folder
 
 
@@ -129,7 +129,7 @@ def test_another_backbone_is_refused(tuned: pathlib.Path, tmp_path: pathlib.Path
 def test_a_delta_is_small_and_its_size_is_said(
     run: pathlib.Path, capsys: pytest.CaptureFixture
 ) -> None:
-    pipeline.finetune(tiny(run), 'python run.py')
+    pipeline.run(tiny(run), 'python run.py')
     assert re.search(
         r'delta \d+\.\d+ MiB in .* \(the whole model: \d+\.\d+ MiB\)', capsys.readouterr().err
     )
@@ -233,7 +233,7 @@ def test_a_backbone_is_loaded_and_reported(
     }
     torch_file.write(tmp_path / 'pre.pth', {**state, 'module.mask_token': np.zeros((1, 1, 12))})
     config.init.checkpoint = str(tmp_path / 'pre.pth')
-    pipeline.finetune(config)
+    pipeline.run(config)
     assert "prefix 'MAE_encoder.'; new: none; left in the file: 1 (mask_token 1)" in (
         capsys.readouterr().err
     )

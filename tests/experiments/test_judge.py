@@ -18,7 +18,7 @@ from point_ft_jax.experiments.jobs import finetune
 def run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The folder of a finished run."""
     folder = tmp_path_factory.mktemp('run')
-    finetune.finetune(tiny(folder), 'python run.py')
+    finetune.run(tiny(folder), 'python run.py')
     return folder
 
 

@@ -15,7 +15,7 @@ from point_ft_jax.checkpoints import torch_file
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.experiments import run_folder
 from point_ft_jax.experiments.jobs import finetune
-from point_ft_jax.models.model import build
+from point_ft_jax.models.build import build
 
 MISTAKES = {
     'unknown backbone': ({'model.backbone': 'pointnet'}, "no plug-in 'pointnet' in backbones"),
@@ -81,7 +81,7 @@ MISTAKES = {
 def test_a_mistake_in_the_config_ends_in_its_message(mistake: str, tmp_path: pathlib.Path) -> None:
     changes, message = MISTAKES[mistake]
     with pytest.raises(UserError, match=message):
-        finetune.finetune(tiny(tmp_path / 'run', **changes))
+        finetune.run(tiny(tmp_path / 'run', **changes))
     run_folder.begin(tiny(tmp_path / 'run'))  # corrected, in the same folder
 
 
@@ -106,7 +106,7 @@ def test_a_checkpoint_that_does_not_fit_says_all_that_is_wrong(tmp_path: pathlib
     torch_file.write(tmp_path / 'bad.pth', state)
     config.init.checkpoint = str(tmp_path / 'bad.pth')
     with pytest.raises(UserError) as error:
-        finetune.finetune(config)
+        finetune.run(config)
     for part in ('missing: norm.weight (12,)', 'unexpected: extra.weight', 'shape of cls_pos'):
         assert part in str(error.value)
 

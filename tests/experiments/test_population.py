@@ -16,7 +16,7 @@ def test_a_population_gives_every_seed_its_result_and_goes_on_where_it_was(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
 ) -> None:
     config = tiny(tmp_path, population=3)
-    report = finetune.finetune(config)
+    report = finetune.run(config)
     assert [seed.seed for seed in report.seeds] == [0, 1, 2]
     assert 'for all 3 members' in capsys.readouterr().err
     loaded = [saved.load(tmp_path / f'seed_{k}') for k in range(3)]
@@ -26,7 +26,7 @@ def test_a_population_gives_every_seed_its_result_and_goes_on_where_it_was(
         run.variables['params']['backbone']['tokenizer']['first_0']['kernel'] for run in loaded
     ]
     np.testing.assert_array_equal(backbones[0], backbones[2])
-    again = finetune.finetune(config)
+    again = finetune.run(config)
     for a, b in zip(report.seeds, again.seeds, strict=True):
         np.testing.assert_array_equal(a.chosen.confusion, b.chosen.confusion)
     assert again.cost.argument_bytes == report.cost.argument_bytes > 0
@@ -37,7 +37,7 @@ def test_a_population_over_rates_reports_the_one_that_validation_prefers(
     tmp_path: pathlib.Path,
 ) -> None:
     config = tiny(tmp_path, population=2, population_rates=(1e-6, 1e-2))
-    report = finetune.finetune(config)
+    report = finetune.run(config)
     assert len(report.seeds) == 1
     table = (tmp_path / 'rates.md').read_text()
     assert '1e-06' in table
@@ -60,4 +60,4 @@ def test_populations_that_make_no_sense_are_refused(
     changes: dict, message: str, tmp_path: pathlib.Path
 ) -> None:
     with pytest.raises(UserError, match=message):
-        finetune.finetune(tiny(tmp_path, **changes))
+        finetune.run(tiny(tmp_path, **changes))

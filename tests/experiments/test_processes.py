@@ -25,7 +25,7 @@ def run():
     from small import tiny
     from point_ft_jax.experiments.jobs import finetune
     changes = {'train.epochs': int(sys.argv[2]), 'train.batch_size': 12}
-    finetune.finetune(tiny(pathlib.Path(sys.argv[1]), **changes), 'run')
+    finetune.run(tiny(pathlib.Path(sys.argv[1]), **changes), 'run')
 command_line.guarded(run)
 """
 

@@ -19,10 +19,11 @@ from small_methods import (
     small,
 )
 
-from point_ft_jax.commands.merge import merge
 from point_ft_jax.core import trees
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.models.model import Model, build
+from point_ft_jax.methods import merge
+from point_ft_jax.models.build import build
+from point_ft_jax.models.model import Model
 from point_ft_jax.training.losses import cross_entropy
 from point_ft_jax.weight_space import arithmetic
 

@@ -12,8 +12,8 @@ from point_ft_jax.core import plugins, trees
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.models.autoencoders import build, masking, reconstruction
 from point_ft_jax.models.autoencoders.hierarchical import HierarchicalAutoencoder, carry_down
-from point_ft_jax.models.model import build as build_classifier
-from point_ft_jax.training.tasks import objective
+from point_ft_jax.models.build import build as build_classifier
+from point_ft_jax.training.tasks import reconstruction as objective
 
 BACKBONES = [
     name

@@ -13,8 +13,9 @@ import pytest
 from point_ft_jax.core import plugins, trees
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.models import torch_names
+from point_ft_jax.models.build import build
 from point_ft_jax.models.hierarchical import HierarchicalTransformer
-from point_ft_jax.models.model import Model, build
+from point_ft_jax.models.model import Model
 from point_ft_jax.models.point_transformer import PointTransformer
 
 BACKBONES = plugins.names('backbones')

@@ -9,7 +9,7 @@ import pytest
 from point_ft_jax.core import trees
 from point_ft_jax.models import torch_names
 from point_ft_jax.models.autoencoders import build
-from point_ft_jax.training.tasks import objective
+from point_ft_jax.training.tasks import reconstruction as objective
 
 TEACHERS = {'image': 768, 'text': 512}
 # fixture: backbone, options of `build`

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.models.classification_head import read_out
 from point_ft_jax.models.hierarchical import HierarchicalTransformer, group_levels, near
+from point_ft_jax.models.readout import read_out
 from point_ft_jax.models.tokens import Tokens
-from point_ft_jax.models.transformer import Tuner
+from point_ft_jax.models.tuner import Tuner
 
 GEOMETRY = {
     'widths': (12, 24, 48),

@@ -8,7 +8,8 @@ from key_lists import state_dict
 
 from point_ft_jax.core import trees
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.models.model import Model, build
+from point_ft_jax.models.build import build
+from point_ft_jax.models.model import Model
 from point_ft_jax.models.propagation import GraphPropagation, Interpolated, Joined, three_nearest
 
 PLAIN = {'width': 24, 'depth': 3, 'heads': 2, 'num_groups': 8, 'group_size': 4}

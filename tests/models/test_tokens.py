@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from point_ft_jax.models.model import Model, build
-from point_ft_jax.models.segmenter import Segmenter
+from point_ft_jax.models.build import build
+from point_ft_jax.models.model import Model
+from point_ft_jax.models.networks import Segmenter
 from point_ft_jax.models.tokens import Tokens
 from point_ft_jax.training import losses
 

@@ -9,7 +9,8 @@ from key_lists import key_list, state_dict
 from point_ft_jax.core import trees
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.models import torch_names
-from point_ft_jax.models.model import Model, build
+from point_ft_jax.models.build import build
+from point_ft_jax.models.model import Model
 
 TWICE = {'widths': (512, 256), 'batch_norm': True}  # MaskPoint's head "2x"
 SCAN = {

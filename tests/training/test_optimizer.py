@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.training import optimizer
+from point_ft_jax.training import optimizer, schedules
 
 PAPER = {'epochs': 300, 'warmup': 10, 'steps_per_epoch': 71}
 
@@ -30,13 +30,13 @@ PAPER = {'epochs': 300, 'warmup': 10, 'steps_per_epoch': 71}
     ],
 )
 def test_the_references_rate_by_epoch(epoch: int, lr: float) -> None:
-    schedule = optimizer.make_schedule('cosine_by_epoch', 5e-4, **PAPER)
+    schedule = schedules.make_schedule('cosine_by_epoch', 5e-4, **PAPER)
     for step in (epoch * 71, epoch * 71 + 70):
         np.testing.assert_allclose(schedule(jnp.int32(step)), lr, rtol=2e-5)
 
 
 def test_the_sane_schedule_peaks_after_warmup_and_ends_low() -> None:
-    schedule = optimizer.make_schedule(
+    schedule = schedules.make_schedule(
         'cosine_by_step', 1e-3, epochs=10, warmup=2, steps_per_epoch=5
     )
     rates = [float(schedule(step)) for step in range(51)]
@@ -47,7 +47,7 @@ def test_the_sane_schedule_peaks_after_warmup_and_ends_low() -> None:
 
 def test_an_unknown_schedule_is_said() -> None:
     with pytest.raises(UserError, match=r'no schedule .linear.; there are cosine_by_step'):
-        optimizer.make_schedule('linear', 1e-3, **PAPER)
+        schedules.make_schedule('linear', 1e-3, **PAPER)
 
 
 def test_decay_spares_vectors_biases_and_tokens_but_not_positions() -> None:
@@ -69,7 +69,7 @@ def test_holes_get_no_state_and_the_faster_group_learns_faster() -> None:
         'backbone': {'kernel': jnp.ones((2, 2)), 'w': None},
     }
     schedule, faster_schedule = (
-        optimizer.make_schedule('constant', peak, epochs=1, warmup=0, steps_per_epoch=1)
+        schedules.make_schedule('constant', peak, epochs=1, warmup=0, steps_per_epoch=1)
         for peak in (1e-2, 1e-1)
     )
     tx = optimizer.make(
@@ -90,7 +90,7 @@ def test_holes_get_no_state_and_the_faster_group_learns_faster() -> None:
 
 def test_decaying_the_faster_group_reaches_its_vectors() -> None:
     tree = {'head': {'bias': jnp.ones(2)}}
-    schedule = optimizer.make_schedule('constant', 1e-2, epochs=1, warmup=0, steps_per_epoch=1)
+    schedule = schedules.make_schedule('constant', 1e-2, epochs=1, warmup=0, steps_per_epoch=1)
     zero = {'head': {'bias': jnp.zeros(2)}}
     for decay_faster, expected in ((False, 0.0), (True, -1e-2 * 0.5)):
         tx = optimizer.make(
@@ -137,7 +137,7 @@ def test_packed_vectors_step_as_they_would_one_by_one(double_step: bool) -> None
         for _ in range(5)
     )
     options = {'epochs': 9, 'warmup': 1, 'steps_per_epoch': 2}
-    slow, fast = (optimizer.make_schedule('cosine_by_step', p, **options) for p in (1e-2, 1e-1))
+    slow, fast = (schedules.make_schedule('cosine_by_step', p, **options) for p in (1e-2, 1e-1))
     tx = optimizer.make(
         slow,
         weight_decay=0.3,
@@ -153,7 +153,7 @@ def test_packed_vectors_step_as_they_would_one_by_one(double_step: bool) -> None
         'head': 'fast',
     }
 
-    def adamw(schedule: optimizer.Schedule, decay: float) -> optax.GradientTransformation:
+    def adamw(schedule: schedules.Schedule, decay: float) -> optax.GradientTransformation:
         of_steps = (lambda n: schedule(n // 2)) if double_step else schedule
         return optax.adamw(of_steps, weight_decay=decay)
 
@@ -173,7 +173,7 @@ def test_packed_vectors_step_as_they_would_one_by_one(double_step: bool) -> None
 
 def test_clipping_is_by_the_norm_of_what_trains() -> None:
     tree = {'head': {'kernel': jnp.full((2, 2), 50.0), 'frozen': None}}
-    schedule = optimizer.make_schedule('constant', 1.0, epochs=1, warmup=0, steps_per_epoch=1)
+    schedule = schedules.make_schedule('constant', 1.0, epochs=1, warmup=0, steps_per_epoch=1)
     tx = optimizer.make(schedule, weight_decay=0.0, clip=10.0)
     _, state = tx.update(tree, tx.init(tree), tree)
     # Adam's first moment is a tenth of the first gradient: of norm 100, clipped to 10.

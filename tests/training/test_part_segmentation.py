@@ -22,7 +22,7 @@ from point_ft_jax.evaluation import inference
 from point_ft_jax.experiments import build
 from point_ft_jax.experiments.config import default
 from point_ft_jax.experiments.jobs import finetune
-from point_ft_jax.training import optimizer
+from point_ft_jax.training import optimizer, schedules
 from point_ft_jax.training.fit import fit
 from point_ft_jax.training.plan import Plan
 from point_ft_jax.training.tasks import part_segmentation
@@ -76,7 +76,7 @@ def test_only_parts_of_the_category_are_answered() -> None:
 def test_the_papers_double_step_is_two_steps_the_second_clipped() -> None:
     tree = {'head': {'kernel': jnp.array([[1.0, -2.0]])}}
     gradients = {'head': {'kernel': jnp.array([[30.0, 40.0]])}}
-    schedule = optimizer.make_schedule(
+    schedule = schedules.make_schedule(
         'cosine_by_epoch', 0.1, epochs=4, warmup=1, steps_per_epoch=2
     )
     twice = optimizer.make(schedule, weight_decay=0.05, clip=10.0, double_step=True)
@@ -132,7 +132,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
         'vote.votes': 2,
         'vote.augment': 'shift',
     }
-    finetune.finetune(tiny(folder, **papers), 'python run.py')
+    finetune.run(tiny(folder, **papers), 'python run.py')
     return folder
 
 
@@ -157,7 +157,7 @@ def test_a_run_leaves_pictures_tables_and_scores(run: pathlib.Path) -> None:
 def test_a_finished_run_is_read_back_to_the_same_report(run: pathlib.Path) -> None:
     before = (run / 'report.md').read_text().split('## Memory')[0]
     config = ConfigDict(json.loads((run / 'config.json').read_text()))
-    finetune.finetune(config, 'python run.py')
+    finetune.run(config, 'python run.py')
     assert (run / 'report.md').read_text().split('## Memory')[0] == before
 
 
@@ -205,7 +205,7 @@ MISTAKES = {
 def test_a_mistake_in_the_config_ends_in_its_message(mistake: str, tmp_path: pathlib.Path) -> None:
     changes, message = MISTAKES[mistake]
     with pytest.raises(UserError, match=message):
-        finetune.finetune(tiny(tmp_path / 'run', **changes))
+        finetune.run(tiny(tmp_path / 'run', **changes))
 
 
 def test_data_without_part_labels_is_refused(tmp_path: pathlib.Path) -> None:
@@ -217,7 +217,7 @@ def test_data_without_part_labels_is_refused(tmp_path: pathlib.Path) -> None:
     config = tiny(tmp_path / 'run')
     config.data = ConfigDict({'name': 'folder', 'root': str(tmp_path / 'data')})
     with pytest.raises(UserError, match="data set 'folder' has no part labels: choose one"):
-        finetune.finetune(config)
+        finetune.run(config)
 
 
 @pytest.mark.slow

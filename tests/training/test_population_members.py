@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import small
 
+from point_ft_jax.core import trees
 from point_ft_jax.core import trees as params
 from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.evaluation import inference
 from point_ft_jax.training import metrics_log, population
-from point_ft_jax.training import step as train
 from point_ft_jax.training.fit import Fitted, fit, fit_all
 from point_ft_jax.training.interrupt import Stopped
 from point_ft_jax.training.plan import Plan
@@ -91,11 +91,11 @@ def test_a_member_at_half_the_rate_is_the_recipe_of_half_the_rate() -> None:
     halves = [params.partition(s['params'], chosen)[0] for s in starts]
     frozen = params.partition(starts[0]['params'], chosen)[1]
     runs = [Member(0), Member(0, rate=0.5)]
-    who = train.crew(recipe, runs, own_clouds=False)
-    state = train.start_all(recipe, who, [(halves[0], starts[0]['batch_stats'])] * 2)
+    who = population.crew(recipe, runs, own_clouds=False)
+    state = population.start_all(recipe, who, [(halves[0], starts[0]['batch_stats'])] * 2)
     before = jax.tree.map(np.array, state.trainable)
     data = small.split(8, 0)
-    step = jax.jit(lambda *batch: train.step_all(recipe, who, state, frozen, *batch))
+    step = jax.jit(lambda *batch: population.step_all(recipe, who, state, frozen, *batch))
     after, _ = step(data.points, data.labels)
     moved = jax.tree.map(lambda a, b: np.asarray(a) - b, after.trainable, before)
     for leaf in jax.tree.leaves(moved):
@@ -134,8 +134,8 @@ def test_many_deltas_are_evaluated_in_one_call() -> None:
     points = small.split(10, 3).points
     halves = [params.partition(s['params'], chosen) for s in starts]
     deltas = {
-        'params': population.stack([moving for moving, _ in halves]),
-        'batch_stats': population.stack([s['batch_stats'] for s in starts], ('backbone',)),
+        'params': trees.stack([moving for moving, _ in halves]),
+        'batch_stats': trees.stack([s['batch_stats'] for s in starts], ('backbone',)),
     }
     many = inference.all_in_batches(built.module.apply, make_mesh(), 4, ('backbone',))
     found = many((deltas, halves[0][1]), points).swapaxes(0, 1)
@@ -147,14 +147,14 @@ def test_many_deltas_are_evaluated_in_one_call() -> None:
 
 def test_stacking_and_picking_are_inverse_and_share_what_is_shared() -> None:
     trees = [{'a': {'x': np.full(2, k)}, 'b': {'y': np.zeros(3)}} for k in range(3)]
-    stacked = population.stack(trees, shared=('b',))
+    stacked = trees.stack(trees, shared=('b',))
     assert stacked['a']['x'].shape == (3, 2)
     assert stacked['b']['y'] is trees[0]['b']['y']
     for k, tree in enumerate(trees):
-        again = population.pick(stacked, k, shared=('b',))
+        again = trees.pick(stacked, k, shared=('b',))
         np.testing.assert_array_equal(again['a']['x'], tree['a']['x'])
         assert again['b']['y'].shape == (3,)
-    mixed = population.choose(
+    mixed = trees.choose(
         [True, False, True], stacked, {**stacked, 'a': {'x': -stacked['a']['x']}}, ('b',)
     )
     assert mixed['a']['x'][:, 0].tolist() == [0, -1, 2]

@@ -9,6 +9,7 @@ import pytest
 import small
 
 from point_ft_jax.core import trees
+from point_ft_jax.training import costs, loop, population
 from point_ft_jax.training import step as train
 
 
@@ -18,11 +19,11 @@ def advance_and_state(method: str, device_bytes: int = 2**30, **options: Any) ->
     variables, chosen = small.start(built)
     recipe = small.recipe(built)
     moving, frozen = trees.partition(variables['params'], chosen)
-    who = train.alone(jax.random.key(0))
+    who = population.alone(jax.random.key(0))
     state = train.start(recipe, moving, variables['batch_stats'])
-    logs = train.empty_logs(recipe, who, 6)
-    order = train.epoch_order(0, 0, 48, 8)
-    advance = train.compile_advance(
+    logs = loop.empty_logs(recipe, who, 6)
+    order = population.epoch_order(0, 0, 48, 8)
+    advance = loop.compile_advance(
         recipe, who, small.split(48, 0), state, frozen, order, device_bytes
     )
     return advance, state, frozen, logs, order
@@ -70,12 +71,12 @@ def test_streaming_gives_the_numbers_of_the_loop_on_the_device() -> None:
 
 
 def test_an_epoch_is_a_shuffle_in_whole_batches_that_depends_on_seed_and_epoch() -> None:
-    order = train.epoch_order(1, 2, 50, 8)
+    order = population.epoch_order(1, 2, 50, 8)
     assert order.shape == (6, 8)
     assert len(np.unique(order)) == 48
     assert order.max() < 50
-    np.testing.assert_array_equal(order, train.epoch_order(1, 2, 50, 8))
-    assert not np.array_equal(order, train.epoch_order(1, 3, 50, 8))
+    np.testing.assert_array_equal(order, population.epoch_order(1, 2, 50, 8))
+    assert not np.array_equal(order, population.epoch_order(1, 3, 50, 8))
 
 
 def test_frozen_statistics_are_held_or_updated_as_asked() -> None:
@@ -101,8 +102,8 @@ def test_what_is_frozen_costs_no_gradient_no_state_and_no_activations() -> None:
         geometry = {**wide, 'hold_statistics': method != 'full'}
         advance, state, frozen, *_ = advance_and_state(method, geometry=geometry, **options)
         recipe = small.recipe(small.build(method, geometry=geometry, **options))
-        who = train.alone(jax.random.key(0))
-        flops = train.step_flops(recipe, who, state, frozen, small.split(48, 0), np.arange(8))
+        who = population.alone(jax.random.key(0))
+        flops = costs.step_flops(recipe, who, state, frozen, small.split(48, 0), np.arange(8))
         cost[method] = {**advance.cost, 'flops_per_step': flops}
         state_bytes[method] = trees.size_bytes(state.opt_state)
     flops = {method: c['flops_per_step'] for method, c in cost.items()}
@@ -127,9 +128,11 @@ def test_rematerialisation_computes_more_and_changes_nothing(method: str) -> Non
         recipe = small.recipe(built)
         moving, frozen = trees.partition(variables['params'], chosen)
         state = train.start(recipe, moving, variables['batch_stats'])
-        who, split = train.alone(jax.random.key(0)), small.split(8, 0)
-        flops = train.step_flops(recipe, who, state, frozen, split, np.arange(8))
-        step = jax.jit(lambda *args, recipe=recipe, who=who: train.step_all(recipe, who, *args))
+        who, split = population.alone(jax.random.key(0)), small.split(8, 0)
+        flops = costs.step_flops(recipe, who, state, frozen, split, np.arange(8))
+        step = jax.jit(
+            lambda *args, recipe=recipe, who=who: population.step_all(recipe, who, *args)
+        )
         after, _ = step(state, frozen, split.points, split.labels)
         found[remat] = flops, after.trainable
     assert found[True][0] > 1.005 * found[False][0]

@@ -178,7 +178,7 @@ def short(folder: pathlib.Path, **changes: object) -> ConfigDict:
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, object]:
     """A finished experiment."""
     folder = tmp_path_factory.mktemp('wise')
-    return folder, wise_experiment.wise_ft_lp(short(folder), 'python run.py')
+    return folder, wise_experiment.run(short(folder), 'python run.py')
 
 
 def test_an_experiment_leaves_its_report_figures_and_the_chosen_model(
@@ -204,7 +204,7 @@ def test_an_experiment_that_pretrains_and_probes_through_the_backbones(
     tmp_path: pathlib.Path,
 ) -> None:
     config = tiny(tmp_path, **{'probe.augment': 'scale_translate', 'wise.alphas': (0.0, 1.0)})
-    found = wise_experiment.wise_ft_lp(config, 'python run.py')
+    found = wise_experiment.run(config, 'python run.py')
     [seed] = found.settings['obj_only']
     point = seed.curves['reestimated'][0]
     suite = corruptions.SUITES['modelnet_c_regenerated']
@@ -234,7 +234,7 @@ def test_a_stage_that_is_done_is_not_done_again(
         raise AssertionError('measured again')
 
     monkeypatch.setattr(wise, 'measure', refuse)
-    again = wise_experiment.wise_ft_lp(short(folder), 'python run.py')
+    again = wise_experiment.run(short(folder), 'python run.py')
     assert again.settings['obj_only'][0].curves == found.settings['obj_only'][0].curves
 
 
@@ -245,7 +245,7 @@ def test_a_probe_at_zero_is_linear_probing_of_the_pretrained_backbone(
     folder, _ = run
     config = short(folder, **{'probe.head': 'fresh'})
     model = saved.load(folder / 'obj_only' / 'seed_0').model
-    start, _ = wise_experiment.start.load_start(config, model, 0)
+    start, _ = wise_experiment.pretrained.load_start(config, model, 0)
     tuned = saved.load(folder / 'obj_only' / 'seed_0').variables
     path: Ends = wise.ends(model, start, tuned)
     fresh = {name: tree.get('head', {}) for name, tree in start.items()}
@@ -294,4 +294,4 @@ MISTAKES = {
 def test_a_mistake_ends_in_its_message(mistake: str, tmp_path: pathlib.Path) -> None:
     changes, message = MISTAKES[mistake]
     with pytest.raises(UserError, match=message):
-        wise_experiment.wise_ft_lp(tiny(tmp_path, **changes))
+        wise_experiment.run(tiny(tmp_path, **changes))

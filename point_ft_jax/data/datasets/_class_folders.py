@@ -9,7 +9,7 @@ from point_ft_jax.core.errors import raise_all
 from point_ft_jax.data.checks import some
 from point_ft_jax.data.datasets._options import SPLITS
 from point_ft_jax.data.files import points as point_files
-from point_ft_jax.data.subsample import same_size
+from point_ft_jax.data.normalize import same_size
 
 Files = dict[str, list[tuple[pathlib.Path, int]]]  # for each split its files with their labels
 

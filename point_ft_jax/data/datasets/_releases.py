@@ -4,8 +4,9 @@ import pathlib
 from collections.abc import Mapping
 
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.data.datasets._options import check_choice, existing_root
+from point_ft_jax.data.datasets._options import check_choice
 from point_ft_jax.data.files import h5
+from point_ft_jax.data.files.folders import existing_root
 
 
 def find(

@@ -16,16 +16,11 @@ import numpy as np
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.data import checks
 from point_ft_jax.data.datasets import _class_folders
-from point_ft_jax.data.datasets._options import (
-    SPLITS,
-    check_folder_options,
-    existing_root,
-    read_names,
-)
+from point_ft_jax.data.datasets._options import SPLITS, check_folder_options, read_names
 from point_ft_jax.data.files import h5 as _h5
-from point_ft_jax.data.normalize import unit_sphere
+from point_ft_jax.data.files.folders import existing_root
+from point_ft_jax.data.normalize import same_size, unit_sphere
 from point_ft_jax.data.split import Split
-from point_ft_jax.data.subsample import same_size
 
 LAYOUTS = {
     'h5': 'train.h5 and test.h5',

@@ -15,11 +15,11 @@ import numpy as np
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.data import checks
 from point_ft_jax.data.datasets import _class_folders
-from point_ft_jax.data.datasets._options import SPLITS, check_folder_options, existing_root
+from point_ft_jax.data.datasets._options import SPLITS, check_folder_options
 from point_ft_jax.data.files import points as point_files
-from point_ft_jax.data.normalize import unit_sphere
+from point_ft_jax.data.files.folders import existing_root
+from point_ft_jax.data.normalize import same_size, unit_sphere
 from point_ft_jax.data.split import Split
-from point_ft_jax.data.subsample import same_size
 
 
 def load(

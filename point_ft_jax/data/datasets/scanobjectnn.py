@@ -6,8 +6,9 @@ import numpy as np
 
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.data import checks
-from point_ft_jax.data.datasets._options import check_choice, existing_root
+from point_ft_jax.data.datasets._options import check_choice
 from point_ft_jax.data.files import h5
+from point_ft_jax.data.files.folders import existing_root
 from point_ft_jax.data.split import Split
 
 CLASSES = (

@@ -10,7 +10,8 @@ import numpy as np
 
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.data import checks
-from point_ft_jax.data.datasets._options import SPLITS, check_choice, existing_root, read_names
+from point_ft_jax.data.datasets._options import SPLITS, check_choice, read_names
+from point_ft_jax.data.files.folders import existing_root
 from point_ft_jax.data.normalize import unit_sphere
 from point_ft_jax.data.split import Split
 

@@ -23,9 +23,8 @@ from point_ft_jax.data.datasets import _releases
 from point_ft_jax.data.datasets._options import SPLITS, check_choice, read_names
 from point_ft_jax.data.files import h5
 from point_ft_jax.data.files import points as point_files
-from point_ft_jax.data.normalize import unit_sphere
+from point_ft_jax.data.normalize import same_size, unit_sphere
 from point_ft_jax.data.split import Split
-from point_ft_jax.data.subsample import same_size
 
 FORMS = {
     'text': 'shapenetcore_partanno_segmentation_benchmark_v0_normal',

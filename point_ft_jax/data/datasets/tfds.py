@@ -18,7 +18,8 @@ import tensorflow_datasets as tfds
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.data import checks
 from point_ft_jax.data.datasets import modelnet40, scanobjectnn
-from point_ft_jax.data.datasets._options import SPLITS, check_choice, existing_root
+from point_ft_jax.data.datasets._options import SPLITS, check_choice
+from point_ft_jax.data.files.folders import existing_root
 from point_ft_jax.data.split import Split
 
 # array_record comes for Linux alone; the library's default format would need TensorFlow.

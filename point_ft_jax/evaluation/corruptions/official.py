@@ -9,9 +9,9 @@ import numpy as np
 
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.data import checks
-from point_ft_jax.data.datasets._options import existing_root
 from point_ft_jax.data.datasets.modelnet40 import CLASSES
 from point_ft_jax.data.files import h5
+from point_ft_jax.data.files.folders import existing_root
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation.corruptions.modelnet_c import CORRUPTIONS
 

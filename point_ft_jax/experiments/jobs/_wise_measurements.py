@@ -22,7 +22,7 @@ from point_ft_jax.evaluation.features import Extract, Variables
 from point_ft_jax.evaluation.few_shot import Fold
 from point_ft_jax.experiments import build
 from point_ft_jax.models.model import Model
-from point_ft_jax.training import optimizer, probe
+from point_ft_jax.training import optimizer, probe, schedules
 from point_ft_jax.training.fit import Plan, fit
 from point_ft_jax.weight_space import batch_statistics
 from point_ft_jax.weight_space.wise import HEAD, SVM, Bench, Clouds
@@ -195,10 +195,10 @@ def _probe_through(
 
 def _optimizer(
     config: ConfigDict, clouds: int
-) -> tuple[optax.GradientTransformation, optimizer.Schedule]:
+) -> tuple[optax.GradientTransformation, schedules.Schedule]:
     """The optimizer of probing, and its learning rate by step."""
     plan = config.probe
-    schedule = optimizer.make_schedule(
+    schedule = schedules.make_schedule(
         'cosine_by_step',
         plan.lr,
         epochs=plan.epochs,

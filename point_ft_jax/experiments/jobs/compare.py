@@ -4,28 +4,26 @@ A config says which methods (`compare.methods`), and what of the config is anoth
 (`compare.changes`, by method). Each is a run of its own in the folder.
 """
 
-import csv
-import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
+from point_ft_jax.core import devices
 from point_ft_jax.core.devices import main_process
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.evaluation import metrics
 from point_ft_jax.experiments import build, run_folder
 from point_ft_jax.experiments.jobs import finetune
-from point_ft_jax.reports import figures, tables
+from point_ft_jax.reports import comparison, tables
 from point_ft_jax.reports.finetuning import Report
-from point_ft_jax.training import step
+from point_ft_jax.training import costs
 
 
-def compare(config: ConfigDict, command: str = '') -> list[dict[str, Any]]:
+def run(config: ConfigDict, command: str = '') -> list[dict[str, Any]]:
     """Runs every method of the config, and writes comparison.md, comparison.csv and comparison.png.
 
     A comparison that was stopped goes on where it was.
@@ -38,7 +36,7 @@ def compare(config: ConfigDict, command: str = '') -> list[dict[str, Any]]:
         The table's rows, a method each; accuracies in percent, memory in MiB of 2^20 bytes.
 
     Raises:
-        UserError: see `pipeline.finetune`; or methods with different augmentations.
+        UserError: see `finetune.run`; or methods with different augmentations.
     """
     configs = {name: _of_method(config, name) for name in config.compare.methods}
     _check_augmentations(configs)
@@ -46,12 +44,12 @@ def compare(config: ConfigDict, command: str = '') -> list[dict[str, Any]]:
     rows = []
     for name, own in configs.items():
         own.folder = str(folder / name.replace('+', '_'))
-        run_folder.say(f'\n== {name}')
-        report = finetune.finetune(own, f'{command} ({name})')
+        devices.say(f'\n== {name}')
+        report = finetune.run(own, f'{command} ({name})')
         rows.append(_row(name, own, report))
         if main_process():
-            write(folder, rows, command, config)
-    run_folder.say(f'\n{tables.text(rows)}\n\n{folder / "comparison.md"}')
+            comparison.write(folder, rows, config.name, command, _protocol(config))
+    devices.say(f'\n{tables.text(rows)}\n\n{folder / "comparison.md"}')
     return rows
 
 
@@ -96,43 +94,18 @@ def _row(name: str, config: ConfigDict, report: Report) -> dict[str, Any]:
     }
 
 
+def _protocol(config: ConfigDict) -> str:
+    """What the accuracies depend on, in words."""
+    seeds = ', '.join(map(str, config.seeds))
+    return (
+        f'{run_folder.data_line(config)}, {config.points:,} points, augmentation '
+        f'{config.train.augment}, {config.train.epochs} epochs, epoch chosen by {config.select}, '
+        f'seeds {seeds}, batches of {config.train.batch_size} clouds.'
+    )
+
+
 def _forward_flops(config: ConfigDict, num_classes: int) -> float:
     """The floating-point operations of a cloud's forward pass."""
     built = build.build_model(config, num_classes)
     cloud = jax.ShapeDtypeStruct((1, config.points, 3), jnp.float32)
-    return step.count_flops(built.module.apply, built.shapes(), cloud) or 0.0
-
-
-def write(
-    folder: pathlib.Path, rows: Sequence[Mapping[str, Any]], command: str, config: ConfigDict
-) -> None:
-    """Writes the table as Markdown and CSV, and accuracy against trainable parameters."""
-    seeds = ', '.join(map(str, config.seeds))
-    text = (
-        f'# {config.name}\n\n```\n{command}\n```\n\n{run_folder.data_line(config)}, '
-        f'{config.points:,} points, augmentation {config.train.augment}, {config.train.epochs} '
-        f'epochs, epoch chosen by {config.select}, seeds {seeds}. Accuracy on the test split, mean '
-        'and sample deviation over the seeds; memory is that of a training step of '
-        f'{config.train.batch_size} clouds, by XLA; the time of a step was taken in the run.\n\n'
-        f'{tables.markdown(rows)}\n\n![accuracy against trainable parameters](comparison.png)\n'
-    )
-    (folder / 'comparison.md').write_text(text, encoding='utf-8')
-    with (folder / 'comparison.csv').open('w', newline='', encoding='utf-8') as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    draw(rows).savefig(folder / 'comparison.png', dpi=120, metadata={'Software': None})
-
-
-def draw(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Accuracy against trainable parameters, a dot a method, with its deviation."""
-    figure = Figure(figsize=(6.4, 4.2), layout='constrained')
-    axes = figure.subplots()
-    for row in rows:
-        x, y = float(row['trainable M']), float(row['accuracy %'])
-        axes.errorbar(x, y, yerr=float(row['deviation'] or 0), fmt='o', capsize=2, color='#0072B2')
-        axes.annotate(row['method'], (x, y), (5, 4), textcoords='offset points', fontsize=8)
-    axes.set(xscale='log', xlabel='trainable parameters, millions', ylabel='test accuracy, %')
-    axes.margins(x=0.15)
-    figures.plain(axes)
-    return figure
+    return costs.count_flops(built.module.apply, built.shapes(), cloud) or 0.0

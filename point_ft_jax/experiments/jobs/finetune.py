@@ -14,11 +14,11 @@ from ml_collections import ConfigDict
 from point_ft_jax.checkpoints import delta
 from point_ft_jax.checkpoints import run as saved
 from point_ft_jax.checkpoints.pretrained import load_start
-from point_ft_jax.core import trees
+from point_ft_jax.core import devices, trees
 from point_ft_jax.core.devices import main_process, make_mesh
 from point_ft_jax.data import augment
 from point_ft_jax.data.split import Split
-from point_ft_jax.evaluation import inference
+from point_ft_jax.evaluation import inference, voting
 from point_ft_jax.evaluation.metrics import Evaluation
 from point_ft_jax.evaluation.part_metrics import PartEvaluation
 from point_ft_jax.experiments import build, run_folder
@@ -42,7 +42,7 @@ from point_ft_jax.training.step import Recipe
 from point_ft_jax.training.tasks import part_segmentation
 
 
-def finetune(config: ConfigDict, command: str = '') -> Report:
+def run(config: ConfigDict, command: str = '') -> Report:
     """Fine-tunes as the config says, for every seed, and writes a report.
 
     A run that was stopped or killed goes on where it was; one that is done is read back.
@@ -65,7 +65,7 @@ def finetune(config: ConfigDict, command: str = '') -> Report:
     _check(config, built, splits)
     shapes = built.shapes()['params']
     chosen = trees.select(shapes, built.method.trainable)
-    run_folder.say(describe(splits, shapes, chosen))
+    devices.say(describe(splits, shapes, chosen))
     job = _Job(config, plain, built, chosen, splits)
     if config.population > 1:
         outcomes = _together(job, folder)
@@ -85,8 +85,8 @@ def finetune(config: ConfigDict, command: str = '') -> Report:
     )
     if main_process():
         path = write_report(folder, report)
-        run_folder.say(_outcome(report))
-        run_folder.say(f'report: {path}')
+        devices.say(_outcome(report))
+        devices.say(f'report: {path}')
     return report
 
 
@@ -138,11 +138,11 @@ def _one_seed(job: _Job, folder: pathlib.Path, seed: int) -> _Outcome:
     """Fits one seed in its folder."""
     recipe = job.recipe()
     variables, origin = load_start(job.config, job.built, seed)
-    run_folder.say(origin)
+    devices.say(origin)
     frozen = trees.partition(variables['params'], job.chosen)[1]
     saved.save_start(folder, job.facts(seed), frozen)
     schedule = run_folder.plan(job.config, seed)
-    with progress(schedule.epochs, label=f'seed {seed}') as show:
+    with progress(schedule.epochs, label=f'seed {seed}', quiet=not main_process()) as show:
         fitted = fit(
             recipe,
             variables,
@@ -150,7 +150,7 @@ def _one_seed(job: _Job, folder: pathlib.Path, seed: int) -> _Outcome:
             job.splits,
             schedule,
             folder,
-            show if main_process() else run_folder.silent,
+            show,
         )
     return _finish(job, recipe, fitted, folder, seed)
 
@@ -162,7 +162,7 @@ def _together(job: _Job, folder: pathlib.Path) -> list[_Outcome]:
     for seed in dict.fromkeys(member.seed for member in crew):
         starts[seed], origin = load_start(config, job.built, seed)
         if len(starts) == 1:
-            run_folder.say(f'{origin}, for all {len(crew)} members')
+            devices.say(f'{origin}, for all {len(crew)} members')
     frozen = trees.partition(starts[crew[0].seed]['params'], job.chosen)[1]
     saved.save_frozen(folder, frozen)
     folders = [folder / run_folder.member_name(config, member) for member in crew]
@@ -180,7 +180,7 @@ def _together(job: _Job, folder: pathlib.Path) -> list[_Outcome]:
             own_clouds=len(starts) > 1 and config.population_clouds == 'own',
             folder=folder / 'population',
             folders=folders,
-            show=show if main_process() else run_folder.silent,
+            show=show,
         )
     return [
         _finish(job, recipe, one, place, member.seed)
@@ -192,7 +192,7 @@ def _finish(job: _Job, recipe: Recipe, fitted: Fitted, folder: pathlib.Path, see
     """Saves what a fit gave, and judges it."""
     size = delta.save(folder / saved.DELTA, fitted.variables, job.chosen, job.facts(seed))
     whole = trees.size_bytes(fitted.variables)
-    run_folder.say(
+    devices.say(
         f'{folder.name}: delta {size / 2**20:.2f} MiB in {folder / saved.DELTA} '
         f'(the whole model: {whole / 2**20:.2f} MiB)'
     )
@@ -221,7 +221,7 @@ def _best_rate(config: ConfigDict, outcomes: Sequence[_Outcome], folder: pathlib
     ]
     if main_process():
         (folder / 'rates.md').write_text(tables.markdown(rows) + '\n', encoding='utf-8')
-    run_folder.say(tables.text(rows))
+    devices.say(tables.text(rows))
     return max(outcomes, key=lambda outcome: outcome.score)
 
 
@@ -244,7 +244,7 @@ def _voted(
                 *(config.vote.votes, key, test.parts),
             )
         else:
-            answers = inference.vote(
+            answers = voting.vote(
                 *(classify, fitted.variables, test.points, config.points, view),
                 *(config.vote.votes, key),
             )

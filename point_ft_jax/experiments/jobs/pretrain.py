@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from point_ft_jax.checkpoints import run
+from point_ft_jax.checkpoints import run as saved
 from point_ft_jax.checkpoints.pretrained import load_start
-from point_ft_jax.core import trees
+from point_ft_jax.core import devices, trees
 from point_ft_jax.core.devices import main_process, make_mesh
 from point_ft_jax.data import teachers
 from point_ft_jax.data.split import Split
@@ -28,7 +28,7 @@ from point_ft_jax.training.tasks.reconstruction import reconstruction
 EXAMPLES = 6
 
 
-def pretrain(config: ConfigDict, command: str = '') -> Pretrained:
+def run(config: ConfigDict, command: str = '') -> Pretrained:
     """Pre-trains as the config says, for every seed, and writes a report.
 
     A run that was stopped or killed goes on where it was; one that is done is read back. Its folder
@@ -51,7 +51,7 @@ def pretrain(config: ConfigDict, command: str = '') -> Pretrained:
     built = build.build_autoencoder(config, widths)
     shapes = built.shapes()['params']
     chosen = trees.select(shapes, built.trainable)
-    run_folder.say(describe(splits, shapes, chosen))
+    devices.say(describe(splits, shapes, chosen))
     results = [
         _one_seed(config, plain, built, chosen, splits, folder / f'seed_{seed}', seed)
         for seed in config.seeds
@@ -66,8 +66,8 @@ def pretrain(config: ConfigDict, command: str = '') -> Pretrained:
     )
     if main_process():
         path = pretraining.write(folder, found)
-        run_folder.say(pretraining.outcome(found))
-        run_folder.say(f'report: {path}')
+        devices.say(pretraining.outcome(found))
+        devices.say(f'report: {path}')
     return found
 
 
@@ -87,7 +87,7 @@ def _one_seed(
     task = reconstruction(names, config.pretrain.chamfer, config.pretrain.sample)
     recipe = build.make_recipe(config, built, steps, mesh, task)
     variables, origin = load_start(config, built, seed)
-    run_folder.say(origin)
+    devices.say(origin)
     train = splits['train']
     facts = {
         'config': plain,
@@ -96,9 +96,9 @@ def _one_seed(
         'points': config.points,
         'teachers': teachers.widths(train),
     }
-    run.save_start(folder, facts, trees.partition(variables['params'], chosen)[1])
+    saved.save_start(folder, facts, trees.partition(variables['params'], chosen)[1])
     plan = run_folder.plan(config, seed)
-    with progress(plan.epochs, label=f'seed {seed}') as show:
+    with progress(plan.epochs, label=f'seed {seed}', quiet=not main_process()) as show:
         fitted = fit(
             recipe,
             variables,
@@ -106,7 +106,7 @@ def _one_seed(
             splits,
             plan,
             folder,
-            show if main_process() else run_folder.silent,
+            show,
         )
     examples = _examples(built, fitted.variables, splits['test'], config.points)
     result = SeedResult(seed, metrics_log.read(folder) if main_process() else (), examples)

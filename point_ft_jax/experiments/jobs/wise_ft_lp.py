@@ -16,10 +16,11 @@ from ml_collections import ConfigDict
 
 from point_ft_jax.checkpoints import pretrained
 from point_ft_jax.checkpoints import run as saved
-from point_ft_jax.checkpoints.store import Latest, write_json
-from point_ft_jax.core import trees
+from point_ft_jax.checkpoints.store import Latest
+from point_ft_jax.core import devices, trees
 from point_ft_jax.core.devices import main_process
 from point_ft_jax.core.errors import raise_all
+from point_ft_jax.core.json_files import write_json
 from point_ft_jax.data import augment
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation import corruptions
@@ -40,7 +41,7 @@ from point_ft_jax.weight_space.wise import Bench, Ends
 HEADS = ('continue', 'fresh')
 
 
-def wise_ft_lp(config: ConfigDict, command: str = '') -> Experiment:
+def run(config: ConfigDict, command: str = '') -> Experiment:
     """Runs the experiment that the config describes, and writes its report and figures.
 
     Args:
@@ -62,7 +63,7 @@ def wise_ft_lp(config: ConfigDict, command: str = '') -> Experiment:
     settings = {}
     for setting in config.wise.settings:
         here = _at(config, setting, checkpoint, folder / setting)
-        finetune.finetune(_tuning(here), command)
+        finetune.run(_tuning(here), command)
         settings[setting] = [
             _seed(here, folder / setting / f'seed_{seed}', seed, source, folds)
             for seed in config.seeds
@@ -76,8 +77,8 @@ def wise_ft_lp(config: ConfigDict, command: str = '') -> Experiment:
     )
     if main_process():
         path = wise_report.write(folder, found)
-        run_folder.say(wise_report.outcome(found))
-        run_folder.say(f'report: {path}')
+        devices.say(wise_report.outcome(found))
+        devices.say(f'report: {path}')
     return found
 
 
@@ -116,7 +117,7 @@ def _pretrained(config: ConfigDict, folder: pathlib.Path) -> str:
         return config.init.checkpoint
     made = copy.deepcopy(config.pretraining)
     made.folder = str(folder / 'pretrained')
-    pretrain.pretrain(made)
+    pretrain.run(made)
     return made.folder
 
 

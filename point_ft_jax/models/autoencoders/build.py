@@ -21,9 +21,10 @@ from point_ft_jax.models.autoencoders.masked import (
     MaskedAutoencoder,
 )
 from point_ft_jax.models.backbone import Backbone
+from point_ft_jax.models.build import check_options
 from point_ft_jax.models.hierarchical import HierarchicalTransformer
 from point_ft_jax.models.layers import Dtype
-from point_ft_jax.models.model import Drawn, below, check_options
+from point_ft_jax.models.model import Drawn, below
 
 
 @dataclasses.dataclass(frozen=True)

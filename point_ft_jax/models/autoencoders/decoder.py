@@ -6,7 +6,8 @@ import flax.linen as nn
 
 from point_ft_jax.models.layers import Array, Dtype
 from point_ft_jax.models.tokens import Tokens, no_prompts
-from point_ft_jax.models.transformer import Block, Positions, Tuner
+from point_ft_jax.models.transformer import Block, Positions
+from point_ft_jax.models.tuner import Tuner
 
 
 class Blocks(nn.Module):

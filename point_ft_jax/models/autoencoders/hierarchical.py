@@ -19,7 +19,8 @@ from point_ft_jax.models.hierarchical import HierarchicalTransformer
 from point_ft_jax.models.layers import Array, BatchNorm, Dtype, Linear, gelu, layer_norm, token_init
 from point_ft_jax.models.propagation import Interpolated, Joined, three_nearest
 from point_ft_jax.models.tokens import Tokens
-from point_ft_jax.models.transformer import Tuner, drop_path_rates
+from point_ft_jax.models.transformer import drop_path_rates
+from point_ft_jax.models.tuner import Tuner
 
 
 class HierarchicalAutoencoder(nn.Module):

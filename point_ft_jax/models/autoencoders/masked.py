@@ -18,7 +18,8 @@ from point_ft_jax.models.autoencoders.decoder import Blocks
 from point_ft_jax.models.autoencoders.reconstruction import Reconstruction
 from point_ft_jax.models.layers import Array, BatchNorm, Dtype, Linear, layer_norm, token_init
 from point_ft_jax.models.point_transformer import PointTransformer
-from point_ft_jax.models.transformer import Tuner, drop_path_rates, spread
+from point_ft_jax.models.transformer import drop_path_rates, spread
+from point_ft_jax.models.tuner import Tuner
 
 CONTRAST, CONTRAST_WIDTH = 'contrast', 128
 TOKENS = {'image': 'img', 'text': 'text', CONTRAST: 'cls'}  # a projection -> what it is made of

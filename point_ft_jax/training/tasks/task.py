@@ -6,16 +6,11 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from point_ft_jax.core import trees
-from point_ft_jax.data.sampling import for_training
 from point_ft_jax.data.split import Split
-from point_ft_jax.evaluation import inference
-from point_ft_jax.evaluation.metrics import Evaluation
 from point_ft_jax.models.layers import Array
-from point_ft_jax.training.losses import cross_entropy
 
 Variables = dict[str, trees.Tree]
 Targets = Any  # an array [S, ...], or a tree of them: what is known of clouds beside their points
@@ -51,30 +46,3 @@ class Task:
     rank: Callable[[dict[str, float]], list[float]]
     record: Callable[[Any, Targets], Any]
     evaluation: Callable[[int, Any], Any]
-
-
-def classification(smoothing: float = 0.0) -> Task:
-    """Cross entropy of logits with class labels, `smoothing` of those; judged by accuracy."""
-
-    def loss(
-        module: nn.Module, variables: Variables, points: Array, labels: Array, key: jax.Array
-    ) -> tuple[Array, tuple[dict[str, Array], trees.Tree]]:
-        logits, updates = module.apply(
-            variables, points, train=True, mutable=['batch_stats'], rngs={'dropout': key}
-        )
-        losses = cross_entropy(logits, labels, smoothing)
-        accuracy = jnp.mean(jnp.argmax(logits, -1) == labels)
-        return losses.mean(), ({'train_accuracy': accuracy}, updates.get('batch_stats', {}))
-
-    return Task(
-        loss=loss,
-        scalars=('train_accuracy',),
-        targets=lambda split: split.labels,
-        draw=lambda key, points, labels, number: (for_training(key, points, number), labels),
-        prepare=lambda split, number: (inference.prepare(split.points, number), split.labels),
-        answer=lambda module, variables, points, labels: module.apply(variables, points),
-        measure=inference.measure,
-        rank=lambda measured: [measured['accuracy'], -measured['loss']],
-        record=lambda logits, labels: inference.confusion(logits, labels).tolist(),
-        evaluation=lambda epoch, confusion: Evaluation(epoch, np.array(confusion)),
-    )

@@ -1,0 +1,72 @@
+"""The accuracy of a finished run on corrupted test clouds."""
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from point_ft_jax.core import devices
+from point_ft_jax.core.devices import make_mesh
+from point_ft_jax.core.errors import UserError
+from point_ft_jax.data.split import Split
+from point_ft_jax.evaluation import corruptions, inference
+from point_ft_jax.evaluation.corruptions import official
+from point_ft_jax.evaluation.corruptions import scores as corruption_scores
+from point_ft_jax.experiments import build, run_folder
+from point_ft_jax.experiments.jobs._frozen_model import Result, finish, judged_run
+from point_ft_jax.reports import tables
+
+
+def run(config: ConfigDict, command: str = '') -> Result:
+    """The accuracies of a finished run on corrupted test clouds, and what follows from them.
+
+    The official ModelNet-C below `config.corruptions.root`, or `config.corruptions.suite` made anew
+    from the run's own test clouds. mCE and RmCE are of ModelNet40 alone, whose reference they have.
+
+    Raises:
+        UserError: no run, an unknown suite or severity, missing files, or other classes.
+    """
+    folder, _ = run_folder.begin(config)
+    run, plan = judged_run(config), config.corruptions
+    own = ConfigDict(run.facts['config'])
+    predict = inference.make_predict(run.model.module, make_mesh(), config.train.batch_size)
+
+    def accuracy(split: Split) -> float:
+        points = inference.prepare(split.points, split.points.shape[1])
+        return float(np.mean(predict(run.variables, points).argmax(-1) == split.labels))
+
+    if plan.root:
+        official.check(plan.root)
+        name, clean = 'ModelNet-C (official files)', official.read(plan.root)
+        sets = {
+            kind: {level + 1: official.read(plan.root, kind, level) for level in official.LEVELS}
+            for kind in corruptions.modelnet_c.CORRUPTIONS
+        }
+    else:
+        name, test = plan.suite, build.load_splits(own)['test']
+        clean, sets = corruptions.regenerate(
+            test, plan.suite, plan.severities, plan.clouds, run.facts['points']
+        )
+    if tuple(clean.classes) != tuple(run.facts['classes']):
+        raise UserError(
+            f'{config.run} tells {len(run.facts["classes"])} classes apart that are not the '
+            f'{len(clean.classes)} of {name}'
+        )
+    found = {
+        kind: {severity: accuracy(split) for severity, split in levels.items()}
+        for kind, levels in sets.items()
+    }
+    result: Result = {'suite': name, 'clean': accuracy(clean), 'accuracies': found}
+    result['accuracy'] = 1 - corruption_scores.mean_error(found)
+    if own.data.name == 'modelnet40' and found.keys() == corruption_scores.DGCNN.keys():
+        result |= corruption_scores.corruption_errors(result['clean'], found)
+    rows = [{'corruption': 'clean', 'mean': f'{100 * result["clean"]:.2f}'}]
+    rows += [
+        {
+            'corruption': kind,
+            'mean': f'{100 * np.mean(list(levels.values())):.2f}',
+            **{f'severity {s}': f'{100 * v:.2f}' for s, v in levels.items()},
+        }
+        for kind, levels in found.items()
+    ]
+    devices.say(tables.text(rows))
+    errors = ', '.join(f'{k} {result[k]:.3f}' for k in ('mCE', 'RmCE', 'mOA') if k in result)
+    return finish(folder, command, result, f'{name}, mean over all {errors}'.rstrip())

@@ -1,0 +1,20 @@
+"""The accuracy of a linear SVM on frozen features."""
+
+from ml_collections import ConfigDict
+
+from point_ft_jax.evaluation import linear_svm as svm
+from point_ft_jax.experiments import run_folder
+from point_ft_jax.experiments.jobs._frozen_model import Result, finish, split_features
+
+
+def run(config: ConfigDict, command: str = '') -> Result:
+    """The accuracy of a linear SVM on frozen features of `config.data`, as `config.svm` has it.
+
+    Raises:
+        UserError: anything that the config, its data or its checkpoint has wrong.
+    """
+    folder, _ = run_folder.begin(config)
+    train, test = split_features(config)
+    accuracy = svm.linear_svm(train, test, classifier=config.svm.classifier, c=config.svm.c)
+    what = f'{config.svm.classifier}, C = {config.svm.c:g}'
+    return finish(folder, command, {'accuracy': accuracy}, f'linear SVM ({what})')

@@ -1,0 +1,76 @@
+"""What a compiled program costs: FLOPs, memory and compile time, as XLA counts them."""
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from point_ft_jax.core import trees
+from point_ft_jax.core.devices import compiler_options
+from point_ft_jax.data.split import Split
+from point_ft_jax.models.tokenizer import whole
+from point_ft_jax.training import costs
+from point_ft_jax.training.population import Crew, step_all
+from point_ft_jax.training.step import Recipe, State
+
+
+def compiled_cost(compiled: jax.stages.Compiled) -> dict[str, float]:
+    """The bytes that a compiled program takes, by kind; {} where XLA does not say."""
+    memory = compiled.memory_analysis()
+    if memory is None:
+        return {}
+    return {
+        'argument_bytes': memory.argument_size_in_bytes,
+        'temporary_bytes': memory.temp_size_in_bytes,
+        'output_bytes': memory.output_size_in_bytes,
+    }
+
+
+def count_flops(function: Callable, *args: object) -> float | None:
+    """The floating-point operations of `function(*args)`, by XLA, before it optimises."""
+    with whole():
+        analysis = jax.jit(lambda *args: function(*args)).lower(*args).cost_analysis()
+    return (analysis or {}).get('flops')
+
+
+def step_flops(
+    recipe: Recipe, who: Crew, state: State, frozen: trees.Tree, split: Split, rows: np.ndarray
+) -> float | None:
+    """The floating-point operations of one training step on the clouds `rows` of `split`."""
+    data = split.points, recipe.task.targets(split)
+    batch = jax.tree.map(lambda array: array[rows], data)
+    return count_flops(functools.partial(step_all, recipe), who, state, frozen, *batch)
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A compiled program with all that it needs to run once more.
+
+    Attributes:
+        run: runs it to the end.
+        flops: its floating-point operations; see `train.count_flops`.
+        cost: see `train.compiled_cost`.
+        compile_seconds: it took to compile.
+    """
+
+    run: Callable[[], Any]
+    flops: float
+    cost: dict[str, float]
+    compile_seconds: float
+
+
+def compile_program(function: Callable, *args: Any) -> Program:
+    """`function` compiled for `args`."""
+    since = time.perf_counter()
+    compiled = jax.jit(function, compiler_options=compiler_options()).lower(*args).compile()
+    seconds = time.perf_counter() - since
+    return Program(
+        run=lambda: jax.block_until_ready(compiled(*args)),
+        flops=costs.count_flops(function, *args),
+        cost=costs.compiled_cost(compiled),
+        compile_seconds=seconds,
+    )

@@ -1,0 +1,53 @@
+"""Classification of whole clouds: cross entropy, accuracy."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from point_ft_jax.core import trees
+from point_ft_jax.data.sampling import for_training
+from point_ft_jax.evaluation import inference, metrics
+from point_ft_jax.evaluation.metrics import Evaluation
+from point_ft_jax.models.layers import Array
+from point_ft_jax.training.losses import cross_entropy
+from point_ft_jax.training.tasks.task import Task, Variables
+
+
+def measure(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """'accuracy' (a fraction) and 'loss' (mean cross entropy) of logits [S, C]."""
+    losses = cross_entropy(jnp.asarray(logits), jnp.asarray(labels))
+    accuracy = np.mean(np.argmax(logits, axis=-1) == labels)
+    return {'accuracy': float(accuracy), 'loss': float(losses.mean())}
+
+
+def confusion(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """[C, C] confusion matrix, row = true class."""
+    return metrics.confusion_matrix(labels, np.argmax(logits, axis=-1), logits.shape[-1])
+
+
+def classification(smoothing: float = 0.0) -> Task:
+    """Cross entropy of logits with class labels, `smoothing` of those; judged by accuracy."""
+
+    def loss(
+        module: nn.Module, variables: Variables, points: Array, labels: Array, key: jax.Array
+    ) -> tuple[Array, tuple[dict[str, Array], trees.Tree]]:
+        logits, updates = module.apply(
+            variables, points, train=True, mutable=['batch_stats'], rngs={'dropout': key}
+        )
+        losses = cross_entropy(logits, labels, smoothing)
+        accuracy = jnp.mean(jnp.argmax(logits, -1) == labels)
+        return losses.mean(), ({'train_accuracy': accuracy}, updates.get('batch_stats', {}))
+
+    return Task(
+        loss=loss,
+        scalars=('train_accuracy',),
+        targets=lambda split: split.labels,
+        draw=lambda key, points, labels, number: (for_training(key, points, number), labels),
+        prepare=lambda split, number: (inference.prepare(split.points, number), split.labels),
+        answer=lambda module, variables, points, labels: module.apply(variables, points),
+        measure=classification.measure,
+        rank=lambda measured: [measured['accuracy'], -measured['loss']],
+        record=lambda logits, labels: classification.confusion(logits, labels).tolist(),
+        evaluation=lambda epoch, confusion: Evaluation(epoch, np.array(confusion)),
+    )

@@ -46,8 +46,8 @@ def classification(smoothing: float = 0.0) -> Task:
         draw=lambda key, points, labels, number: (for_training(key, points, number), labels),
         prepare=lambda split, number: (inference.prepare(split.points, number), split.labels),
         answer=lambda module, variables, points, labels: module.apply(variables, points),
-        measure=classification.measure,
+        measure=measure,
         rank=lambda measured: [measured['accuracy'], -measured['loss']],
-        record=lambda logits, labels: classification.confusion(logits, labels).tolist(),
+        record=lambda logits, labels: confusion(logits, labels).tolist(),
         evaluation=lambda epoch, confusion: Evaluation(epoch, np.array(confusion)),
     )

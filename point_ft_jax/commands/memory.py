@@ -149,7 +149,7 @@ def write(folder: pathlib.Path, rows: Sequence[Mapping[str, Any]], title: str) -
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.minorticks_off()
     axes.set_title(title, fontsize=10, loc='left')
-    figures.plain(axes)
+    figures.clear_frame(axes)
     axes.legend(frameon=False, fontsize=8)
     figure.savefig(folder / 'memory.png', dpi=120, metadata={'Software': None})
 

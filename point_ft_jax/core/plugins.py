@@ -5,6 +5,7 @@ import difflib
 import importlib
 import importlib.util
 import pkgutil
+from collections.abc import Mapping
 from types import ModuleType
 
 from point_ft_jax.core.errors import UserError
@@ -55,6 +56,10 @@ def summary(kind: str, name: str) -> str:
 
 def table(kind: str) -> str:
     """The plug-ins of a kind with their summaries, a line each."""
-    known = names(kind)
-    width = max(map(len, known))
-    return '\n'.join(f'  {name:{width}}  {summary(kind, name)}' for name in known)
+    return aligned({name: summary(kind, name) for name in names(kind)})
+
+
+def aligned(lines: Mapping[str, str]) -> str:
+    """Names and what they are, a line each, in two columns."""
+    width = max(map(len, lines), default=0)
+    return '\n'.join(f'  {name:{width}}  {text}'.rstrip() for name, text in lines.items())

@@ -1,4 +1,4 @@
-"""What a report says of a classifier: accuracies, and the confusion matrix."""
+"""The sections of a report on a classifier: confusion matrix, accuracy by class."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from point_ft_jax.evaluation import metrics
 from point_ft_jax.evaluation.metrics import Evaluation
 from point_ft_jax.reports import tables
+from point_ft_jax.reports.report import Picture, Section, Table
 
 TITLE = 'Accuracy on the test set'
 SCORES = {
@@ -31,8 +32,8 @@ def summary(classes: Sequence[str], chosen: Sequence[Evaluation]) -> dict[str, A
     return {'accuracy_by_class': dict(zip(classes, recall, strict=True))}
 
 
-def sections(classes: Sequence[str], chosen: Sequence[Evaluation], _: object) -> dict[str, str]:
-    """Title -> text, with confusion.png."""
+def sections(classes: Sequence[str], chosen: Sequence[Evaluation], _: object) -> list[Section]:
+    """The confusion matrix, and the accuracy of every class."""
     summed = 'summed over the seeds, ' if len(chosen) > 1 else ''
     caption = f'In percent of the true class, {summed}rounded.'
     clouds = chosen[0].confusion.sum(axis=1)
@@ -46,15 +47,8 @@ def sections(classes: Sequence[str], chosen: Sequence[Evaluation], _: object) ->
         }
         for i, name in enumerate(classes)
     ]
-    return {
-        'Confusion matrix': tables.picture('confusion', caption),
-        'Accuracy by class': tables.markdown(rows),
-    }
-
-
-def figures(classes: Sequence[str], chosen: Sequence[Evaluation], _: object) -> dict[str, Figure]:
-    """File name -> picture."""
-    return {'confusion': draw_confusion(classes, chosen)}
+    matrix = Picture('confusion', draw_confusion(classes, chosen), caption)
+    return [Section('Confusion matrix', [matrix]), Section('Accuracy by class', [Table(rows)])]
 
 
 def draw_confusion(classes: Sequence[str], chosen: Sequence[Evaluation]) -> Figure:

@@ -1,43 +1,42 @@
 """The comparison of methods: a table and a figure."""
 
-import csv
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from point_ft_jax.reports import figures, tables
+from point_ft_jax.reports.report import Picture, Report, Section, Table
 
 
-def write(
-    folder: pathlib.Path,
-    rows: Sequence[Mapping[str, Any]],
-    title: str,
-    command: str,
-    protocol: str,
-) -> None:
-    """Writes the table as Markdown and CSV, and accuracy against trainable parameters.
+def make_report(
+    rows: Sequence[Mapping[str, Any]], title: str, command: str, protocol: str
+) -> Report:
+    """The report of a comparison.
 
     Args:
-        folder: where to.
         rows: a method each; see `experiments.jobs.compare`.
         title: of the page.
         command: that made the table.
         protocol: data, augmentation, epochs, seeds and batch size, in a sentence or two.
     """
-    text = (
-        f'# {title}\n\n```\n{command}\n```\n\n{protocol} Accuracy on the test split, mean and '
-        'sample deviation over the seeds; memory is that of a training step, by XLA; the time of a '
-        'step was taken in the run.\n\n'
-        f'{tables.markdown(rows)}\n\n![accuracy against trainable parameters](comparison.png)\n'
+    caption = (
+        'Accuracy on the test split, mean and sample deviation over the seeds; memory is that of a '
+        'training step, by XLA; the time of a step was taken in the run.'
     )
-    (folder / 'comparison.md').write_text(text, encoding='utf-8')
-    with (folder / 'comparison.csv').open('w', newline='', encoding='utf-8') as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    draw(rows).savefig(folder / 'comparison.png', dpi=120, metadata={'Software': None})
+    against = 'Accuracy against trainable parameters.'
+    return Report(
+        title=title,
+        command=command,
+        protocol=protocol,
+        sections=[
+            Section('Methods', [Table(rows), caption]),
+            Section('Accuracy and size', [Picture('comparison', draw(rows), against)]),
+        ],
+        result={'methods': list(rows)},
+        outcome=tables.text(rows),
+        record=rows,
+    )
 
 
 def draw(rows: Sequence[Mapping[str, Any]]) -> Figure:
@@ -46,9 +45,11 @@ def draw(rows: Sequence[Mapping[str, Any]]) -> Figure:
     axes = figure.subplots()
     for row in rows:
         x, y = float(row['trainable M']), float(row['accuracy %'])
-        axes.errorbar(x, y, yerr=float(row['deviation'] or 0), fmt='o', capsize=2, color='#0072B2')
+        axes.errorbar(
+            x, y, yerr=float(row['deviation'] or 0), fmt='o', capsize=2, color=figures.BLUE
+        )
         axes.annotate(row['method'], (x, y), (5, 4), textcoords='offset points', fontsize=8)
     axes.set(xscale='log', xlabel='trainable parameters, millions', ylabel='test accuracy, %')
     axes.margins(x=0.15)
-    figures.plain(axes)
+    figures.clear_frame(axes)
     return figure

@@ -1,4 +1,4 @@
-"""What a report says of a part segmenter: IoUs, and pictures of shapes, truth beside answer."""
+"""The sections of a report on a part segmenter: IoUs, and shapes with their parts."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from point_ft_jax.evaluation.part_metrics import PartEvaluation
 from point_ft_jax.reports import tables
+from point_ft_jax.reports.report import Picture, Section, Table
 
 TITLE = 'Scores on the test set'
 SCORES = {
@@ -105,14 +106,35 @@ def summary(classes: Sequence[str], chosen: Sequence[PartEvaluation]) -> dict[st
 
 def sections(
     classes: Sequence[str], chosen: Sequence[PartEvaluation], gallery: Gallery | None
-) -> dict[str, str]:
-    """Title -> text, with parts.png and worst.png where there is a gallery."""
-    shapes = np.bincount(chosen[0].categories, minlength=len(classes))
-    mious = np.array([evaluation.by_category() for evaluation in chosen])
-    worst = [
-        chosen[0].ious[chosen[0].categories == c].min(initial=1.0) for c in range(len(classes))
+) -> list[Section]:
+    """The IoU of every category and, of a gallery, typical and worst shapes."""
+    found = [Section('IoU by category', [Table(_category_rows(classes, chosen))])]
+    if gallery is None:
+        return found
+    typical = 'The shape of median IoU of each category: truth on the left, answer on the right.'
+    worst_rows = [
+        {'Shape': s.name, 'Category': classes[s.category], 'IoU, %': f'{100 * s.iou:.2f}'}
+        for s in gallery.worst
     ]
-    rows = [
+    worst = 'Truth on the left, answer on the right.'
+    return [
+        *found,
+        Section('Shapes', [Picture('parts', draw_pairs(classes, gallery.typical), typical)]),
+        Section(
+            'Worst shapes',
+            [Picture('worst', draw_pairs(classes, gallery.worst), worst), Table(worst_rows)],
+        ),
+    ]
+
+
+def _category_rows(
+    classes: Sequence[str], chosen: Sequence[PartEvaluation]
+) -> list[dict[str, Any]]:
+    first = chosen[0]
+    shapes = np.bincount(first.categories, minlength=len(classes))
+    mious = np.array([evaluation.by_category() for evaluation in chosen])
+    worst = [first.ious[first.categories == c].min(initial=1.0) for c in range(len(classes))]
+    return [
         {
             'Category': name,
             'Test shapes': shapes[i],
@@ -121,34 +143,6 @@ def sections(
         }
         for i, name in enumerate(classes)
     ]
-    found = {'IoU by category': tables.markdown(rows)}
-    if gallery is not None:
-        typical = (
-            'The shape of median IoU of each category: truth on the left, answer on the right.'
-        )
-        found['Shapes'] = tables.picture('parts', typical)
-        worst_rows = [
-            {'Shape': s.name, 'Category': classes[s.category], 'IoU, %': f'{100 * s.iou:.2f}'}
-            for s in gallery.worst
-        ]
-        found['Worst shapes'] = (
-            tables.picture('worst', 'Truth on the left, answer on the right.')
-            + '\n\n'
-            + tables.markdown(worst_rows)
-        )
-    return found
-
-
-def figures(
-    classes: Sequence[str], _: Sequence[PartEvaluation], gallery: Gallery | None
-) -> dict[str, Figure]:
-    """File name -> picture."""
-    if gallery is None:
-        return {}
-    return {
-        'parts': draw_pairs(classes, gallery.typical),
-        'worst': draw_pairs(classes, gallery.worst),
-    }
 
 
 def draw_pairs(classes: Sequence[str], shapes: Sequence[Shape]) -> Figure:

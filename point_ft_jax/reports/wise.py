@@ -1,19 +1,16 @@
 """The report of a WiSE experiment: figures, tables, and whether the claims of the paper appear."""
 
 import dataclasses
-import json
-import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from point_ft_jax.core import json_files
 from point_ft_jax.reports import figures, tables
+from point_ft_jax.reports.figures import BLUE, GREEN, GREY, ORANGE, PURPLE
+from point_ft_jax.reports.report import Picture, Report, Section, Table
 
-# Okabe and Ito's colours.
-BLUE, ORANGE, GREEN, PURPLE, GREY = '#0072B2', '#D55E00', '#009E73', '#CC79A7', '#666666'
 LABELS = {'wise': 'WiSE-FT', 'wise_lp': 'WiSE-FT-LP'}
 STYLES = {'wise': '--', 'wise_lp': '-'}
 CHOICES = {
@@ -61,15 +58,65 @@ class Experiment:
     settings: Mapping[str, Sequence[SeedCurves]]
 
 
-def write(folder: pathlib.Path, found: Experiment) -> pathlib.Path:
-    """Writes report.md, its figures and result.json; gives the path of report.md."""
-    for name, figure in draw(found).items():
-        figure.savefig(folder / f'{name}.png', dpi=110, metadata={'Software': None})
-    result = json.dumps(json_files.plain(dataclasses.asdict(found)), indent=1, allow_nan=False)
-    (folder / 'result.json').write_text(result + '\n', encoding='utf-8')
-    path = folder / 'report.md'
-    path.write_text(markdown(found), encoding='utf-8')
-    return path
+def make_report(found: Experiment) -> Report:
+    """The report of a WiSE experiment."""
+    seeds = len(next(iter(found.settings.values())))
+    spread = f'Mean ± sample standard deviation over {seeds} seeds. ' if seeds > 1 else ''
+    ends = (
+        f'{spread}In percent. Alpha 0 with probing is linear probing, alpha 1 without probing is '
+        'fine-tuning. Alpha is chosen by held-out target clouds.'
+    )
+    drawn = draw(found)
+
+    def picture(name: str, caption: str) -> Picture:
+        return Picture(name, drawn[name], caption)
+
+    sections = [
+        Section('The ends and the choices', [ends, Table(rows(found))]),
+        Section("The paper's claims here", ['\n'.join(f'- {claim}' for claim in claims(found))]),
+        Section('Target accuracy', [picture('target', 'Dashed: WiSE-FT; solid: with probing.')]),
+        Section('Frozen features', [picture('svm', 'On the other distribution.')]),
+        Section(
+            'Few shots',
+            [picture('few_shot', 'Linear probes on frozen features, mean over the folds.')],
+        ),
+        Section('Target against robustness', [picture('plane', 'Numbers are alphas.')]),
+        Section(
+            'Corruptions',
+            [picture('corruptions', 'Mean over corruptions, of the target.')]
+            if corrupted(found)
+            else [],
+        ),
+        Section(
+            'Statistics of batch norms',
+            [
+                'Target accuracy without probing, in percent, by alpha.',
+                Table(_statistics_rows(found)),
+                picture('statistics', 'Re-estimated: at 0 and 1 those of the two models.'),
+            ],
+        ),
+        Section(
+            'Distance',
+            [picture('distance', 'Between the two models, relative to the pre-trained.')],
+        ),
+    ]
+    return Report(
+        title=found.name,
+        command=found.command,
+        protocol=_protocol(found),
+        sections=sections,
+        result=dataclasses.asdict(found),
+        outcome=outcome(found),
+        record=found,
+    )
+
+
+def _protocol(found: Experiment) -> str:
+    words = ' · '.join(f'{name}: {value}' for name, value in found.protocol.items()) + '.'
+    taken = next(iter(found.settings.values()))[0].taken
+    if not taken:
+        return words
+    return f'{words} Not in the pre-trained file, fine-tuned at every alpha: {", ".join(taken)}.'
 
 
 def curve_of(found: Experiment, setting: str, read: Callable, choice: str = '') -> np.ndarray:
@@ -130,7 +177,7 @@ def _row(
         axes.set_title(setting or found.name, fontsize=10, loc='left')
         axes.set_xlabel(x, fontsize=9)
         axes.tick_params(labelsize=8)
-        figures.plain(axes)
+        figures.clear_frame(axes)
     figure.axes[0].set_ylabel(y, fontsize=9)
     if figure.axes[0].get_legend_handles_labels()[0]:
         figure.axes[0].legend(frameon=False, fontsize=8)
@@ -218,40 +265,6 @@ def _draw_distance(found: Experiment) -> Figure:
 def _block_order(block: str) -> tuple:
     """Numbers as numbers: block_2 before block_10."""
     return tuple(int(w) if w.isdigit() else w for w in block.replace('/', '_').split('_'))
-
-
-def markdown(found: Experiment) -> str:
-    """The text of report.md; it shows the figures next to it."""
-    seeds = len(next(iter(found.settings.values())))
-    spread = f'Mean ± sample standard deviation over {seeds} seeds. ' if seeds > 1 else ''
-    protocol = '\n'.join(f'- {name}: {words}' for name, words in found.protocol.items())
-    sections = {
-        'The ends and the choices': f'{spread}In percent. Alpha 0 with probing is linear probing, '
-        'alpha 1 without probing is fine-tuning. Alpha is chosen by held-out target clouds.\n\n'
-        + tables.markdown(rows(found)),
-        "The paper's claims here": '\n'.join(f'- {claim}' for claim in claims(found)),
-        'Target accuracy': _picture('target', 'Dashed: WiSE-FT; solid: with probing.'),
-        'Frozen features': _picture('svm', 'On the other distribution.'),
-        'Few shots': _picture('few_shot', 'Linear probes on frozen features, mean over the folds.'),
-        'Target against robustness': _picture('plane', 'Numbers are alphas.'),
-        'Corruptions': _picture('corruptions', 'Mean over corruptions, of the target.')
-        if corrupted(found)
-        else '',
-        'Statistics of batch norms': 'Target accuracy without probing, in percent, by alpha.\n\n'
-        + tables.markdown(_statistics_rows(found))
-        + '\n\n'
-        + _picture('statistics', 'Re-estimated: at 0 and 1 those of the two models.'),
-        'Distance': _picture('distance', 'Between the two models, relative to the pre-trained.'),
-    }
-    taken = next(iter(found.settings.values()))[0].taken
-    note = f'Not in the pre-trained file, fine-tuned at every alpha: {", ".join(taken)}.'
-    parts = [f'# {found.name}', f'```\n{found.command}\n```', protocol, note if taken else '']
-    parts += [f'## {title}\n\n{body}' for title, body in sections.items() if body]
-    return '\n\n'.join(part for part in parts if part) + '\n'
-
-
-def _picture(name: str, caption: str) -> str:
-    return f'![{name}]({name}.png)\n\n{caption}'
 
 
 def rows(found: Experiment) -> list[dict[str, str]]:

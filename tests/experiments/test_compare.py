@@ -1,6 +1,6 @@
 """Methods beside each other: one table, one start, one augmentation."""
 
-import csv
+import json
 import pathlib
 
 import pytest
@@ -23,15 +23,15 @@ def config(folder: pathlib.Path, changes: dict) -> ConfigDict:
 
 @pytest.mark.slow
 def test_the_table_has_a_row_a_method(tmp_path: pathlib.Path) -> None:
-    rows = compare(config(tmp_path, {'bitfit': {'optim': {'lr': 1e-3}}}), 'python run.py')
+    changes = {'bitfit': {'optim': {'lr': 1e-3}}}
+    rows = compare(config(tmp_path, changes), 'python run.py').record
     assert [row['method'] for row in rows] == ['linear_probe', 'bitfit']
     assert float(rows[0]['trainable M']) < float(rows[1]['trainable M'])
     assert all(row['deviation'] and float(row['forward GFLOP']) > 0 for row in rows)
-    assert '| bitfit' in (tmp_path / 'comparison.md').read_text()
+    assert '| bitfit' in (tmp_path / 'report.md').read_text()
     assert (tmp_path / 'comparison.png').stat().st_size > 5000
-    with (tmp_path / 'comparison.csv').open() as file:
-        assert list(csv.DictReader(file)) == rows
-    assert compare(config(tmp_path, {'bitfit': {'optim': {'lr': 1e-3}}}), 'python run.py') == rows
+    assert json.loads((tmp_path / 'result.json').read_text())['methods'] == rows
+    assert compare(config(tmp_path, changes), 'python run.py').record == rows
 
 
 def test_augmentations_are_never_mixed(tmp_path: pathlib.Path) -> None:

@@ -48,8 +48,8 @@ def test_two_seeds_give_a_mean_and_a_deviation(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
 ) -> None:
     report = pipeline.run(tiny(tmp_path, **{'seeds': (0, 1), 'vote.votes': 2}))
-    assert [seed.seed for seed in report.seeds] == [0, 1]
-    assert all(seed.voted.confusion.sum() == 30 for seed in report.seeds)
+    assert [seed.seed for seed in report.record.seeds] == [0, 1]
+    assert all(seed.voted.confusion.sum() == 30 for seed in report.record.seeds)
     assert ' ± ' in capsys.readouterr().err
 
 

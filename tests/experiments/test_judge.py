@@ -41,13 +41,13 @@ def test_features_of_a_backbone_and_of_a_run_are_judged(
     run: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     config = small(linear_svm.get_config(), tmp_path / 'svm')
-    found = jobs.run(config, 'python run.py')
+    found = jobs.run(config, 'python run.py').result
     assert 0.2 < found['accuracy'] <= 1  # chance: 0.07
     assert (
         json.loads((tmp_path / 'svm' / 'result.json').read_text())['accuracy'] == found['accuracy']
     )
     tuned = {'run': str(run), 'svm.readout': ()}
-    found = jobs.run(small(neighbours.get_config(), tmp_path / 'near', **tuned))
+    found = jobs.run(small(neighbours.get_config(), tmp_path / 'near', **tuned)).result
     assert 0.1 < found['accuracy'] <= 1
 
 
@@ -55,7 +55,7 @@ TASKS = {'few_shot.ways': 3, 'few_shot.shots': 2, 'few_shot.queries': 2, 'few_sh
 
 
 def test_few_shots_by_probing(tmp_path: pathlib.Path) -> None:
-    found = jobs.run(small(few_shot.get_config(), tmp_path / 'a', **TASKS))
+    found = jobs.run(small(few_shot.get_config(), tmp_path / 'a', **TASKS)).result
     assert len(found['folds']) == 2
     np.testing.assert_allclose(found['accuracy'], np.mean(found['folds']))
 
@@ -63,7 +63,7 @@ def test_few_shots_by_probing(tmp_path: pathlib.Path) -> None:
 @pytest.mark.slow
 def test_few_shots_by_tuning(tmp_path: pathlib.Path) -> None:
     tasks = {**TASKS, 'few_shot.by': 'tuning', 'train.epochs': 2, 'optim.warmup': 1}
-    tuned = jobs.run(small(few_shot.get_config(), tmp_path / 'b', **tasks))
+    tuned = jobs.run(small(few_shot.get_config(), tmp_path / 'b', **tasks)).result
     assert len(tuned['folds']) == 2
     assert (tmp_path / 'b' / 'fold_1' / 'metrics.jsonl').exists()
 
@@ -73,7 +73,7 @@ def test_official_folds_are_probed(tmp_path: pathlib.Path) -> None:
     tasks = {'few_shot.ways': 3, 'few_shot.shots': 2, 'few_shot.folds': 2, 'points': 32}
     config = small(few_shot.get_config(), tmp_path / 'run', **tasks)
     config.few_shot.root = str(tmp_path / 'folds')
-    assert len(jobs.run(config)['folds']) == 2
+    assert len(jobs.run(config).result['folds']) == 2
     config.few_shot.folds = 3
     config.folder = str(tmp_path / 'other')
     with pytest.raises(UserError, match=r'lacks 1 of 3 folds: 2\.pkl'):
@@ -83,7 +83,7 @@ def test_official_folds_are_probed(tmp_path: pathlib.Path) -> None:
 def test_a_finished_run_votes(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
     config = voting.get_config()
     config.update_from_flattened_dict({'run': str(run), 'folder': str(tmp_path), 'vote.votes': 2})
-    found = jobs.run(config)
+    found = jobs.run(config).result
     assert [found['accuracy']] == found['repeats']
     clouds = 30
     assert found['accuracy'] * clouds == pytest.approx(round(found['accuracy'] * clouds))
@@ -94,7 +94,7 @@ def test_a_finished_run_is_corrupted(run: pathlib.Path, tmp_path: pathlib.Path) 
     config = corruptions.get_config()
     config.update_from_flattened_dict({'run': str(run), 'folder': str(tmp_path)})
     config.corruptions.severities = (2,)
-    found = jobs.run(config)
+    found = jobs.run(config).result
     assert len(found['accuracies']) == 7
     assert 'mCE' not in found  # of no reference but ModelNet40's
     result = json.loads((run / 'result.json').read_text())
@@ -105,7 +105,7 @@ def test_a_finished_run_is_corrupted(run: pathlib.Path, tmp_path: pathlib.Path) 
 MISTAKES = {
     'no run to vote': (voting.get_config, {}, 'say which run is to be judged: --config.run='),
     'no run to corrupt': (corruptions.get_config, {}, 'say which run is to be judged'),
-    'no such job': (linear_svm.get_config, {'job': 'judge'}, "job is 'judge'; expected one of"),
+    'no such job': (linear_svm.get_config, {'job': 'judge'}, "there is no 'judge' among the jobs"),
     'an unknown way': (few_shot.get_config, {'few_shot.by': 'luck'}, "few_shot.by is 'luck'"),
     'an unknown pool': (few_shot.get_config, {'few_shot.pool': 'all'}, "few_shot.pool is 'all'"),
     'fewer shapes than shots': (few_shot.get_config, {}, '10 shots a class, but of the training'),

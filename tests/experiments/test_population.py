@@ -17,7 +17,7 @@ def test_a_population_gives_every_seed_its_result_and_goes_on_where_it_was(
 ) -> None:
     config = tiny(tmp_path, population=3)
     report = finetune.run(config)
-    assert [seed.seed for seed in report.seeds] == [0, 1, 2]
+    assert [seed.seed for seed in report.record.seeds] == [0, 1, 2]
     assert 'for all 3 members' in capsys.readouterr().err
     loaded = [saved.load(tmp_path / f'seed_{k}') for k in range(3)]
     heads = [run.variables['params']['head']['logits']['kernel'] for run in loaded]
@@ -27,9 +27,9 @@ def test_a_population_gives_every_seed_its_result_and_goes_on_where_it_was(
     ]
     np.testing.assert_array_equal(backbones[0], backbones[2])
     again = finetune.run(config)
-    for a, b in zip(report.seeds, again.seeds, strict=True):
+    for a, b in zip(report.record.seeds, again.record.seeds, strict=True):
         np.testing.assert_array_equal(a.chosen.confusion, b.chosen.confusion)
-    assert again.cost.argument_bytes == report.cost.argument_bytes > 0
+    assert again.record.cost.argument_bytes == report.record.cost.argument_bytes > 0
 
 
 @pytest.mark.slow
@@ -38,7 +38,7 @@ def test_a_population_over_rates_reports_the_one_that_validation_prefers(
 ) -> None:
     config = tiny(tmp_path, population=2, population_rates=(1e-6, 1e-2))
     report = finetune.run(config)
-    assert len(report.seeds) == 1
+    assert len(report.record.seeds) == 1
     table = (tmp_path / 'rates.md').read_text()
     assert '1e-06' in table
     assert '0.01' in table

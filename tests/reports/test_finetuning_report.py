@@ -38,7 +38,9 @@ def result(seed=0, right=8):
 
 
 def report(*seeds, **changes):
-    base = r.Report('recon_dapt', 'python run.py', PROTOCOL, CLASSES, seeds or (result(),))
+    base = r.Finetuning(
+        'recon_dapt', 'python run.py', PROTOCOL, 'classification', CLASSES, seeds or (result(),)
+    )
     return dataclasses.replace(base, **changes)
 
 
@@ -54,7 +56,7 @@ def rows(text, title):
 
 
 def test_the_headline_tells_the_chosen_epoch_from_the_best_test_epoch():
-    headline = rows(r.markdown(report()), 'Accuracy on the test set')
+    headline = rows(r.make_report(report()).markdown(), 'Accuracy on the test set')
     assert headline == {
         'epoch best on the validation split': ['4', '80.00', '80.00'],
         "best test epoch (the papers' protocol; optimistic)": ['5', '90.00', '90.00'],
@@ -64,14 +66,14 @@ def test_the_headline_tells_the_chosen_epoch_from_the_best_test_epoch():
 
 def test_under_the_papers_protocol_there_is_no_second_best():
     protocol = dataclasses.replace(PROTOCOL, selection='best_test_epoch')
-    headline = rows(r.markdown(report(protocol=protocol)), 'Accuracy on the test set')
+    headline = rows(r.make_report(report(protocol=protocol)).markdown(), 'Accuracy on the test set')
     assert headline["best test epoch (the papers' protocol; optimistic)"][0] == '4'
     assert len(headline) == 2
 
 
 def test_several_seeds_have_a_mean_and_a_sample_deviation():
     several = report(result(0, 7), result(1, 8), result(2, 9))
-    text = r.markdown(several)
+    text = r.make_report(several).markdown()
     headline = rows(text, 'Accuracy on the test set')
     assert headline['epoch best on the validation split'] == [
         '4, 4, 4', '80.00 ± 10.00', '80.00 ± 10.00',
@@ -85,7 +87,7 @@ def test_several_seeds_have_a_mean_and_a_sample_deviation():
 def test_the_protocol_says_what_the_numbers_mean():
     protocol = dataclasses.replace(PROTOCOL, votes=10, batch_norm='hold')
     seed = dataclasses.replace(result(), voted=evaluation(4, 10))
-    text = r.markdown(report(seed, protocol=protocol))
+    text = r.make_report(report(seed, protocol=protocol)).markdown()
     line = next(line for line in text.splitlines() if line.startswith('**Protocol:**'))
     for part in (
         'ScanObjectNN pb_t50_rs, 2,048 points', 'augmentation: scale and translate',
@@ -94,16 +96,16 @@ def test_the_protocol_says_what_the_numbers_mean():
     ):  # fmt: skip
         assert part in line
     assert rows(text, 'Accuracy on the test set')['the same with 10 votes'][1] == '100.00'
-    assert 'no voting' in r.markdown(report())
+    assert 'no voting' in r.make_report(report()).markdown()
 
 
 def test_parameters_and_cost_have_sums_and_units():
-    text = r.markdown(
+    text = r.make_report(
         report(
             parameters={'backbone': (21_825_024, 0), 'head': (268_303, 268_303)},
             cost=r.Cost(temporary_bytes=3 * 2**20, flops_per_step=2.5e9, train_seconds=90),
         )
-    )
+    ).markdown()
     assert rows(text, 'Parameters')['all'] == ['22,093,327', '268,303', '1.21']
     assert rows(text, 'Memory and time') == {
         'Temporaries': ['3.0 MiB'], 'Operations of a training step': ['2.5 GFLOP'],
@@ -113,7 +115,7 @@ def test_parameters_and_cost_have_sums_and_units():
 
 def test_what_is_missing_is_left_out(tmp_path):
     bare = report(r.SeedResult(0, evaluation(4, 8)))
-    text = r.write_report(tmp_path, bare).read_text()
+    text = r.make_report(bare).read_text().write(tmp_path)
     assert re.findall('## (.*)', text) == [
         'Accuracy on the test set', 'Confusion matrix', 'Accuracy by class',
     ]  # fmt: skip
@@ -124,13 +126,13 @@ def test_what_is_missing_is_left_out(tmp_path):
 
 def test_a_class_without_test_clouds_has_no_accuracy():
     empty = r.SeedResult(0, r.Evaluation(1, np.diag([3, 0, 2])))
-    text = r.markdown(report(empty))
+    text = r.make_report(report(empty)).markdown()
     assert rows(text, 'Accuracy by class')['bin'] == ['0', '']
     assert r.summary(report(empty))['headline']['chosen']['mean_class_accuracy']['mean'] == 1
 
 
 def test_pictures_are_referenced_relatively_and_are_there(tmp_path):
-    text = r.write_report(tmp_path / 'run', report()).read_text()
+    text = r.make_report(report()).read_text().write(tmp_path / 'run')
     pictures = re.findall(r'!\[.*\]\((.*)\)', text)
     assert pictures == ['curves.png', 'confusion.png']
     for picture in pictures:
@@ -141,14 +143,14 @@ def test_pictures_are_referenced_relatively_and_are_there(tmp_path):
 
 def test_the_same_report_gives_the_same_files(tmp_path):
     for folder in ('one', 'two'):
-        r.write_report(tmp_path / folder, report())
+        r.make_report(report()).write(tmp_path / folder)
     for path in (tmp_path / 'one').iterdir():
         assert path.read_bytes() == (tmp_path / 'two' / path.name).read_bytes(), path.name
 
 
 def test_result_json_holds_everything(tmp_path):
     seed = dataclasses.replace(result(), history=history(gradient_norm=float('nan')))
-    r.write_report(tmp_path, report(seed, parameters={'head': (5, 5)}))
+    r.make_report(report(seed, parameters={'head': (5, 5)})).write(tmp_path)
     found = json.loads((tmp_path / 'result.json').read_text())
     assert found['headline']['best_test']['overall_accuracy'] == {'mean': 0.9, 'std': None}
     assert found['accuracy_by_class']['night_stand'] == 0.8
@@ -163,7 +165,7 @@ def test_curves_have_a_line_a_seed_and_a_gap_where_a_value_is_null():
     records[2]['train_loss'] = None
     del records[3]['test_accuracy']
     seeds = [dataclasses.replace(result(s), history=records) for s in range(2)]
-    loss, accuracy = r.draw_curves(report(*seeds)).axes
+    loss, accuracy = r.draw_curves(r.PANELS, {s.seed: s.history for s in seeds}).axes
     assert [len(line.get_xdata()) for line in loss.lines] == [6, 6]
     assert np.isnan(loss.lines[0].get_ydata()[2])
     assert len(accuracy.lines[0].get_xdata()) == 5
@@ -192,7 +194,9 @@ def test_no_warning_of_a_constant_or_a_single_epoch(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         for records in (history(1), history(gradient_norm=0.0), history(gradient_norm=None)):
-            path = r.write_report(tmp_path, report(dataclasses.replace(result(), history=records)))
+            path = r.make_report(report(dataclasses.replace(result(), history=records))).write(
+                tmp_path
+            )
             assert path.exists()
 
 
@@ -200,7 +204,7 @@ def test_every_problem_of_a_report_is_listed(tmp_path):
     protocol = dataclasses.replace(PROTOCOL, selection='best', batch_norm='freeze', votes=10)
     half = r.SeedResult(1, r.Evaluation(1, np.eye(2)))
     with pytest.raises(UserError) as error:
-        r.write_report(tmp_path, report(result(), half, protocol=protocol))
+        r.make_report(report(result(), half, protocol=protocol)).write(tmp_path)
     message = str(error.value)
     for part in (
         "selection is 'best'; expected one of validation, best_test_epoch, last_epoch",
@@ -211,5 +215,5 @@ def test_every_problem_of_a_report_is_listed(tmp_path):
     ):
         assert part in message
     with pytest.raises(UserError, match='no seed has a result'):
-        r.write_report(tmp_path, dataclasses.replace(report(), seeds=()))
+        r.make_report(dataclasses.replace(report(), seeds=())).write(tmp_path)
     assert not list(tmp_path.iterdir())

@@ -178,7 +178,7 @@ def short(folder: pathlib.Path, **changes: object) -> ConfigDict:
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, object]:
     """A finished experiment."""
     folder = tmp_path_factory.mktemp('wise')
-    return folder, wise_experiment.run(short(folder), 'python run.py')
+    return folder, wise_experiment.run(short(folder), 'python run.py').record
 
 
 def test_an_experiment_leaves_its_report_figures_and_the_chosen_model(
@@ -204,7 +204,7 @@ def test_an_experiment_that_pretrains_and_probes_through_the_backbones(
     tmp_path: pathlib.Path,
 ) -> None:
     config = tiny(tmp_path, **{'probe.augment': 'scale_translate', 'wise.alphas': (0.0, 1.0)})
-    found = wise_experiment.run(config, 'python run.py')
+    found = wise_experiment.run(config, 'python run.py').record
     [seed] = found.settings['obj_only']
     point = seed.curves['reestimated'][0]
     suite = corruptions.SUITES['modelnet_c_regenerated']
@@ -234,7 +234,7 @@ def test_a_stage_that_is_done_is_not_done_again(
         raise AssertionError('measured again')
 
     monkeypatch.setattr(wise, 'measure', refuse)
-    again = wise_experiment.run(short(folder), 'python run.py')
+    again = wise_experiment.run(short(folder), 'python run.py').record
     assert again.settings['obj_only'][0].curves == found.settings['obj_only'][0].curves
 
 

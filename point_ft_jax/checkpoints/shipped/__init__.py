@@ -20,3 +20,14 @@ def locate(path: str) -> str:
     if (name := path.removeprefix(SHIPPED)) not in names:
         raise UserError(f'no {path}; there are {", ".join(SHIPPED + name for name in names)}')
     return str(FOLDER / f'{name}.pth')
+
+
+def summaries() -> dict[str, str]:
+    """'shipped:NAME' -> its size and the command that made it, the last of its log."""
+    found = {}
+    for file in sorted(FOLDER.glob('*.pth')):
+        lines = file.with_suffix('.log').read_text(encoding='utf-8').splitlines()
+        [made, *_] = [line[2:] for line in lines if line.startswith('$ ')] or ['']
+        size = file.stat().st_size / 2**20
+        found[SHIPPED + file.stem] = f'{size:.1f} MiB; {made}'
+    return found

@@ -5,7 +5,7 @@ The model is a finished run (`config.run`), tuner included, or the backbone of
 """
 
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,12 @@ from point_ft_jax.checkpoints import run as saved
 from point_ft_jax.core import devices
 from point_ft_jax.core.devices import main_process, make_mesh
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.core.json_files import write_json
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation import features, inference
 from point_ft_jax.evaluation.features import Variables
-from point_ft_jax.experiments import build
+from point_ft_jax.experiments import build, run_folder
 from point_ft_jax.models.model import Model
+from point_ft_jax.reports.report import Report, Section, Table
 
 SAMPLES = ('farthest', 'first')  # points of a cloud, of those it has
 Result = dict[str, Any]
@@ -88,9 +88,36 @@ def whole_splits(config: ConfigDict) -> Mapping[str, Split]:
     return build.load_splits(whole)
 
 
-def finish(folder: pathlib.Path, command: str, result: Result, label: str) -> Result:
-    """Writes and prints a result."""
-    devices.say(f'{label}: accuracy {100 * result["accuracy"]:.2f} %')
+def finish(
+    config: ConfigDict,
+    folder: pathlib.Path,
+    command: str,
+    result: Result,
+    label: str,
+    rows: Sequence[Mapping[str, Any]] = (),
+) -> Report:
+    """Prints a result and writes its report.
+
+    Args:
+        config: of the job.
+        folder: of its run.
+        command: that made it.
+        result: what result.json holds, 'accuracy' (a fraction) among it.
+        label: what the accuracy is, in words.
+        rows: a table of its parts.
+    """
+    outcome = f'{label}: accuracy {100 * result["accuracy"]:.2f} %'
+    of = config.run or config.init.checkpoint or 'random weights'
+    report = Report(
+        title=config.name,
+        command=command,
+        protocol=f'{of}; {run_folder.data_line(config)}, {config.points:,} points.',
+        sections=[Section('Result', [outcome + '.', *([Table(rows)] if rows else [])])],
+        result={'command': command, **result},
+        outcome=outcome,
+        record=result,
+    )
+    devices.say(outcome)
     if main_process():
-        write_json(folder / 'result.json', {'command': command, **result})
-    return result
+        devices.say(f'report: {report.write(folder)}')
+    return report

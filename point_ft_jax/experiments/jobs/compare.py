@@ -1,4 +1,4 @@
-"""All methods from one backbone: the comparison that the papers print, as a table and a picture.
+"""All methods from one backbone: the comparison that the papers print.
 
 A config says which methods (`compare.methods`), and what of the config is another for some of them
 (`compare.changes`, by method). Each is a run of its own in the folder.
@@ -18,13 +18,14 @@ from point_ft_jax.core.errors import UserError
 from point_ft_jax.evaluation import metrics
 from point_ft_jax.experiments import build, run_folder
 from point_ft_jax.experiments.jobs import finetune
-from point_ft_jax.reports import comparison, tables
-from point_ft_jax.reports.finetuning import Report
+from point_ft_jax.reports import comparison
+from point_ft_jax.reports.finetuning import Finetuning
+from point_ft_jax.reports.report import Report
 from point_ft_jax.training import costs
 
 
-def run(config: ConfigDict, command: str = '') -> list[dict[str, Any]]:
-    """Runs every method of the config, and writes comparison.md, comparison.csv and comparison.png.
+def run(config: ConfigDict, command: str = '') -> Report:
+    """Runs every method of the config, and writes a report with their table.
 
     A comparison that was stopped goes on where it was.
 
@@ -33,7 +34,8 @@ def run(config: ConfigDict, command: str = '') -> list[dict[str, Any]]:
         command: what the table says that made it.
 
     Returns:
-        The table's rows, a method each; accuracies in percent, memory in MiB of 2^20 bytes.
+        The report; its record is the table's rows, a method each, with accuracies in percent and
+        memory in MiB of 2^20 bytes.
 
     Raises:
         UserError: see `finetune.run`; or methods with different augmentations.
@@ -45,12 +47,13 @@ def run(config: ConfigDict, command: str = '') -> list[dict[str, Any]]:
     for name, own in configs.items():
         own.folder = str(folder / name.replace('+', '_'))
         devices.say(f'\n== {name}')
-        report = finetune.run(own, f'{command} ({name})')
-        rows.append(_row(name, own, report))
+        found = finetune.run(own, f'{command} ({name})').record
+        rows.append(_row(name, own, found))
+        report = comparison.make_report(rows, config.name, command, _protocol(config))
         if main_process():
-            comparison.write(folder, rows, config.name, command, _protocol(config))
-    devices.say(f'\n{tables.text(rows)}\n\n{folder / "comparison.md"}')
-    return rows
+            report.write(folder)
+    devices.say(f'\n{report.outcome}\n\nreport: {folder / "report.md"}')
+    return report
 
 
 def _of_method(config: ConfigDict, name: str) -> ConfigDict:
@@ -74,10 +77,10 @@ def _check_augmentations(configs: Mapping[str, ConfigDict]) -> None:
         )
 
 
-def _row(name: str, config: ConfigDict, report: Report) -> dict[str, Any]:
-    total, trainable = (sum(p[i] for p in report.parameters.values()) for i in (0, 1))
-    accuracies = [100 * metrics.overall_accuracy(seed.chosen.confusion) for seed in report.seeds]
-    cost = report.cost
+def _row(name: str, config: ConfigDict, found: Finetuning) -> dict[str, Any]:
+    total, trainable = (sum(p[i] for p in found.parameters.values()) for i in (0, 1))
+    accuracies = [100 * metrics.overall_accuracy(seed.chosen.confusion) for seed in found.seeds]
+    cost = found.cost
     memory = (cost.argument_bytes or 0) + (cost.temporary_bytes or 0)
     return {
         'method': name,
@@ -85,7 +88,7 @@ def _row(name: str, config: ConfigDict, report: Report) -> dict[str, Any]:
         'trainable %': f'{100 * trainable / total:.2f}',
         'accuracy %': f'{np.mean(accuracies):.2f}',
         'deviation': f'{np.std(accuracies, ddof=1):.2f}' if len(accuracies) > 1 else '',
-        'forward GFLOP': f'{_forward_flops(config, len(report.classes)) / 1e9:.2f}',
+        'forward GFLOP': f'{_forward_flops(config, len(found.classes)) / 1e9:.2f}',
         'step ms': f'{1000 * config.train.batch_size / cost.clouds_per_s:.0f}'
         if cost.clouds_per_s
         else '',

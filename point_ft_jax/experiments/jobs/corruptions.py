@@ -13,9 +13,10 @@ from point_ft_jax.evaluation.corruptions import scores as corruption_scores
 from point_ft_jax.experiments import build, run_folder
 from point_ft_jax.experiments.jobs._frozen_model import Result, finish, judged_run
 from point_ft_jax.reports import tables
+from point_ft_jax.reports.report import Report
 
 
-def run(config: ConfigDict, command: str = '') -> Result:
+def run(config: ConfigDict, command: str = '') -> Report:
     """The accuracies of a finished run on corrupted test clouds, and what follows from them.
 
     The official ModelNet-C below `config.corruptions.root`, or `config.corruptions.suite` made anew
@@ -69,4 +70,4 @@ def run(config: ConfigDict, command: str = '') -> Result:
     ]
     devices.say(tables.text(rows))
     errors = ', '.join(f'{k} {result[k]:.3f}' for k in ('mCE', 'RmCE', 'mOA') if k in result)
-    return finish(folder, command, result, f'{name}, mean over all {errors}'.rstrip())
+    return finish(config, folder, command, result, f'{name}, mean over all {errors}'.rstrip(), rows)

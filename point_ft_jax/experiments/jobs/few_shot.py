@@ -18,16 +18,16 @@ from point_ft_jax.evaluation import (
 )
 from point_ft_jax.experiments import build, run_folder
 from point_ft_jax.experiments.jobs._frozen_model import (
-    Result,
     extractor,
     finish,
     judged_model,
     whole_splits,
 )
+from point_ft_jax.reports.report import Report
 from point_ft_jax.training.fit import fit
 
 
-def run(config: ConfigDict, command: str = '') -> Result:
+def run(config: ConfigDict, command: str = '') -> Report:
     """Few-shot accuracy over folds, by probing frozen features or by tuning on every fold.
 
     Folds are the official ones below `config.few_shot.root`, or drawn from `config.data`.
@@ -53,8 +53,9 @@ def run(config: ConfigDict, command: str = '') -> Result:
         train, test = (extract(split.points) for split in splits)
         found = few_shot.probe_folds(train, test, folds).tolist()
     result = {'folds': found, 'accuracy': float(np.mean(found)), 'std': float(np.std(found))}
+    rows = [{'fold': i, 'accuracy, %': f'{100 * value:.2f}'} for i, value in enumerate(found)]
     label = f'{plan.ways}-way {plan.shots}-shot by {plan.by}, {len(found)} folds'
-    return finish(folder, command, result, f'{label} (± {100 * result["std"]:.2f})')
+    return finish(config, folder, command, result, f'{label} (± {100 * result["std"]:.2f})', rows)
 
 
 def _drawn_splits(config: ConfigDict) -> tuple[Split, Split]:

@@ -26,16 +26,11 @@ from point_ft_jax.models.model import Model
 from point_ft_jax.models.tokenizer import require_points
 from point_ft_jax.reports import part_segmentation as part_report
 from point_ft_jax.reports import tables
-from point_ft_jax.reports.finetuning import (
-    Cost,
-    Protocol,
-    Report,
-    SeedResult,
-    details,
-    write_report,
-)
+from point_ft_jax.reports.costs import Cost
+from point_ft_jax.reports.finetuning import Finetuning, Protocol, SeedResult, make_report
 from point_ft_jax.reports.part_segmentation import Gallery
 from point_ft_jax.reports.progress import progress
+from point_ft_jax.reports.report import Report
 from point_ft_jax.training import metrics_log, plan
 from point_ft_jax.training.fit import Fitted, fit, fit_all
 from point_ft_jax.training.step import Recipe
@@ -73,19 +68,22 @@ def run(config: ConfigDict, command: str = '') -> Report:
         outcomes = [_one_seed(job, folder / f'seed_{seed}', seed) for seed in config.seeds]
     if config.population_rates:
         outcomes = [_best_rate(config, outcomes, folder)]
-    report = Report(
-        name=config.name,
-        command=command,
-        protocol=_protocol(config),
-        classes=train.classes,
-        seeds=[outcome.result for outcome in outcomes],
-        parameters=ledger(shapes, chosen),
-        cost=Cost(**outcomes[0].cost),
-        gallery=outcomes[0].gallery,
+    report = make_report(
+        Finetuning(
+            name=config.name,
+            command=command,
+            protocol=_protocol(config),
+            task=config.task,
+            classes=train.classes,
+            seeds=[outcome.result for outcome in outcomes],
+            parameters=ledger(shapes, chosen),
+            cost=Cost(**outcomes[0].cost),
+            gallery=outcomes[0].gallery,
+        )
     )
     if main_process():
-        path = write_report(folder, report)
-        devices.say(_outcome(report))
+        path = report.write(folder)
+        devices.say(report.outcome)
         devices.say(f'report: {path}')
     return report
 
@@ -312,15 +310,3 @@ def _augmentation(config: ConfigDict) -> str:
     if config.task == build.SEGMENTATION and config.sampling == 'with_replacement':
         return f'{config.train.augment}, points drawn with replacement in training and testing'
     return config.train.augment
-
-
-def _outcome(report: Report) -> str:
-    name, label = next(iter(details(report).SCORES.items()))
-
-    def percent(kind: str) -> str:
-        return tables.percent([getattr(seed, kind).scores()[name] for seed in report.seeds])
-
-    return (
-        f'test: {label.removesuffix(", %")} {percent("chosen")} % (epoch chosen by '
-        f'{report.protocol.selection}); best test epoch {percent("best_test")} % (optimistic)'
-    )

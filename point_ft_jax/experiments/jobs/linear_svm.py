@@ -4,10 +4,11 @@ from ml_collections import ConfigDict
 
 from point_ft_jax.evaluation import linear_svm as svm
 from point_ft_jax.experiments import run_folder
-from point_ft_jax.experiments.jobs._frozen_model import Result, finish, split_features
+from point_ft_jax.experiments.jobs._frozen_model import finish, split_features
+from point_ft_jax.reports.report import Report
 
 
-def run(config: ConfigDict, command: str = '') -> Result:
+def run(config: ConfigDict, command: str = '') -> Report:
     """The accuracy of a linear SVM on frozen features of `config.data`, as `config.svm` has it.
 
     Raises:
@@ -17,4 +18,4 @@ def run(config: ConfigDict, command: str = '') -> Result:
     train, test = split_features(config)
     accuracy = svm.linear_svm(train, test, classifier=config.svm.classifier, c=config.svm.c)
     what = f'{config.svm.classifier}, C = {config.svm.c:g}'
-    return finish(folder, command, {'accuracy': accuracy}, f'linear SVM ({what})')
+    return finish(config, folder, command, {'accuracy': accuracy}, f'linear SVM ({what})')

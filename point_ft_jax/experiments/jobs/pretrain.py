@@ -18,9 +18,9 @@ from point_ft_jax.experiments import build, run_folder
 from point_ft_jax.experiments.jobs.finetune import describe, ledger
 from point_ft_jax.models.autoencoders.build import Autoencoder
 from point_ft_jax.models.autoencoders.masked import CONTRAST
-from point_ft_jax.reports import pretraining
-from point_ft_jax.reports.pretraining import Example, Pretrained, SeedResult
+from point_ft_jax.reports.pretraining import Example, Pretraining, SeedResult, make_report
 from point_ft_jax.reports.progress import progress
+from point_ft_jax.reports.report import Report
 from point_ft_jax.training import metrics_log
 from point_ft_jax.training.fit import fit
 from point_ft_jax.training.tasks.reconstruction import reconstruction
@@ -28,7 +28,7 @@ from point_ft_jax.training.tasks.reconstruction import reconstruction
 EXAMPLES = 6
 
 
-def run(config: ConfigDict, command: str = '') -> Pretrained:
+def run(config: ConfigDict, command: str = '') -> Report:
     """Pre-trains as the config says, for every seed, and writes a report.
 
     A run that was stopped or killed goes on where it was; one that is done is read back. Its folder
@@ -39,7 +39,7 @@ def run(config: ConfigDict, command: str = '') -> Pretrained:
         command: what the report says that made it.
 
     Returns:
-        What the report was written from.
+        The report that was written to the run's folder.
 
     Raises:
         UserError: anything that the config, its data, teachers or checkpoint have wrong.
@@ -56,19 +56,21 @@ def run(config: ConfigDict, command: str = '') -> Pretrained:
         _one_seed(config, plain, built, chosen, splits, folder / f'seed_{seed}', seed)
         for seed in config.seeds
     ]
-    found = Pretrained(
-        name=config.name,
-        command=command,
-        protocol=_protocol(config, widths),
-        seeds=[result for result, _ in results],
-        parameters={part: number for part, (number, _) in ledger(shapes, chosen).items()},
-        cost=results[0][1],
+    report = make_report(
+        Pretraining(
+            name=config.name,
+            command=command,
+            protocol=_protocol(config, widths),
+            seeds=[result for result, _ in results],
+            parameters=ledger(shapes, chosen),
+            cost=results[0][1],
+        )
     )
     if main_process():
-        path = pretraining.write(folder, found)
-        devices.say(pretraining.outcome(found))
+        path = report.write(folder)
+        devices.say(report.outcome)
         devices.say(f'report: {path}')
-    return found
+    return report
 
 
 def _one_seed(

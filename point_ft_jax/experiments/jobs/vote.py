@@ -9,10 +9,11 @@ from point_ft_jax.core.errors import UserError
 from point_ft_jax.data import augment
 from point_ft_jax.evaluation import inference, voting
 from point_ft_jax.experiments import build, run_folder
-from point_ft_jax.experiments.jobs._frozen_model import Result, finish, judged_run
+from point_ft_jax.experiments.jobs._frozen_model import finish, judged_run
+from point_ft_jax.reports.report import Report
 
 
-def run(config: ConfigDict, command: str = '') -> Result:
+def run(config: ConfigDict, command: str = '') -> Report:
     """The test accuracy of a finished run with voting, as `config.vote` has it.
 
     Raises:
@@ -43,4 +44,6 @@ def run(config: ConfigDict, command: str = '') -> Result:
         for repeat in range(plan.repeats)
     ]
     result = {'votes': plan.votes, 'repeats': found, 'accuracy': max(found), 'mean': np.mean(found)}
-    return finish(folder, command, result, f'best of {plan.repeats} times {plan.votes} votes')
+    return finish(
+        config, folder, command, result, f'best of {plan.repeats} times {plan.votes} votes'
+    )

@@ -34,6 +34,7 @@ from point_ft_jax.models import torch_names
 from point_ft_jax.models.model import Model
 from point_ft_jax.reports import wise as wise_report
 from point_ft_jax.reports.progress import progress
+from point_ft_jax.reports.report import Report
 from point_ft_jax.reports.wise import Experiment, SeedCurves
 from point_ft_jax.weight_space import arithmetic, batch_statistics, wise
 from point_ft_jax.weight_space.wise import Bench, Ends
@@ -41,7 +42,7 @@ from point_ft_jax.weight_space.wise import Bench, Ends
 HEADS = ('continue', 'fresh')
 
 
-def run(config: ConfigDict, command: str = '') -> Experiment:
+def run(config: ConfigDict, command: str = '') -> Report:
     """Runs the experiment that the config describes, and writes its report and figures.
 
     Args:
@@ -49,7 +50,7 @@ def run(config: ConfigDict, command: str = '') -> Experiment:
         command: what the report says that made it.
 
     Returns:
-        What the report was written from.
+        The report that was written to the run's folder; its record is an `Experiment`.
 
     Raises:
         UserError: anything that the config, its data or its checkpoint has wrong.
@@ -68,18 +69,20 @@ def run(config: ConfigDict, command: str = '') -> Experiment:
             _seed(here, folder / setting / f'seed_{seed}', seed, source, folds)
             for seed in config.seeds
         ]
-    found = Experiment(
-        name=config.name,
-        command=command,
-        protocol=_protocol(config, checkpoint),
-        statistics=tuple(config.wise.statistics),
-        settings=settings,
+    report = wise_report.make_report(
+        Experiment(
+            name=config.name,
+            command=command,
+            protocol=_protocol(config, checkpoint),
+            statistics=tuple(config.wise.statistics),
+            settings=settings,
+        )
     )
     if main_process():
-        path = wise_report.write(folder, found)
-        devices.say(wise_report.outcome(found))
+        path = report.write(folder)
+        devices.say(report.outcome)
         devices.say(f'report: {path}')
-    return found
+    return report
 
 
 def _check(config: ConfigDict) -> None:

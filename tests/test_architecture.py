@@ -1,63 +1,46 @@
 """The order of the rooms: a room imports rooms below it only."""
 
-import ast
 import pathlib
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[1]
-PACKAGE = 'point_ft_jax'
-# From the ground up; rooms in one row know nothing of each other.
-FLOORS = (
-    ('kernels',),
-    ('core',),
-    ('data', 'models'),
-    ('methods', 'checkpoints', 'evaluation'),
-    ('training',),
-    ('weight_space', 'reports'),
-    ('experiments',),
-    ('commands',),
-)
+from point_ft_jax.commands.draw_rooms import FLOORS, PACKAGE, ROOT, files, modules_named, room_of
+from point_ft_jax.commands.draw_rooms import module_of as module_name
+
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-FILES = sorted(p for folder in (PACKAGE, 'kernels') for p in (ROOT / folder).rglob('*.py'))
-# A file of these rooms is all that a part of the project may need of a library.
-WITHOUT = {'reports': ('jax', 'flax', 'optax', 'ml_collections')}
+FILES = files()
+WITHOUT = {'reports': ('jax', 'flax', 'optax', 'ml_collections')}  # what a room does without
 CONFIG_ROOMS = ('experiments', 'commands')
 
 
-def room_of(module: str) -> str | None:
-    """The room of a module's name; None for the front door and for other packages."""
-    first, *rest = module.split('.')
-    if first == 'kernels':
-        return first
-    return rest[0] if first == PACKAGE and rest and rest[0] in FLOOR else None
+def test_the_order_is_that_of_the_design() -> None:
+    assert FLOORS == (
+        ('kernels',),
+        ('core',),
+        ('data', 'models'),
+        ('methods', 'checkpoints', 'evaluation'),
+        ('training',),
+        ('weight_space', 'reports'),
+        ('experiments',),
+        ('commands',),
+    )
+    folders = {p.parent.name for p in FILES if p.parent.parent == ROOT / PACKAGE}
+    assert folders | {'kernels'} == set(FLOOR)
 
 
-def named(path: pathlib.Path) -> set[str]:
-    """The modules that a file imports or names in a string."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f'{path}: relative import'
-            found |= {node.module} | {f'{node.module}.{alias.name}' for alias in node.names}
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            words = node.value.split()
-            if len(words) == 1 and words[0].startswith((f'{PACKAGE}.', 'kernels.')):
-                found.add(words[0])
-    return found
+def home(path: pathlib.Path) -> str | None:
+    """The room of a file."""
+    return room_of(module_name(path))
 
 
 def upward(path: pathlib.Path) -> list[str]:
     """What a file names of rooms that are not below its own."""
-    home = path.relative_to(ROOT).with_suffix('')
-    own = room_of('.'.join(home.parts))
-    if own is None or home == pathlib.Path(PACKAGE, 'core', 'plugins'):
+    own, name = home(path), module_name(path)
+    if own is None or name == f'{PACKAGE}.core.plugins':
         return []  # the front door may know all; plug-ins are found by the names of their packages
     return [
-        f'{home} names {module}'
-        for module in sorted(named(path))
+        f'{name} names {module}'
+        for module in sorted(modules_named(path))
         if (other := room_of(module)) not in (None, own) and FLOOR[other] >= FLOOR[own]
     ]
 
@@ -70,9 +53,9 @@ def test_a_name_with_an_underscore_stays_in_its_room() -> None:
     wrong = [
         f'{path.relative_to(ROOT)} names {module}'
         for path in FILES
-        for module in named(path)
+        for module in modules_named(path)
         if any(part.startswith('_') and part != '__main__' for part in module.split('.')[1:])
-        and room_of(module) != room_of('.'.join(path.relative_to(ROOT).with_suffix('').parts))
+        and room_of(module) != home(path)
     ]
     assert wrong == []
 
@@ -81,9 +64,8 @@ def test_below_experiments_nobody_knows_the_config() -> None:
     wrong = [
         str(path.relative_to(ROOT))
         for path in FILES
-        if (room := room_of('.'.join(path.relative_to(ROOT).with_suffix('').parts)))
-        and room not in CONFIG_ROOMS
-        and any(module.split('.')[0] == 'ml_collections' for module in named(path))
+        if home(path) not in (None, *CONFIG_ROOMS)
+        and any(module.split('.')[0] == 'ml_collections' for module in modules_named(path))
     ]
     assert wrong == []
 
@@ -93,7 +75,7 @@ def test_a_room_does_without_a_library(room: str) -> None:
     wrong = [
         f'{path.name} imports {module}'
         for path in (ROOT / PACKAGE / room).rglob('*.py')
-        for module in named(path)
+        for module in modules_named(path)
         if module.split('.')[0] in WITHOUT[room]
     ]
     assert wrong == []

@@ -1,7 +1,7 @@
 """Lists what there is: backbones, methods, datasets, configs, weights, jobs.
 
-    point-ft list methods
-    point-ft list weights
+point-ft list methods
+point-ft list weights
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Every tuning method from one backbone on the embedded shapes: the comparison of the papers.
 
     python run.py --config=configs/compare_methods.py
-        all methods, two seeds each, some sixteen minutes on two cores; writes
-        runs/compare_methods/comparison.md, .csv and .png
+        all methods of point_ft_jax/methods/, two seeds each, some minutes a method on two cores;
+        writes runs/compare_methods/report.md
     python run.py --config=configs/compare_methods.py:own --config.data.root=FOLDER
         on clouds of your own
 
@@ -13,23 +13,10 @@ augmentation and the start; where one needs another rate, `compare.changes` says
 from ml_collections import ConfigDict
 
 from configs import recon_dapt
+from point_ft_jax.core import plugins
 from point_ft_jax.experiments.papers import check_variant
 
 VARIANTS = ('', 'own')
-METHODS = (
-    'full',
-    'linear_probe',
-    'adapter',
-    'prefix',
-    'bitfit',
-    'lora',
-    'vpt',
-    'adaptformer',
-    'ssf',
-    'idpt',
-    'dapt',
-    'pointgst',
-)
 
 
 def get_config(variant: str = '') -> ConfigDict:
@@ -43,7 +30,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.train.epochs = 5
     config.compare = ConfigDict(
         {
-            'methods': METHODS,
+            'methods': tuple(plugins.names('methods')),
             'changes': {
                 'dapt': {'method': {'options': dapt}},
                 # Everything trains: at the tuners' rate it forgets what it started from.

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from point_ft_jax.core import trees as params
 from point_ft_jax.core.errors import UserError
 
 Tree = dict
@@ -85,7 +84,7 @@ def size_bytes(tree: Tree) -> int:
     return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-def stack(trees: Sequence[params.Tree], shared: Collection[str] = ()) -> params.Tree:
+def stack(trees: Sequence[Tree], shared: Collection[str] = ()) -> Tree:
     """One tree whose leaves have a leading axis; the parts in `shared` are those of the first."""
     return {
         part: trees[0][part]
@@ -95,7 +94,7 @@ def stack(trees: Sequence[params.Tree], shared: Collection[str] = ()) -> params.
     }
 
 
-def pick(tree: params.Tree, k: int, shared: Collection[str] = ()) -> params.Tree:
+def pick(tree: Tree, k: int, shared: Collection[str] = ()) -> Tree:
     """The tree of the k-th member; the inverse of `stack`."""
     return {
         part: leaves if part in shared else jax.tree.map(lambda leaf: leaf[k], leaves)
@@ -103,14 +102,14 @@ def pick(tree: params.Tree, k: int, shared: Collection[str] = ()) -> params.Tree
     }
 
 
-def axes(tree: params.Tree, shared: Collection[str] = ()) -> dict[str, int | None]:
+def axes(tree: Tree, shared: Collection[str] = ()) -> dict[str, int | None]:
     """`in_axes` of `jax.vmap` for a tree made by `stack`."""
     return {part: None if part in shared else 0 for part in tree}
 
 
 def choose(
-    first: Sequence[bool], one: params.Tree, other: params.Tree, shared: Collection[str] = ()
-) -> params.Tree:
+    first: Sequence[bool], one: Tree, other: Tree, shared: Collection[str] = ()
+) -> Tree:
     """The members of `one` where `first` says so, and those of `other` elsewhere."""
 
     def leaf(a: jax.Array, b: jax.Array) -> jax.Array:

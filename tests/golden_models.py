@@ -14,8 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from point_ft_jax.core import trees
-from point_ft_jax.models import torch_names
-from point_ft_jax.models.build import build
+from point_ft_jax.models import create_model, torch_names
 from point_ft_jax.models.model import Model
 from point_ft_jax.models.networks import Classifier
 from point_ft_jax.models.tokenizer import MiniPointNet
@@ -23,7 +22,7 @@ from point_ft_jax.training.losses import cross_entropy
 
 FOLDER = pathlib.Path(__file__).parent / 'golden'
 
-# fixture: backbone, method, options of `build`
+# fixture: backbone, method, options of `create_model`
 MODELS = {
     'point_mae': ('point_mae', 'full', {}),
     'act': ('act', 'full', {}),
@@ -103,9 +102,11 @@ def clouds(batch: int, size: int, seed: int) -> np.ndarray:
 def model(name: str) -> Model:
     """The model of a fixture, without dropout."""
     if name in SEGMENTERS:
-        return build(*SEGMENTERS[name], head={'dropout': 0.0}, **SHAPENETPART)
-    backbone, method, options = MODELS[name]
-    return build(backbone, method, head={'dropout': 0.0}, **{'num_classes': 15, **options})
+        (backbone, method), options = SEGMENTERS[name], SHAPENETPART
+    else:
+        backbone, method, options = MODELS[name]
+    options = {'num_classes': 15, 'head': {'dropout': 0.0}, 'batch_norm': 'update', **options}
+    return create_model(backbone, method=method, **options)
 
 
 def variables(name: str, facts: dict, dtype: type) -> dict[str, trees.Tree]:

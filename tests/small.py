@@ -13,8 +13,7 @@ from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.data import augment
 from point_ft_jax.data.split import Split
 from point_ft_jax.experiments.config import default
-from point_ft_jax.models import build as models
-from point_ft_jax.models.model import Model
+from point_ft_jax.models import Model, create_model
 from point_ft_jax.training import optimizer, schedules, step
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -27,7 +26,8 @@ def build(method: str = 'dapt', backbone: str = 'recon', **options: Any) -> Mode
     geometry = {**GEOMETRY, **options.pop('geometry', {})}
     if method == 'dapt':
         options.setdefault('method_options', {'rank': 4})
-    return models.build(backbone, method, 3, geometry=geometry, **options)
+    options = {'batch_norm': 'update', **options}
+    return create_model(backbone, 3, method=method, geometry=geometry, **options)
 
 
 def split(size: int, seed: int, points: int = 32) -> Split:

@@ -7,8 +7,7 @@ import jax
 import numpy as np
 
 from point_ft_jax.core import plugins
-from point_ft_jax.models.build import build
-from point_ft_jax.models.model import Model
+from point_ft_jax.models import Model, create_model
 
 POINTS = np.random.default_rng(0).uniform(-0.6, 0.6, (4, 48, 3)).astype(np.float32)
 LABELS = np.arange(4) % 3
@@ -54,8 +53,9 @@ def small(backbone: str, method: str, **changes: object) -> Model:
         'readout': readout,
         'geometry': geometry(backbone),
         'head': {'dropout': 0.0},
+        'batch_norm': 'update',
     }
-    return build(backbone, method, 3, **{**options, **changes})
+    return create_model(backbone, 3, method=method, **{**options, **changes})
 
 
 def distinct() -> list[str]:

@@ -11,11 +11,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from point_ft_jax.checkpoints import _old_runs, spec_file
 from point_ft_jax.checkpoints.store import Latest, save_tree
 from point_ft_jax.core import trees
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.experiments.build import from_facts
-from point_ft_jax.models.model import Model
+from point_ft_jax.core.trees import Variables
+from point_ft_jax.models import Model, ModelSpec
 
 FINGERPRINT = 'fingerprint'
 
@@ -27,14 +28,14 @@ class Delta:
     Attributes:
         model: that it is part of.
         params, batch_stats: the leaves that it has.
-        facts: of the run, and the 'fingerprint' of the frozen half of its backbone.
+        metadata: of the run, and the 'fingerprint' of the frozen half of its backbone.
         source: the folder.
     """
 
     model: Model
     params: trees.Tree
     batch_stats: trees.Tree
-    facts: dict[str, Any]
+    metadata: dict[str, Any]
     source: str
 
 
@@ -50,14 +51,24 @@ def fingerprint(tree: trees.Tree) -> str:
 
 def save(
     folder: pathlib.Path,
-    variables: Mapping[str, trees.Tree],
+    spec: ModelSpec,
+    variables: Variables,
     trainable: trees.Tree,
-    facts: dict[str, Any],
+    metadata: Mapping[str, Any],
 ) -> int:
-    """Writes the delta of `variables` into `folder`; gives its bytes."""
+    """Writes the delta of `variables` into `folder`; gives its bytes.
+
+    Args:
+        folder: where to; what is there is replaced.
+        spec: of the model.
+        variables: of the tuned model.
+        trainable: what of its parameters trained, a tree of bools.
+        metadata: of the run, in JSON's types.
+    """
     kept, frozen = trees.partition(variables['params'], _kept(trainable))
     tree = {'params': trees.prune(kept), 'batch_stats': variables['batch_stats']}
-    save_tree(folder, tree, {**facts, FINGERPRINT: fingerprint(frozen)})
+    spec_file.write(folder, spec)
+    save_tree(folder, tree, {**metadata, FINGERPRINT: fingerprint(frozen)})
     return trees.size_bytes(tree)
 
 
@@ -65,26 +76,27 @@ def read(folder: pathlib.Path) -> Delta:
     """The delta in `folder`.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or one whose model cannot be built.
     """
     if not folder.is_dir():
         raise UserError(f'{folder} is no folder of a delta: a run has one when it has ended')
     with Latest(folder) as latest:
         if latest.step() is None:
             raise UserError(f'{folder} holds no delta')
-        facts = latest.meta()
-        if FINGERPRINT not in facts:
+        metadata = latest.meta()
+        if FINGERPRINT not in metadata:
             raise UserError(f'{folder} holds a checkpoint that is no delta')
-        model = from_facts(facts)
+        model = spec_file.rebuild(folder, metadata)
         shapes = model.shapes()
         trainable = trees.select(shapes['params'], model.trainable)
         kept, _ = trees.partition(shapes['params'], _kept(trainable))
         like = {'params': trees.prune(kept), 'batch_stats': shapes['batch_stats']}
         tree, _ = latest.restore(like)
-    return Delta(model, tree['params'], tree['batch_stats'], facts, str(folder))
+    params, statistics = tree['params'], tree['batch_stats']
+    return Delta(model, params, statistics, _old_runs.completed(metadata), str(folder))
 
 
-def apply(delta: Delta, backbone: trees.Tree, source: str) -> dict[str, trees.Tree]:
+def apply(delta: Delta, backbone: trees.Tree, source: str) -> Variables:
     """The variables of the tuned model, from its delta and a backbone's parameters.
 
     Args:
@@ -103,9 +115,9 @@ def apply(delta: Delta, backbone: trees.Tree, source: str) -> dict[str, trees.Tr
         path: leaf for path, leaf in rest.items() if not isinstance(leaf, jax.ShapeDtypeStruct)
     }
     missing = [path for path in rest if found.get(path) is None]
-    if missing or fingerprint(trees.unflatten(found)) != delta.facts[FINGERPRINT]:
+    if missing or fingerprint(trees.unflatten(found)) != delta.metadata[FINGERPRINT]:
         lacks = f'; it lacks {", ".join(missing[:4])}' if missing else ''
-        start = delta.facts.get('config', {}).get('init', {}).get('checkpoint')
+        start = delta.metadata['checkpoint']
         raise UserError(
             f'{source} is not the backbone that {delta.source} was trained over (their '
             f'fingerprints differ{lacks}): give a copy of the one that its run started from'
@@ -134,7 +146,7 @@ def stack(
         for other in deltas[1:]
         for what, differs in (
             ('of another model', other.model.module != first.model.module),
-            ('over another backbone', other.facts[FINGERPRINT] != first.facts[FINGERPRINT]),
+            ('over another backbone', other.metadata[FINGERPRINT] != first.metadata[FINGERPRINT]),
         )
         if differs
     ]

@@ -1,44 +1,45 @@
-"""What a run starts from: random weights, a file, a run, or the backbone that ships."""
+"""What a model starts from: random weights, a file, a run, or the backbone that ships."""
 
 import pathlib
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from point_ft_jax.checkpoints import run as saved
 from point_ft_jax.checkpoints import shipped, torch_file
-from point_ft_jax.core import trees
-from point_ft_jax.core.errors import UserError
-from point_ft_jax.models.autoencoders.build import Autoencoder
-from point_ft_jax.models.model import Model
+from point_ft_jax.core.trees import Variables
+from point_ft_jax.models import AutoencoderSpec, Model
+from point_ft_jax.models.torch_names import LoadReport
+
+if TYPE_CHECKING:
+    from point_ft_jax.models.autoencoders.build import Autoencoder
 
 
-def load_start(
-    config: ConfigDict, built: Model | Autoencoder, seed: int
-) -> tuple[dict[str, trees.Tree], str]:
-    """The variables to start from, and a line that says where they came from.
+def load_pretrained(
+    model: 'Model | Autoencoder', source: str | None, *, seed: int = 0
+) -> tuple[Variables, LoadReport | None]:
+    """The variables to start from, and what the load did; None in its place for random weights.
 
-    A classifier takes its backbone from `config.init.checkpoint`, an autoencoder everything.
+    A classifier takes its backbone from `source`, an autoencoder everything. What the source lacks
+    is drawn from `seed`.
+
+    Args:
+        model: see `models.build`.
+        source: a .pth file, the folder of a run, or 'shipped:NAME'; None or '' for random weights.
+        seed: of the random weights.
 
     Raises:
-        UserError: the checkpoint is not set, missing, unreadable, or does not fit.
+        UserError: the source is missing, unreadable, or does not fit.
     """
-    path = config.init.checkpoint
-    if path is None:
-        raise UserError(
-            'this config starts from a pre-trained backbone: give --config.init.checkpoint=FILE, '
-            'or an empty one for random weights'
-        )
-    variables, key = built.shapes(), jax.random.key(seed)
-    whole = isinstance(built, Autoencoder)
-    what = 'autoencoder' if whole else 'backbone'
-    if not path:
-        return built.draw(key, variables), f'{what}: random, from seed {seed}'
-    load = built.load_all if whole else built.load_backbone
-    variables, report = load(variables, state_dict(path), str(path))
-    return built.draw(key, variables), f'{what}: {path}: {report}'
+    variables, key = model.shapes(), jax.random.key(seed)
+    if not source:
+        return model.draw(key, variables), None
+    everything = isinstance(model.spec, AutoencoderSpec)
+    load = model.load_all if everything else model.load_backbone
+    variables, report = load(variables, state_dict(source), str(source))
+    return model.draw(key, variables), report
 
 
 def state_dict(path: str) -> Mapping[str, np.ndarray]:
@@ -51,6 +52,6 @@ def state_dict(path: str) -> Mapping[str, np.ndarray]:
         UserError: nothing there, or nothing that can be read.
     """
     if pathlib.Path(path).expanduser().is_dir():
-        run = saved.load(path, job=None)
+        run = saved.load(path, pretrained=True)
         return run.model.export(run.variables)
     return torch_file.state_dict(shipped.locate(path))[0]

@@ -1,31 +1,36 @@
 """A fitted model on disk, and back: what evaluation, prediction and export read.
 
 A run's folder holds one folder a seed, and that
-    facts.json   the config, the class names, the points the model takes, the scale of its data
+    spec.json    what model it is, see `models.spec`
+    facts.json   the class names, the points the model takes, the scale of its data, the config
     frozen/      the half of the parameters that did not train
     best/        the half that did and the statistics, of the chosen epoch
     last/        the same of the last checkpoint, with the optimizer's state, to go on from
-    delta/       what the run ended with, see `delta`: to be carried to any copy of the backbone
+    delta/       what the run ended with, see `delta`: to be carried to any copy of the backbone;
+                 it has a spec.json of its own
 Members of one population share frozen/, a folder up, and best/ and last/, in population/ there.
 """
 
 import dataclasses
-import json
 import pathlib
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
-from point_ft_jax.checkpoints import delta, shipped, torch_file
+from point_ft_jax.checkpoints import _old_runs, delta, shipped, spec_file, torch_file
 from point_ft_jax.checkpoints.store import Latest, is_store
 from point_ft_jax.core import trees
 from point_ft_jax.core.devices import main_process
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.core.json_files import write_json
-from point_ft_jax.experiments.build import from_facts
-from point_ft_jax.models.autoencoders.build import Autoencoder
-from point_ft_jax.models.model import Model
+from point_ft_jax.core.json_files import read_json, write_json
+from point_ft_jax.core.trees import Variables
+from point_ft_jax.models import AutoencoderSpec, Model
+from point_ft_jax.models.spec import Spec
+
+if TYPE_CHECKING:
+    from point_ft_jax.models.autoencoders.build import Autoencoder
 
 FACTS, FROZEN, DELTA = 'facts.json', 'frozen', 'delta'
 
@@ -37,18 +42,20 @@ class Saved:
     Attributes:
         model: as it was built; of a pre-training run an autoencoder.
         variables: 'params' and 'batch_stats' of the chosen epoch.
-        facts: what `save_start` was given.
+        metadata: what `save_start` was given.
     """
 
-    model: Model | Autoencoder
-    variables: dict[str, trees.Tree]
-    facts: dict[str, Any]
+    model: 'Model | Autoencoder'
+    variables: Variables
+    metadata: dict[str, Any]
 
 
-def save_start(folder: pathlib.Path, facts: dict[str, Any], frozen: trees.Tree) -> None:
+def save_start(
+    folder: pathlib.Path, spec: Spec, metadata: Mapping[str, Any], frozen: trees.Tree
+) -> None:
     """Writes what does not change while a model trains, once."""
     save_frozen(folder, frozen)
-    save_facts(folder, facts)
+    save_metadata(folder, spec, metadata)
 
 
 def save_frozen(folder: pathlib.Path, frozen: trees.Tree) -> None:
@@ -58,11 +65,11 @@ def save_frozen(folder: pathlib.Path, frozen: trees.Tree) -> None:
             store.save(0, _on_the_host(trees.prune(frozen)), {})
 
 
-def save_facts(folder: pathlib.Path, facts: dict[str, Any]) -> None:
-    """Writes what a reader has to know of a run."""
+def save_metadata(folder: pathlib.Path, spec: Spec, metadata: Mapping[str, Any]) -> None:
+    """Writes what model a folder is of, and what a prediction on other data is compared with."""
+    spec_file.write(folder, spec)
     if main_process():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / FACTS, facts)
+        write_json(folder / FACTS, metadata)
 
 
 def _on_the_host(tree: trees.Tree) -> trees.Tree:
@@ -88,17 +95,17 @@ def find(folder: str | pathlib.Path) -> pathlib.Path:
 
 
 def load(
-    folder: str | pathlib.Path, backbone: str | None = None, job: str | None = 'finetune'
+    folder: str | pathlib.Path, backbone: str | None = None, *, pretrained: bool = False
 ) -> Saved:
     """The model of the chosen epoch so far.
 
     Args:
         folder: of a run, of one of its seeds, or of a delta that was carried away from one.
         backbone: a .pth file or a run to take the backbone from, in place of the run's own copy.
-        job: what the run must have done; None for anything.
+        pretrained: whether the autoencoder of a pre-training run will do, too.
 
     Raises:
-        UserError: no run, one of another job, one without a chosen epoch yet, a delta without a
+        UserError: no run, one of pre-training, one without a chosen epoch yet, a delta without a
             backbone, or a backbone that is not the one that it was trained over.
     """
     folder = find(folder)
@@ -106,18 +113,18 @@ def load(
         raise UserError(f'{folder} is a delta: say with --backbone=FILE what it belongs to')
     if backbone is not None:
         return _over(read_delta(folder), backbone)
-    facts = json.loads((folder / FACTS).read_text())
-    if job not in (None, done := facts['config'].get('job', 'finetune')):
+    metadata = _read_metadata(folder)
+    if not pretrained and isinstance(spec_file.read(folder, metadata), AutoencoderSpec):
         raise UserError(
-            f'{folder} is a run of the job {done!r}; expected {job!r}. To fine-tune what it has '
-            f'pre-trained: --config.init.checkpoint={folder}'
+            f"{folder} is a run of the job 'pretrain'; expected 'finetune'. To fine-tune what it "
+            f'has pre-trained: --config.init.checkpoint={folder}'
         )
     frozen = _read_frozen(folder)
     if (folder / DELTA).exists():
         own = delta.read(folder / DELTA)
         variables = delta.apply(own, trees.unflatten(frozen).get('backbone', {}), str(folder))
-        return Saved(own.model, variables, facts)
-    model = from_facts(facts)
+        return Saved(own.model, variables, metadata)
+    model = spec_file.rebuild(folder, metadata)
     shapes = model.shapes()
     chosen = trees.select(shapes['params'], model.trainable)
     moving, rest = trees.partition(shapes['params'], chosen)
@@ -126,7 +133,8 @@ def load(
             raise UserError(f'{folder} has no evaluated epoch yet: let the run go on first')
         (moving, statistics), _ = best.restore((moving, shapes['batch_stats']))
     rest = trees.map_paths(lambda path, _: frozen[path], rest)
-    return Saved(model, {'params': trees.combine(moving, rest), 'batch_stats': statistics}, facts)
+    variables = {'params': trees.combine(moving, rest), 'batch_stats': statistics}
+    return Saved(model, variables, metadata)
 
 
 def read_delta(folder: str | pathlib.Path) -> delta.Delta:
@@ -142,11 +150,19 @@ def read_delta(folder: str | pathlib.Path) -> delta.Delta:
 def _over(own: delta.Delta, backbone: str) -> Saved:
     """The model of a delta and a backbone from elsewhere."""
     if pathlib.Path(backbone).expanduser().is_dir():
-        tree = load(backbone, job=None).variables['params']['backbone']
+        tree = load(backbone, pretrained=True).variables['params']['backbone']
     else:
         state, _ = torch_file.state_dict(shipped.locate(backbone))
         tree = own.model.load_backbone(own.model.shapes(), state, backbone)[0]['params']['backbone']
-    return Saved(own.model, delta.apply(own, tree, backbone), own.facts)
+    return Saved(own.model, delta.apply(own, tree, backbone), own.metadata)
+
+
+def _read_metadata(folder: pathlib.Path) -> dict[str, Any]:
+    """What facts.json holds; UserError where that is no mapping."""
+    metadata = read_json(folder / FACTS)
+    if not isinstance(metadata, dict):
+        raise UserError(f'{folder / FACTS} holds a {type(metadata).__name__}; expected a mapping')
+    return _old_runs.completed(metadata)
 
 
 def _read_frozen(folder: pathlib.Path) -> dict[str, Any]:

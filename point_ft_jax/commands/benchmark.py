@@ -31,7 +31,8 @@ from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.data import augment
 from point_ft_jax.data.split import Split
 from point_ft_jax.experiments import command_line
-from point_ft_jax.models import build, model
+from point_ft_jax.models import create_model, model
+from point_ft_jax.models.build import known
 from point_ft_jax.reports import tables
 from point_ft_jax.training import costs, loop, optimizer, population, schedules, step
 from point_ft_jax.training.costs import Program, compile_program
@@ -69,10 +70,14 @@ def make_case(
     backbone: str, method: str, variant: str, batch: int, points: int, compute: str, **geometry: Any
 ) -> Case:
     """The case of a backbone and a method; `batch` clouds of `points` points."""
-    dtype = jnp.bfloat16 if compute == 'bfloat16' else None
-    fields = build.known(backbone, geometry)
-    built = build.build(backbone, method, 15, variant=variant, geometry=fields, dtype=dtype)
-    built = build.hold_frozen(built)
+    built = create_model(
+        backbone,
+        15,
+        variant=variant,
+        method=method,
+        geometry=known(backbone, geometry),
+        dtype=compute,
+    )
     variables = built.init(jax.random.key(0))
     r = np.random.default_rng(0)
     clouds = r.standard_normal((batch, points, 3)).astype(np.float32)

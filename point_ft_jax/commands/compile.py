@@ -19,7 +19,7 @@ from kernels.aot_targets import one_axis
 from kernels.dispatch import DATA_AXIS
 from point_ft_jax.commands import benchmark
 from point_ft_jax.core import trees
-from point_ft_jax.models import build
+from point_ft_jax.models import create_model
 from point_ft_jax.training import step as train
 
 # Clouds of 2,048 points in 128 groups of 32, by target.
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def lower_step(method: str, batch: int, devices: list[jax.Device]) -> jax.stages.Lowered:
     """A step whose batch is spread over `devices`; the parameters are on all of them."""
-    built = build.hold_frozen(build.build('recon', method, 15, dtype=jnp.bfloat16))
+    built = create_model('recon', 15, method=method, dtype='bfloat16')
     mesh = one_axis(devices, DATA_AXIS)
     recipe = benchmark.make_recipe(built, 2048, mesh=mesh)
     shapes = built.shapes()

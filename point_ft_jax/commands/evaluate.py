@@ -12,8 +12,8 @@ point-ft evaluate --checkpoint=published.pth \\
 """
 
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
@@ -22,6 +22,8 @@ from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.experiments import command_line
 
 if TYPE_CHECKING:
+    from point_ft_jax.checkpoints.delta import Delta
+    from point_ft_jax.checkpoints.run import Saved
     from point_ft_jax.data.split import Split
     from point_ft_jax.evaluation.metrics import Evaluation
     from point_ft_jax.evaluation.part_metrics import PartEvaluation
@@ -80,17 +82,17 @@ def compared(
     frozen = trees.map_paths(
         lambda path, leaf: None if path in own else leaf, run.variables['params']
     )
-    config = config or ConfigDict(run.facts['config'])
+    config = config or ConfigDict(run.metadata['config'])
     test = build.load_splits(config)['test']
     for path, one in zip(checkpoints, deltas, strict=True):
-        _check_run(path, one.facts, config, test)
-    if len(counts := {one.facts['points'] for one in deltas}) > 1:
+        _check_run(path, one, config, test)
+    if len(counts := {one.metadata['points'] for one in deltas}) > 1:
         raise UserError(
             f'the runs take {", ".join(map(str, sorted(counts)))} points; evaluate those of one '
             'number together'
         )
     task = build.task_of(config, test)
-    points, targets = task.prepare(test, run.facts['points'])
+    points, targets = task.prepare(test, run.metadata['points'])
     answer = functools.partial(task.answer, run.model.module)
     many = inference.all_in_batches(answer, make_mesh(), batch_size, shared)
     answers = many((stacked, frozen), points, targets)
@@ -100,7 +102,7 @@ def compared(
         found = task.evaluation(0, task.record(mine, targets)).scores()
         columns = {COMPARED[n]: f'{100 * v:.2f}' for n, v in found.items() if n in COMPARED}
         rows.append({'checkpoint': path, **columns})
-    return f'{len(test)} clouds, {run.facts["points"]} points each\n\n{tables.text(rows)}'
+    return f'{len(test)} clouds, {run.metadata["points"]} points each\n\n{tables.text(rows)}'
 
 
 def evaluated(
@@ -126,11 +128,11 @@ def evaluated(
         raise UserError(f'{checkpoint}: no such file or folder')
     if pathlib.Path(checkpoint).expanduser().is_dir():
         run = saved.load(checkpoint, backbone)
-        config = config or ConfigDict(run.facts['config'])
+        config = config or ConfigDict(run.metadata['config'])
         model, variables, origin = run.model, run.variables, f'run {checkpoint}'
-        num_points = run.facts['points']
+        num_points = run.metadata['points']
         test = build.load_splits(config)['test']
-        _check_run(checkpoint, run.facts, config, test)
+        _check_run(checkpoint, run, config, test)
     else:
         if config is None:
             raise UserError(f'{checkpoint} is no run: say what model it is with --config=…')
@@ -155,15 +157,17 @@ def evaluated(
     return '\n'.join([*lines, *_scores(evaluation, test.classes)])
 
 
-def _check_run(path: str, facts: Mapping[str, Any], config: ConfigDict, test: 'Split') -> None:
+def _check_run(path: str, run: 'Saved | Delta', config: ConfigDict, test: 'Split') -> None:
     """Raises UserError for data of another task or with other classes than a run's."""
     problems = []
-    if facts['config']['task'] != config.task:
-        problems.append(f"its task is {facts['config']['task']}, the config's {config.task}")
-    if list(facts['classes']) != list(test.classes):
-        some = [', '.join(map(str, list(names)[:4])) for names in (facts['classes'], test.classes)]
+    task = 'classification' if run.model.spec.num_parts is None else 'part_segmentation'
+    if task != config.task:
+        problems.append(f"its task is {task}, the config's {config.task}")
+    classes = run.metadata['classes']
+    if list(classes) != list(test.classes):
+        some = [', '.join(map(str, list(names)[:4])) for names in (classes, test.classes)]
         problems.append(
-            f'it tells {len(facts["classes"])} classes apart ({some[0]}, …), and the data has '
+            f'it tells {len(classes)} classes apart ({some[0]}, …), and the data has '
             f'{len(test.classes)} ({some[1]}, …); expected the same in the same order'
         )
     raise_all(problems, f'{path} does not fit the data:')

@@ -39,14 +39,14 @@ def export(
     from point_ft_jax.checkpoints import torch_file
     from point_ft_jax.core.errors import UserError
 
-    loaded = saved.load(run, backbone, job=None)
+    loaded = saved.load(run, backbone, pretrained=True)
     variables = loaded.variables
     if part is not None:
         if part not in variables['params']:
             raise UserError(f'no part {part!r}; the model has {", ".join(variables["params"])}')
         variables = {name: {part: tree[part]} for name, tree in variables.items() if part in tree}
     state = _rounded(loaded.model.export(variables), dtype)
-    torch_file.write(path, state, classes=list(loaded.facts['classes']))
+    torch_file.write(path, state, classes=list(loaded.metadata['classes']))
     return len(state)
 
 

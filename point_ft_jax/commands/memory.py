@@ -28,7 +28,8 @@ from point_ft_jax.commands import benchmark
 from point_ft_jax.core import plugins, trees
 from point_ft_jax.core.devices import compiler_options
 from point_ft_jax.experiments import command_line
-from point_ft_jax.models import build, model
+from point_ft_jax.models import create_model, model
+from point_ft_jax.models.build import known
 from point_ft_jax.reports import figures, tables
 from point_ft_jax.training import population
 from point_ft_jax.training import step as train
@@ -75,17 +76,16 @@ def _abstract(case: Mapping[str, Any]) -> tuple:
 
 
 def _build(case: Mapping[str, Any]) -> tuple[model.Model, train.Recipe]:
-    geometry = build.known(case['backbone'], case['geometry'])
+    geometry = known(case['backbone'], case['geometry'])
     geometry |= {'remat': case['remat']}
-    built = build.build(
+    built = create_model(
         case['backbone'],
-        case['method'],
         15,
         variant=case['variant'],
+        method=case['method'],
         geometry=geometry,
-        dtype=jnp.bfloat16 if case['compute'] == 'bfloat16' else None,
+        dtype=case['compute'],
     )
-    built = build.hold_frozen(built)
     return built, benchmark.make_recipe(built, case['points'])
 
 

@@ -7,7 +7,6 @@ point-ft merge runs/lora merged.pth
 """
 
 import argparse
-import copy
 import pathlib
 from collections.abc import Sequence
 
@@ -31,28 +30,22 @@ def merge_run(run: str, out: str, backbone: str | None = None) -> str:
     """
     from point_ft_jax.checkpoints import delta, torch_file
     from point_ft_jax.checkpoints import run as saved
-    from point_ft_jax.core.json_files import write_json
 
     loaded = saved.load(run, backbone)
     model, variables = merge(loaded.model, loaded.variables)
     size = f'{params.count(variables["params"]):,} parameters'
     if out.endswith('.pth'):
         state = model.export(variables)
-        torch_file.write(out, state, classes=list(loaded.facts['classes']))
+        torch_file.write(out, state, classes=list(loaded.metadata['classes']))
         return f'{out}: {len(state)} keys, {size}'
     folder = pathlib.Path(out).expanduser()
     if folder.exists():
         raise UserError(f'{folder} is there already; expected a new folder, or a file NAME.pth')
-    config = copy.deepcopy(loaded.facts['config'])
-    config['method'] = {'name': 'full', 'options': {}, 'trainable': []}
-    config['model']['readout'] = list(model.module.readout)
-    config['model']['geometry']['qkv_bias'] = model.module.backbone.qkv_bias
-    facts = {**loaded.facts, 'config': config, 'merged_from': run}
-    facts.pop(delta.FINGERPRINT, None)
-    folder.mkdir(parents=True)
+    metadata = {**loaded.metadata, 'merged_from': run}
+    metadata.pop(delta.FINGERPRINT, None)
     chosen = params.map_paths(lambda *_: True, variables['params'])
-    delta.save(folder / saved.DELTA, variables, chosen, facts)
-    write_json(folder / saved.FACTS, facts)
+    delta.save(folder / saved.DELTA, model.spec, variables, chosen, metadata)
+    saved.save_metadata(folder, model.spec, metadata)
     return f'{folder}: {size}'
 
 

@@ -53,8 +53,8 @@ def predict_files(
     from point_ft_jax.evaluation import inference
 
     loaded = saved.load(run, backbone)
-    facts = loaded.facts
-    if facts['config']['task'] != 'classification':
+    metadata = loaded.metadata
+    if loaded.model.spec.num_parts is not None:
         raise UserError(
             f'{run} segments parts, and what is predicted here are classes; look at its report, or '
             'evaluate it with point-ft evaluate'
@@ -64,25 +64,27 @@ def predict_files(
     small = [
         f'{path}: {len(cloud)} points'
         for path, cloud in zip(files, clouds, strict=True)
-        if len(cloud) < facts['points']
+        if len(cloud) < metadata['points']
     ]
     if small:
         raise UserError(
-            f'the model takes {facts["points"]} points; these clouds have fewer:\n  '
+            f'the model takes {metadata["points"]} points; these clouds have fewer:\n  '
             + '\n  '.join(small)
         )
     if normalize:
         clouds = [unit_sphere(cloud[None])[0] for cloud in clouds]
     predict = inference.make_predict(loaded.model.module, make_mesh(), min(len(clouds), 32))
-    points = np.concatenate([inference.prepare(cloud[None], facts['points']) for cloud in clouds])
+    points = np.concatenate(
+        [inference.prepare(cloud[None], metadata['points']) for cloud in clouds]
+    )
     probabilities = np.asarray(jax.nn.softmax(predict(loaded.variables, points)))
     order = np.argsort(-probabilities, axis=-1, kind='stable')[:, :top]
     return [
         {
             'file': str(path),
             'points': len(cloud),
-            'warning': warning(cloud, facts),
-            'classes': [facts['classes'][i] for i in best],
+            'warning': warning(cloud, metadata),
+            'classes': [metadata['classes'][i] for i in best],
             'probabilities': [float(row[i]) for i in best],
         }
         for path, cloud, row, best in zip(files, clouds, probabilities, order, strict=True)
@@ -112,13 +114,13 @@ def find_files(paths: Sequence[str]) -> list[pathlib.Path]:
     return found
 
 
-def warning(cloud: np.ndarray, facts: Mapping[str, Any]) -> str:
+def warning(cloud: np.ndarray, metadata: Mapping[str, Any]) -> str:
     """How a cloud differs from the training's, '' if it doesn't."""
     radius = float(np.linalg.norm(cloud - cloud.mean(0), axis=1).max())
-    low, middle, high = facts['radius']
+    low, middle, high = metadata['radius']
     found = []
-    if len(cloud) != facts['stored_points']:
-        found.append(f'{len(cloud)} points, trained on {facts["stored_points"]}')
+    if len(cloud) != metadata['stored_points']:
+        found.append(f'{len(cloud)} points, trained on {metadata["stored_points"]}')
     if not 0.8 * low <= radius <= 1.25 * high:
         found.append(f'radius {radius:.3g}, trained on about {middle:.3g} (--normalize?)')
     return '; '.join(found)

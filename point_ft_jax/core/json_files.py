@@ -9,6 +9,29 @@ from typing import Any
 
 import numpy as np
 
+from point_ft_jax.core.errors import UserError
+
+LARGEST = 2**24  # bytes: no file of ours comes near
+
+
+def read_json(path: pathlib.Path) -> Any:
+    """What a JSON file holds, in JSON's types.
+
+    Raises:
+        UserError: it cannot be read, is larger than any of ours, or is no JSON.
+    """
+    try:
+        size = path.stat().st_size
+        if size <= LARGEST:
+            return json.loads(path.read_bytes(), parse_constant=_refuse)
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f'{path} cannot be read as JSON ({error})') from None
+    raise UserError(f'{path} has {size:,} bytes; expected JSON of {LARGEST:,} at most')
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f'{constant} is no number of JSON')
+
 
 def write_json(path: pathlib.Path, value: Any) -> None:
     """Writes a JSON file whole or not at all."""

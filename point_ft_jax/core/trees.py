@@ -7,6 +7,7 @@ half never touches the frozen one.
 
 import fnmatch
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,10 @@ from flax import traverse_util
 
 from point_ft_jax.core.errors import UserError
 
+Array = jax.Array
 Tree = dict
+Variables = dict[str, Tree]  # 'params' and 'batch_stats'
+Targets = Any  # an array [S, ...], or a tree of them: what is known of clouds beside their points
 
 
 def flatten(tree: Tree) -> dict[str, jax.Array]:
@@ -107,9 +111,7 @@ def axes(tree: Tree, shared: Collection[str] = ()) -> dict[str, int | None]:
     return {part: None if part in shared else 0 for part in tree}
 
 
-def choose(
-    first: Sequence[bool], one: Tree, other: Tree, shared: Collection[str] = ()
-) -> Tree:
+def choose(first: Sequence[bool], one: Tree, other: Tree, shared: Collection[str] = ()) -> Tree:
     """The members of `one` where `first` says so, and those of `other` elsewhere."""
 
     def leaf(a: jax.Array, b: jax.Array) -> jax.Array:

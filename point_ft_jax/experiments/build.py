@@ -9,15 +9,14 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from point_ft_jax.checkpoints.pretrained import load_pretrained
 from point_ft_jax.core import plugins
 from point_ft_jax.core.errors import UserError, raise_all
+from point_ft_jax.core.trees import Variables
 from point_ft_jax.data import augment, teachers
 from point_ft_jax.data.split import Split, hold_out
-from point_ft_jax.models import build, torch_names
-from point_ft_jax.models.autoencoders import build as pretrain
+from point_ft_jax.models import AutoencoderSpec, Model, ModelSpec, build, torch_names
 from point_ft_jax.models.autoencoders.build import Autoencoder
-from point_ft_jax.models.build import compute_type
-from point_ft_jax.models.model import Model
 from point_ft_jax.training import optimizer, schedules
 from point_ft_jax.training import step as train
 from point_ft_jax.training.tasks.classification import classification
@@ -79,60 +78,67 @@ def read(section: ConfigDict, flag: str = 'data') -> dict[str, Split]:
     return {name: plugin.load(name, **options) for name in ('train', 'test')}
 
 
+def model_spec(config: ConfigDict, num_classes: int, num_parts: int = 0) -> ModelSpec:
+    """What model the config names; of a classifier `num_parts` says nothing."""
+    return ModelSpec(
+        backbone=config.model.backbone,
+        num_classes=num_classes,
+        variant=config.model.variant,
+        method=config.method.name,
+        method_options=_plain(config.method.options),
+        trainable=tuple(config.method.trainable),
+        num_parts=num_parts if config.task == SEGMENTATION else None,
+        geometry={**_plain(config.model.geometry), 'remat': config.train.remat},
+        readout=tuple(config.model.readout),
+        head=_plain(config.model.head),
+        dtype=config.model.compute,
+        batch_norm=config.batch_norm,
+    )
+
+
+def autoencoder_spec(config: ConfigDict, widths: Mapping[str, int]) -> AutoencoderSpec:
+    """What pre-trains the config's backbone; `widths` are of teachers' features."""
+    pretrain = config.pretrain
+    return AutoencoderSpec(
+        backbone=config.model.backbone,
+        variant=config.model.variant,
+        geometry=_plain(config.model.geometry),
+        options={
+            'mask': pretrain.mask,
+            'mask_ratio': pretrain.mask_ratio,
+            **_plain(pretrain.decoder),
+        },
+        teachers=widths,
+        contrast=pretrain.contrast,
+        dtype=config.model.compute,
+    )
+
+
 def build_model(config: ConfigDict, num_classes: int, num_parts: int = 0) -> Model:
-    """The model; what trains in it is `model.method.trainable`.
+    """The model that the config names; what trains in it is `model.method.trainable`.
 
     Raises:
         UserError: an unknown name, option, type or treatment of batch norms.
     """
-    dtype = compute_type(config.model.compute)
-    if config.batch_norm not in ('hold', 'update'):
-        raise UserError(f"batch_norm is {config.batch_norm!r}; expected 'hold' or 'update'")
-
-    built = build.build(
-        config.model.backbone,
-        config.method.name,
-        num_classes,
-        num_parts=num_parts if config.task == SEGMENTATION else None,
-        variant=config.model.variant,
-        geometry={**_plain(config.model.geometry), 'remat': config.train.remat},
-        method_options=_plain(config.method.options),
-        trainable=tuple(config.method.trainable) or None,
-        readout=tuple(config.model.readout) or None,
-        head=_plain(config.model.head),
-        dtype=dtype,
-    )
-    return build.hold_frozen(built) if config.batch_norm == 'hold' else built
+    return build(model_spec(config, num_classes, num_parts))
 
 
-def build_autoencoder(config: ConfigDict, widths: Mapping[str, int]) -> Autoencoder:
-    """The autoencoder that pre-trains the config's backbone; `widths` are of teachers' features.
+def load_start(config: ConfigDict, model: Model | Autoencoder, seed: int) -> tuple[Variables, str]:
+    """The variables that a run starts from, and a line that says where they came from.
 
     Raises:
-        UserError: an unknown name, option or type.
+        UserError: the checkpoint is not set, missing, unreadable, or does not fit.
     """
-    options = _plain(config.pretrain)
-    return pretrain.build(
-        config.model.backbone,
-        variant=config.model.variant,
-        geometry=_plain(config.model.geometry),
-        options={
-            'mask': options['mask'],
-            'mask_ratio': options['mask_ratio'],
-            **_plain(config.pretrain.decoder),
-        },
-        teachers=widths,
-        contrast=options['contrast'],
-        dtype=compute_type(config.model.compute),
-    )
-
-
-def from_facts(facts: Mapping[str, Any]) -> Model | Autoencoder:
-    """The model of a saved run."""
-    config = ConfigDict(facts['config'])
-    if 'pretrain' in config:
-        return build_autoencoder(config, facts['teachers'])
-    return build_model(config, len(facts['classes']), len(facts['part_names']))
+    source = config.init.checkpoint
+    if source is None:
+        raise UserError(
+            'this config starts from a pre-trained backbone: give --config.init.checkpoint=FILE, '
+            'or an empty one for random weights'
+        )
+    variables, report = load_pretrained(model, source, seed=seed)
+    what = 'autoencoder' if isinstance(model, Autoencoder) else 'backbone'
+    origin = f'{source}: {report}' if report else f'random, from seed {seed}'
+    return variables, f'{what}: {origin}'
 
 
 def task_of(config: ConfigDict, split: Split) -> Task:
@@ -207,6 +213,6 @@ def _momentum(steps: int) -> schedules.Schedule | None:
     return (lambda step: jnp.maximum(0.5 ** (step // steps), 0.1)) if steps else None
 
 
-def _plain(config: ConfigDict) -> dict[str, Any]:
-    """A section as keywords; lists, which JSON makes of tuples, as tuples again."""
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in config.items() if v is not None}
+def _plain(section: ConfigDict) -> dict[str, Any]:
+    """The options of a section that are set."""
+    return {k: v for k, v in section.to_dict().items() if v is not None}

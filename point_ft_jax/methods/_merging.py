@@ -2,13 +2,10 @@
 
 import dataclasses
 
-from point_ft_jax.core import plugins
-from point_ft_jax.core import trees as params
+from point_ft_jax.core import trees
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.models.model import Model
-from point_ft_jax.models.tuner import Tuner
-
-Variables = dict[str, params.Tree]
+from point_ft_jax.core.trees import Variables
+from point_ft_jax.models import Model, ModelSpec, build
 
 
 def merge(model: Model, variables: Variables) -> tuple[Model, Variables]:
@@ -20,23 +17,34 @@ def merge(model: Model, variables: Variables) -> tuple[Model, Variables]:
     Raises:
         UserError: the method can not be folded; the message says why.
     """
-    trees = {
+    merged = {
         collection: {part: leaves for part, leaves in tree.items() if part != 'tuner'}
         for collection, tree in variables.items()
     }
-    backbone = model.module.backbone
+    spec = _without_method(model)
     if 'tuner' in variables['params']:
-        before = trees['params']['backbone']
+        before = merged['params']['backbone']
         after = _folded(model, variables['params']['tuner'], before)
-        trees['params']['backbone'] = after
-        if params.flatten(after).keys() != params.flatten(before).keys():
-            backbone = backbone.clone(qkv_bias=True)  # the only maps without a bias to fold into
-    module = model.module.clone(backbone=backbone, tuner=Tuner())
-    full = plugins.load('methods', 'full').METHOD
-    return dataclasses.replace(model, module=module, method=full), trees
+        merged['params']['backbone'] = after
+        if trees.flatten(after).keys() != trees.flatten(before).keys():
+            # The only maps without a bias to fold into.
+            spec = dataclasses.replace(spec, geometry={**spec.geometry, 'qkv_bias': True})
+    return build(spec), merged
 
 
-def _folded(model: Model, own: params.Tree, backbone: params.Tree) -> params.Tree:
+def _without_method(model: Model) -> ModelSpec:
+    """The model's spec with method 'full', and what the head had from its own method."""
+    return dataclasses.replace(
+        model.spec,
+        method='full',
+        method_options={},
+        trainable=(),
+        readout=model.module.readout,
+        head={**model.method.head, **model.spec.head},
+    )
+
+
+def _folded(model: Model, own: trees.Tree, backbone: trees.Tree) -> trees.Tree:
     """The backbone's parameters with the tuner's `own` in them."""
     if isinstance(model.method.merge, str):
         raise UserError(f'this model can not be merged into its backbone: {model.method.merge}')

@@ -1,9 +1,10 @@
-"""Models by their names: backbone, method, head, options."""
+"""Models from specs: the names of a backbone and a method, and options."""
 
 import dataclasses
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,74 +16,130 @@ from point_ft_jax.models.classification_head import ClassificationHead
 from point_ft_jax.models.layers import Dtype
 from point_ft_jax.models.model import Model
 from point_ft_jax.models.networks import Classifier, Segmenter
+from point_ft_jax.models.spec import AutoencoderSpec, ModelSpec, Spec
 from point_ft_jax.models.tuner import Method, Tuner
 from point_ft_jax.models.tuner_chain import chain
 
-# The fields of backbones that are sizes.
+if TYPE_CHECKING:
+    from point_ft_jax.models.autoencoders.build import Autoencoder
+
+# The fields of backbones that are sizes, and those that are numbers of blocks.
 SIZES = (
-    *('width', 'widths', 'depth', 'depths', 'heads'),
+    *('width', 'widths', 'depth', 'depths', 'decoder_depth', 'heads'),
     *('num_groups', 'group_size', 'group_sizes', 'radii'),
 )
+DEPTHS = ('depth', 'depths', 'decoder_depth')
+MOST_BLOCKS = 1000  # tracing more would take minutes: a slip of the pen, or a damaged file
 
 
-def build(
+def build(spec: Spec) -> 'Model | Autoencoder':
+    """The model that a spec says: an autoencoder of an AutoencoderSpec, else a `Model`.
+
+    Raises:
+        UserError: an unknown name or option, or a size that no model can have; the message lists
+            what there is.
+    """
+    if isinstance(spec, AutoencoderSpec):
+        # Imported here: loading a fine-tuned model needs no pre-training.
+        from point_ft_jax.models.autoencoders.build import build_autoencoder
+
+        return build_autoencoder(spec)
+    return _build_model(spec)
+
+
+def create_model(
     backbone: str,
-    method: str,
     num_classes: int,
     *,
-    num_parts: int | None = None,
     variant: str = 'base',
-    geometry: Mapping[str, object] | None = None,
+    method: str = 'full',
     method_options: Mapping[str, object] | None = None,
-    trainable: tuple[str, ...] | None = None,
-    readout: tuple[str, ...] | None = None,
+    trainable: Sequence[str] | None = None,
+    num_parts: int | None = None,
+    geometry: Mapping[str, object] | None = None,
+    readout: Sequence[str] | None = None,
     head: Mapping[str, object] | None = None,
-    dtype: Dtype | None = None,
+    dtype: str | None = None,
+    batch_norm: str = 'hold',
 ) -> Model:
-    """A model from the names of its parts.
+    """A model from the names of its parts; `build` of the `ModelSpec` that they make.
 
     Args:
-        backbone: the name of a file in `backbones/`.
-        method: the name of a file in `methods/`, or several: 'ssf+lora' is SSF around LoRA around
-            the backbone, and trains what any of the two trains.
+        backbone: one of `available('backbones')`.
         num_classes: C, of a part segmenter the categories.
+        variant: one of the backbone's sizes: 'base' is the published one.
+        method: one of `available('methods')`, or several, 'ssf+lora'.
+        method_options: of the method, such as DAPT's `rank`; of several keyed by their names.
+        trainable: patterns of what trains, in place of the method's own.
         num_parts: P, for a part segmenter; None for a classifier.
-        variant: one of the backbone's sizes.
         geometry: fields of the backbone that differ from the variant's, such as `num_groups`.
-        method_options: fields of the method's tuner, such as DAPT's `rank`; for several methods
-            keyed by their names.
-        trainable: patterns of what trains, in place of the method's own; see `Method`.
         readout: what the head reads; by default the method's choice, or the backbone's.
-        head: fields of the head that differ from the backbone's published one.
-        dtype: what to compute in (parameters stay float32); None for the parameters' type.
+        head: fields of the head that differ from the published one, such as `dropout`.
+        dtype: 'float32', the default, or 'bfloat16', to compute in; parameters are float32.
+        batch_norm: whether to 'hold' the statistics of a frozen backbone's batch norms, or to
+            'update' them as the references do.
 
     Raises:
         UserError: an unknown name or option; the message lists what there is.
     """
-    spec: Backbone = plugins.load('backbones', backbone).BACKBONE
-    plan, tuner = _method(method, method_options or {}, num_parts is not None)
-    if trainable:
-        plan = dataclasses.replace(plan, trainable=tuple(trainable))
-    if variant not in spec.variants:
-        raise UserError(
-            f'no variant {variant!r} of {backbone}; there are {", ".join(spec.variants)}'
+    return _build_model(
+        ModelSpec(
+            backbone=backbone,
+            num_classes=num_classes,
+            variant=variant,
+            method=method,
+            method_options=method_options or {},
+            trainable=tuple(trainable or ()),
+            num_parts=num_parts,
+            geometry=geometry or {},
+            readout=tuple(readout or ()),
+            head=head or {},
+            dtype=dtype or 'float32',
+            batch_norm=batch_norm,
         )
-    form = None if num_parts is None else spec.segmentation
-    fields = {**spec.variants[variant], **(form.geometry if form else {}), **(geometry or {})}
-    make_head = form.head if form else functools.partial(ClassificationHead, **spec.head)
-    head = {**plan.head, **(head or {})}
-    check_options(f'backbone {backbone}', spec.build, fields)
+    )
+
+
+def _build_model(spec: ModelSpec) -> Model:
+    plugin: Backbone = plugins.load('backbones', spec.backbone).BACKBONE
+    dtype = compute_type(spec.dtype)
+    if spec.batch_norm not in BATCH_NORM:
+        raise UserError(f"batch_norm is {spec.batch_norm!r}; expected 'hold' or 'update'")
+    method, tuner = _method(spec.method, spec.method_options, spec.num_parts is not None)
+    if spec.trainable:
+        method = dataclasses.replace(method, trainable=spec.trainable)
+    form = None if spec.num_parts is None else plugin.segmentation
+    what = f'backbone {spec.backbone}'
+    fields = {**variant_of(spec, plugin), **(form.geometry if form else {}), **spec.geometry}
+    check_options(what, plugin.build, fields)
+    make_head = form.head if form else functools.partial(ClassificationHead, **plugin.head)
+    head = {**method.head, **spec.head}
     check_options('head', make_head, head)
-    _check_geometry(f'backbone {backbone}', fields)
+    check_geometry(what, fields)
+    if spec.batch_norm == 'hold':
+        # Held for the sake of frozen norms; norms that train need the batch's own statistics.
+        fields['hold_statistics'] = not trees.matches('backbone/norm/scale', method.trainable)
     parts = {
-        'backbone': spec.build(**fields, dtype=dtype),
+        'backbone': plugin.build(**fields, dtype=dtype),
         'tuner': tuner,
-        'readout': tuple(readout or plan.readout or (form or spec).readout),
+        'readout': spec.readout or method.readout or tuple((form or plugin).readout),
+        'head': make_head(spec.num_parts or spec.num_classes, **head, dtype=dtype),
     }
     if form:
-        head = make_head(num_parts, **head, dtype=dtype)
-        return Model(Segmenter(**parts, head=head, num_categories=num_classes), spec, plan)
-    return Model(Classifier(**parts, head=make_head(num_classes, **head, dtype=dtype)), spec, plan)
+        module = Segmenter(**parts, num_categories=spec.num_classes)
+    else:
+        module = Classifier(**parts)
+    return Model(spec, module, plugin, method)
+
+
+def variant_of(spec: Spec, plugin: Backbone) -> Mapping[str, object]:
+    """The fields of the backbone's size that a spec names; UserError where it has none such."""
+    if spec.variant not in plugin.variants:
+        raise UserError(
+            f'no variant {spec.variant!r} of {spec.backbone}; there are '
+            f'{", ".join(plugin.variants)}'
+        )
+    return plugin.variants[spec.variant]
 
 
 def known(backbone: str, geometry: Mapping[str, object]) -> dict[str, object]:
@@ -124,13 +181,18 @@ def check_options(what: str, make: object, options: Mapping[str, object]) -> Non
         )
 
 
-def _check_geometry(what: str, fields: Mapping[str, object]) -> None:
+def check_geometry(what: str, fields: Mapping[str, object]) -> None:
     """Raises UserError for sizes that no model can have."""
     sizes = {name: np.atleast_1d(fields[name]) for name in SIZES if name in fields}
     problems = [
         f'{name} is {fields[name]}; expected more than 0'
         for name, values in sizes.items()
         if (values <= 0).any()
+    ]
+    problems += [
+        f'{name} is {fields[name]}; expected {MOST_BLOCKS} blocks at most'
+        for name in DEPTHS
+        if name in sizes and (sizes[name] > MOST_BLOCKS).any()
     ]
     width = next((name for name in ('width', 'widths') if name in sizes), '')
     number = fields.get('heads', 1)
@@ -141,16 +203,6 @@ def _check_geometry(what: str, fields: Mapping[str, object]) -> None:
     raise_all(problems, f'{what} cannot be built:')
 
 
-def hold_frozen(built: Model) -> Model:
-    """`built`, with the statistics of its backbone's batch norms held if its backbone is frozen.
-
-    They are held for the sake of frozen norms; norms that train need the batch's own.
-    """
-    frozen = not trees.matches('backbone/norm/scale', built.method.trainable)
-    backbone = built.module.backbone.clone(hold_statistics=frozen)
-    return dataclasses.replace(built, module=built.module.clone(backbone=backbone))
-
-
 def compute_type(name: str) -> Dtype | None:
     """The type that `name` computes in, None for that of the parameters; UserError for another."""
     if name not in COMPUTE:
@@ -158,4 +210,5 @@ def compute_type(name: str) -> Dtype | None:
     return COMPUTE[name]
 
 
+BATCH_NORM = ('hold', 'update')
 COMPUTE = {'float32': None, 'bfloat16': jnp.bfloat16}

@@ -14,6 +14,7 @@ from point_ft_jax.core.errors import UserError
 from point_ft_jax.models import torch_names as torch_import
 from point_ft_jax.models.backbone import Backbone
 from point_ft_jax.models.networks import Classifier, Segmenter
+from point_ft_jax.models.spec import ModelSpec
 from point_ft_jax.models.tuner import Method, Tuner
 
 # A key and a tree with shapes among its leaves to one of arrays.
@@ -57,11 +58,13 @@ class Model(Drawn):
     """A classifier or part segmenter with the plug-ins that it was built from.
 
     Attributes:
+        spec: the names that it was built from.
         module: the Flax module; `module.apply(variables, points, train)`, for a segmenter
             `module.apply(variables, points, categories, train)`, gives logits.
         backbone, method: the plug-ins.
     """
 
+    spec: ModelSpec
     module: Classifier | Segmenter
     backbone: Backbone
     method: Method

@@ -11,7 +11,8 @@ from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.data import augment, split
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation import inference
-from point_ft_jax.models import build
+from point_ft_jax.models import create_model
+from point_ft_jax.models.build import known
 from point_ft_jax.training import optimizer, schedules, step
 from point_ft_jax.training.fit import fit
 from point_ft_jax.training.plan import Plan
@@ -38,7 +39,7 @@ def finetune(
         data: the clouds; see `split.from_arrays`.
         checkpoint: what to take the backbone from, a .pth file, the folder of a run or
             'shipped:recon_tiny'; None for random weights.
-        backbone, variant, method, geometry: see `model.build`.
+        backbone, variant, method, geometry: see `models.create_model`.
         epochs, batch_size, lr, seed: of the training.
 
     Returns:
@@ -51,15 +52,13 @@ def finetune(
     mesh = make_mesh()
     training, validation = split.hold_out(data, 0.1, seed)
     num_points = data.points.shape[1]
-    fields = {**build.known(backbone, {'num_groups': min(64, num_points)}), **(geometry or {})}
-    built = build.build(backbone, method, len(data.classes), variant=variant, geometry=fields)
-    built = build.hold_frozen(built)
-    variables = built.shapes()
-    if checkpoint:
-        state = pretrained.state_dict(checkpoint)
-        variables, report = built.load_backbone(variables, state, checkpoint)
+    fields = {**known(backbone, {'num_groups': min(64, num_points)}), **(geometry or {})}
+    built = create_model(
+        backbone, len(data.classes), variant=variant, method=method, geometry=fields
+    )
+    variables, report = pretrained.load_pretrained(built, checkpoint, seed=seed)
+    if report:
         devices.say(f'{checkpoint}: {report}')
-    variables = built.draw(jax.random.key(seed), variables)
     schedule = schedules.make_schedule(
         'cosine_by_step',
         lr,

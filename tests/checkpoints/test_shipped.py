@@ -8,9 +8,10 @@ import jax
 import numpy as np
 import pytest
 
-from point_ft_jax.checkpoints import pretrained, shipped, torch_file
+from point_ft_jax.checkpoints import shipped, torch_file
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.models.build import build
+from point_ft_jax.experiments import build as builder
+from point_ft_jax.models import create_model
 
 CONFIG = pathlib.Path(__file__).parents[2] / 'configs' / 'recon_dapt.py'
 
@@ -24,12 +25,12 @@ def default_config():
 
 def test_the_main_job_starts_from_it_and_says_so() -> None:
     config = default_config()
-    built = build('recon', 'linear_probe', 15, variant='tiny')
-    variables, line = pretrained.load_start(config, built, seed=0)
+    built = create_model('recon', 15, method='linear_probe', variant='tiny')
+    variables, line = builder.load_start(config, built, seed=0)
     assert line.startswith('backbone: shipped:recon_tiny: loaded ')
     assert 'new: none; left in the file: none' in line
     config.init.checkpoint = ''
-    fresh, line = pretrained.load_start(config, built, seed=0)
+    fresh, line = builder.load_start(config, built, seed=0)
     assert line == 'backbone: random, from seed 0'
     kernel = [
         v['params']['backbone']['block_0']['attention']['qkv']['kernel'] for v in (variables, fresh)

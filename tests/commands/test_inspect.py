@@ -9,7 +9,7 @@ from key_lists import state_dict
 
 from point_ft_jax.checkpoints import torch_file
 from point_ft_jax.commands import inspect
-from point_ft_jax.models.build import build
+from point_ft_jax.models import create_model
 
 SMALL_FILE = pathlib.Path(__file__).parents[1] / 'golden' / 'torch_files' / 'zip.pth'
 
@@ -52,7 +52,7 @@ def test_both_forms_of_recon_are_offered() -> None:
 
 
 def test_another_size_is_found() -> None:
-    model = build('point_m2ae', 'full', 15, variant='tiny')
+    model = create_model('point_m2ae', 15, variant='tiny')
     zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), model.shapes())
     assert fitting(model.export(zeros)) == [('point_m2ae', 'tiny')]
 

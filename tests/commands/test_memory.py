@@ -9,7 +9,7 @@ from point_ft_jax.commands import benchmark, memory
 from point_ft_jax.core import plugins
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.experiments import command_line
-from point_ft_jax.models import build
+from point_ft_jax.models.build import known
 
 CASE = {
     'backbone': 'point_mae',
@@ -51,9 +51,9 @@ def test_numbers_of_a_flag_are_checked(text: str) -> None:
 
 def test_every_backbone_gets_the_fields_that_it_has() -> None:
     fields = {'num_groups': 128, 'group_size': 32}
-    found = {name: build.known(name, fields) for name in plugins.names('backbones')}
+    found = {name: known(name, fields) for name in plugins.names('backbones')}
     assert found.pop('point_m2ae') == {}
-    assert all(known == fields for known in found.values())
+    assert all(own == fields for own in found.values())
 
 
 @pytest.mark.slow

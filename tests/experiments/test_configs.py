@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from point_ft_jax.checkpoints import pretrained
+from point_ft_jax import models
+from point_ft_jax.checkpoints import _old_runs
 from point_ft_jax.core import plugins, trees
 from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.core.errors import UserError
@@ -23,6 +24,7 @@ from point_ft_jax.experiments import build as builder
 from point_ft_jax.experiments import papers
 from point_ft_jax.models.autoencoders.build import Autoencoder
 from point_ft_jax.models.model import Model
+from point_ft_jax.models.spec import from_json
 
 FILES = sorted((pathlib.Path(__file__).parents[2] / 'configs').glob('*.py'))
 STEPS = 71  # an epoch's
@@ -52,7 +54,7 @@ def classes(config: ConfigDict) -> int:
 
 def build(config: ConfigDict) -> Model | Autoencoder:
     if config.job == 'pretrain':
-        return builder.build_autoencoder(config, {})
+        return models.build(builder.autoencoder_spec(config, {}))
     return builder.build_model(config, classes(config), 50)
 
 
@@ -80,9 +82,11 @@ def test_a_variant_names_only_what_there_is(name: str, variant: str) -> None:
     options = inspect.signature(plugins.load('datasets', config.data.name).load).parameters
     assert {*config.data} - {'name'} <= {*options} - {'split'}
     built = build(config)
+    again = from_json(json.loads(json.dumps(built.spec.to_json())), 'spec.json')
+    assert again == built.spec
     facts = {'classes': range(classes(config)), 'teachers': {}, 'part_names': range(50)}
-    again = builder.from_facts({'config': json.loads(config.to_json_best_effort()), **facts})
-    assert again.module == built.module
+    facts['config'] = json.loads(config.to_json_best_effort())
+    assert _old_runs.spec(pathlib.Path('before'), facts) == built.spec
     builder.make_recipe(config, built, STEPS, make_mesh())
     augment.named(config.vote.augment)
     assert (config.vote.votes == 0) == (config.job != 'vote')
@@ -215,7 +219,7 @@ def test_a_paper_without_its_checkpoint_is_not_run_from_random_weights() -> None
     config = shallow(config_of('recon_dapt', 'obj_bg'))
     built = builder.build_model(config, 15)
     with pytest.raises(UserError, match=r'give --config\.init\.checkpoint=FILE'):
-        pretrained.load_start(config, built, seed=0)
+        builder.load_start(config, built, seed=0)
 
 
 @pytest.mark.parametrize('job', plugins.names('jobs'))

@@ -19,7 +19,7 @@ from point_ft_jax.data import split
 from point_ft_jax.data.datasets import shapes
 from point_ft_jax.experiments.config import own_clouds
 from point_ft_jax.experiments.jobs import finetune as pipeline
-from point_ft_jax.models.build import build
+from point_ft_jax.models import create_model
 from point_ft_jax.training.finetune import finetune
 
 
@@ -87,7 +87,7 @@ def test_an_exported_model_is_the_same_model(run: pathlib.Path, tmp_path: pathli
 
 def pretrained(path: pathlib.Path, seed: int) -> str:
     """A file of a backbone for `tiny`."""
-    built = build('recon', 'full', 15, geometry=dict(tiny(path).model.geometry))
+    built = create_model('recon', 15, geometry=dict(tiny(path).model.geometry))
     state = built.export(built.init(jax.random.key(seed)))
     torch_file.write(path, {k: v for k, v in state.items() if not k.startswith('cls_head')})
     return str(path)
@@ -224,7 +224,7 @@ def test_a_backbone_is_loaded_and_reported(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
 ) -> None:
     config = tiny(tmp_path / 'run', **{'train.epochs': 1, 'optim.warmup': 0})
-    built = build('recon', 'full', 15, geometry=dict(config.model.geometry))
+    built = create_model('recon', 15, geometry=dict(config.model.geometry))
     start = built.init(jax.random.key(7))
     state = {
         f'module.MAE_encoder.{key}': value

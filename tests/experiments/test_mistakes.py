@@ -15,7 +15,7 @@ from point_ft_jax.checkpoints import torch_file
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.experiments import run_folder
 from point_ft_jax.experiments.jobs import finetune
-from point_ft_jax.models.build import build
+from point_ft_jax.models import create_model
 
 MISTAKES = {
     'unknown backbone': ({'model.backbone': 'pointnet'}, "no plug-in 'pointnet' in backbones"),
@@ -97,8 +97,8 @@ def test_a_folder_that_cannot_hold_a_run_is_said(tmp_path: pathlib.Path) -> None
 
 def test_a_checkpoint_that_does_not_fit_says_all_that_is_wrong(tmp_path: pathlib.Path) -> None:
     config = tiny(tmp_path / 'run')
-    state = build('recon', 'full', 15, geometry=dict(config.model.geometry)).export(
-        build('recon', 'full', 15, geometry=dict(config.model.geometry)).init(jax.random.key(0))
+    state = create_model('recon', 15, geometry=dict(config.model.geometry)).export(
+        create_model('recon', 15, geometry=dict(config.model.geometry)).init(jax.random.key(0))
     )
     del state['norm.weight']
     state['cls_pos'] = np.zeros((1, 1, 5), np.float32)

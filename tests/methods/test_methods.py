@@ -22,7 +22,7 @@ from small_methods import (
 from point_ft_jax.core import trees
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.methods import merge
-from point_ft_jax.models.build import build
+from point_ft_jax.models import create_model
 from point_ft_jax.models.model import Model
 from point_ft_jax.training.losses import cross_entropy
 from point_ft_jax.weight_space import arithmetic
@@ -86,7 +86,7 @@ def trained(backbone: str, method: str) -> tuple[dict, dict]:
 
 
 def trainable_count(backbone: str, method: str, classes: int, **options: object) -> int:
-    model = build(backbone, method, classes, **options)
+    model = create_model(backbone, classes, method=method, **options)
     tree = model.shapes()['params']
     return trees.count(trees.partition(tree, trees.select(tree, model.method.trainable))[0])
 

@@ -10,9 +10,10 @@ from key_lists import key_list, state_dict
 
 from point_ft_jax.core import plugins, trees
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.models.autoencoders import build, masking, reconstruction
+from point_ft_jax.models import AutoencoderSpec, build, create_model
+from point_ft_jax.models.autoencoders import masking, reconstruction
+from point_ft_jax.models.autoencoders.build import Autoencoder
 from point_ft_jax.models.autoencoders.hierarchical import HierarchicalAutoencoder, carry_down
-from point_ft_jax.models.build import build as build_classifier
 from point_ft_jax.training.tasks import reconstruction as objective
 
 BACKBONES = [
@@ -38,8 +39,8 @@ POINTS = np.random.default_rng(0).uniform(-1, 1, (3, 48, 3)).astype(np.float32)
 
 
 @functools.cache
-def small(name: str) -> build.Autoencoder:
-    return build.build(name, **(LEVELS if name == 'point_m2ae' else PLAIN))
+def small(name: str) -> Autoencoder:
+    return build(AutoencoderSpec(name, **(LEVELS if name == 'point_m2ae' else PLAIN)))
 
 
 @functools.cache
@@ -142,7 +143,7 @@ def test_the_loss_reaches_every_parameter_but_the_unread(name: str) -> None:
 
 def test_no_gradient_flows_from_the_global_stream_into_the_patches() -> None:
     """In ReCon's pre-training; in its fine-tuning it does."""
-    built = build.build('recon_two_stream', **PLAIN, teachers={'image': 5})
+    built = build(AutoencoderSpec('recon_two_stream', **PLAIN, teachers={'image': 5}))
     tree = built.init(jax.random.key(0))
 
     def taught(p: trees.Tree) -> jax.Array:
@@ -162,7 +163,7 @@ def test_no_gradient_flows_from_the_global_stream_into_the_patches() -> None:
 def test_hidden_patches_give_the_tokenizer_nothing_but_statistics() -> None:
     """With running statistics it is the same whether it sees them."""
     options = {**PLAIN['options'], 'embed_hidden': False}
-    other = build.build('point_mae', geometry=PLAIN['geometry'], options=options)
+    other = build(AutoencoderSpec('point_mae', geometry=PLAIN['geometry'], options=options))
     tree = variables('point_mae')
     whole, some = (jax.jit(b.module.apply)(tree, POINTS) for b in (small('point_mae'), other))
     np.testing.assert_allclose(whole.predicted, some.predicted, atol=1e-5)
@@ -194,7 +195,7 @@ def test_a_finer_token_is_visible_if_a_visible_one_is_made_of_it() -> None:
 def test_a_published_file_loads_whole_and_is_exported_under_its_keys(
     file: str, name: str, options: dict, wrapper: str
 ) -> None:
-    built = build.build(name, **options)
+    built = build(AutoencoderSpec(name, **options))
     state = state_dict(file, wrapper)
     loaded, report = built.load_all(built.shapes(), state, file)
     assert report.parameters == trees.count(loaded['params'])
@@ -210,7 +211,7 @@ def test_export_and_back_is_exact_and_a_classifier_takes_the_backbone(name: str)
     jax.tree.map(np.testing.assert_array_equal, variables(name), again)
     assert report.new == report.left == ()
     geometry = (LEVELS if name == 'point_m2ae' else PLAIN)['geometry']
-    classifier = build_classifier(name, 'full', 4, geometry=geometry)
+    classifier = create_model(name, 4, geometry=geometry)
     _, report = classifier.load_backbone(classifier.shapes(), state, 'an export')
     leaves = trees.flatten(variables(name)['params']['backbone'])
     unread = ('level_0/norm', 'level_1/norm', 'level_2/norm')  # only segmentation takes these
@@ -264,4 +265,4 @@ def test_chamfer_l1_and_l2_of_a_patch_by_hand() -> None:
 )
 def test_mistakes_are_said(name: str, options: dict, message: str) -> None:
     with pytest.raises(UserError, match=f'(?s){message}'):
-        build.build(name, **options)
+        build(AutoencoderSpec(name, **options))

@@ -12,8 +12,7 @@ import pytest
 
 from point_ft_jax.core import plugins, trees
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.models import torch_names
-from point_ft_jax.models.build import build
+from point_ft_jax.models import create_model, torch_names
 from point_ft_jax.models.hierarchical import HierarchicalTransformer
 from point_ft_jax.models.model import Model
 from point_ft_jax.models.point_transformer import PointTransformer
@@ -34,9 +33,9 @@ SMALL = {
 
 
 @functools.cache
-def small(name: str, dtype: type | None = None) -> Model:
+def small(name: str, dtype: str | None = None) -> Model:
     geometry = SMALL[type(plugins.load('backbones', name).BACKBONE.build())]
-    return build(name, 'full', CLASSES, geometry=geometry, dtype=dtype)
+    return create_model(name, CLASSES, geometry=geometry, dtype=dtype)
 
 
 @functools.cache
@@ -57,7 +56,7 @@ def variables(name: str) -> dict[str, trees.Tree]:
 
 
 @functools.cache
-def compiled(name: str, dtype: type | None = None):
+def compiled(name: str, dtype: str | None = None):
     """(variables, points) to (tokens, logits) in evaluation mode."""
     module = small(name, dtype).module
 
@@ -125,7 +124,7 @@ def test_repeated_points_are_defined(name: str) -> None:
 def test_bfloat16_is_float32_up_to_its_rounding(name: str) -> None:
     """Its 8 bits round by 2^-9 a step; the steps here, some thirty, add up to a few per cent."""
     _, exact = compiled(name)(variables(name), clouds())
-    tokens, rounded = compiled(name, jnp.bfloat16)(variables(name), clouds())
+    tokens, rounded = compiled(name, 'bfloat16')(variables(name), clouds())
     assert tokens.patches.dtype == jnp.bfloat16
     assert rounded.dtype == jnp.float32
     error = np.abs(rounded - exact).max() / np.abs(exact).max()
@@ -154,7 +153,7 @@ def test_export_to_pytorch_and_back_is_exact(name: str) -> None:
 @pytest.mark.parametrize('name', BACKBONES)
 def test_the_table_of_pytorch_names_and_the_tree_cover_each_other(name: str) -> None:
     patterns, names = set(), set()
-    for model in (build(name, 'full', 40), build(name, 'full', 16, num_parts=50)):
+    for model in (create_model(name, 40), create_model(name, 16, num_parts=50)):
         leaves = [path for tree in model.shapes().values() for path in trees.flatten(tree)]
         keys = {torch_names.torch_key(path, model.torch_names) for path in leaves}
         assert len(keys) == len(leaves)
@@ -166,5 +165,5 @@ def test_the_table_of_pytorch_names_and_the_tree_cover_each_other(name: str) -> 
 
 @pytest.mark.parametrize('name', BACKBONES)
 def test_there_is_a_tiny_variant(name: str) -> None:
-    tiny = build(name, 'full', 15, variant='tiny').shapes()['params']['backbone']
+    tiny = create_model(name, 15, variant='tiny').shapes()['params']['backbone']
     assert 2e6 < trees.count(tiny) < 12e6

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from point_ft_jax.core import trees
-from point_ft_jax.models import torch_names
-from point_ft_jax.models.autoencoders import build
+from point_ft_jax.models import AutoencoderSpec, build, torch_names
+from point_ft_jax.models.autoencoders.build import Autoencoder
 from point_ft_jax.training.tasks import reconstruction as objective
 
 TEACHERS = {'image': 768, 'text': 512}
@@ -32,7 +32,7 @@ def test_pretraining_gives_the_reference(name: str, dtype: str) -> None:
     """Loss, statistics and the gradient of every parameter, jitted, without dropout."""
     facts, arrays = g.read(f'{name}_s1')
     backbone, options = MODELS[name]
-    built = build.build(backbone, **options)
+    built = build(AutoencoderSpec(backbone, **options))
     shapes = built.shapes()
     assert trees.count(shapes['params']) == facts['parameters']
     state = {key: g.weight(key, shape, facts['seed']) for key, shape in facts['state_dict']}
@@ -47,7 +47,7 @@ def test_pretraining_gives_the_reference(name: str, dtype: str) -> None:
     g.assert_gradients(errors, dtype)
 
 
-def training_pass(built: build.Autoencoder, tree: dict, arrays: dict, dtype: str) -> tuple:
+def training_pass(built: Autoencoder, tree: dict, arrays: dict, dtype: str) -> tuple:
     """(loss, statistics), gradients: one jitted pass in training mode under the fixture's mask."""
 
     def loss(p: trees.Tree) -> tuple:
@@ -69,5 +69,5 @@ def training_pass(built: build.Autoencoder, tree: dict, arrays: dict, dtype: str
     return jax.jit(jax.value_and_grad(loss, has_aux=True))(tree['params'])
 
 
-def torch_arrays(built: build.Autoencoder, tree: trees.Tree) -> dict[str, np.ndarray]:
+def torch_arrays(built: Autoencoder, tree: trees.Tree) -> dict[str, np.ndarray]:
     return torch_names.export_variables({'x': tree}, built.torch_names, built.conv)

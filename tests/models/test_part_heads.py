@@ -8,7 +8,7 @@ from key_lists import state_dict
 
 from point_ft_jax.core import trees
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.models.build import build
+from point_ft_jax.models import create_model
 from point_ft_jax.models.model import Model
 from point_ft_jax.models.propagation import GraphPropagation, Interpolated, Joined, three_nearest
 
@@ -33,13 +33,15 @@ DISTINCT = [
 
 def build_parts(backbone: str, method: str = 'full', **options: object) -> Model:
     """A segmenter at the published size of ShapeNetPart."""
-    return build(backbone, method, 16, num_parts=50, **options)
+    return create_model(backbone, 16, method=method, num_parts=50, **options)
 
 
 def small(backbone: str, method: str = 'full', **options: object) -> Model:
     """A narrow segmenter of three categories and seven parts."""
     geometry = LEVELS if backbone == 'point_m2ae' else PLAIN
-    return build(backbone, method, 3, num_parts=7, geometry=geometry, head=NARROW, **options)
+    return create_model(
+        backbone, 3, method=method, num_parts=7, geometry=geometry, head=NARROW, **options
+    )
 
 
 @pytest.mark.parametrize(
@@ -129,7 +131,7 @@ def test_other_files_give_a_segmenter_its_backbone(
 
 
 def test_a_segmenter_lends_its_backbone_to_a_classifier() -> None:
-    model = build('point_mae', 'full', 15)
+    model = create_model('point_mae', 15)
     _, report = model.load_backbone(model.shapes(), state_dict('seg_pmae'), 'seg_pmae')
     assert set(report.new) == {'cls_token', 'cls_pos'}
 

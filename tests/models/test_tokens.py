@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from point_ft_jax.models.build import build
+from point_ft_jax.models import create_model
 from point_ft_jax.models.model import Model
 from point_ft_jax.models.networks import Segmenter
 from point_ft_jax.models.tokens import Tokens
@@ -87,8 +87,10 @@ def test_nothing_sees_an_empty_slot() -> None:
 @functools.cache
 def dapt(backbone: str, method: str, slots: int, parts: bool) -> Model:
     options = {'rank': 4, 'slots': slots}
-    return build(
-        *(backbone, method, 3),
+    return create_model(
+        backbone,
+        3,
+        method=method,
         num_parts=5 if parts else None,
         geometry=HIERARCHY if backbone == 'point_m2ae' else PLAIN,
         method_options=options if method == 'dapt' else {'dapt': options},

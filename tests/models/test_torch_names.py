@@ -8,8 +8,7 @@ from key_lists import key_list, state_dict
 
 from point_ft_jax.core import trees
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.models import torch_names
-from point_ft_jax.models.build import build
+from point_ft_jax.models import create_model, torch_names
 from point_ft_jax.models.model import Model
 
 TWICE = {'widths': (512, 256), 'batch_norm': True}  # MaskPoint's head "2x"
@@ -21,7 +20,7 @@ SCAN = {
 
 @functools.cache
 def shapes(backbone: str, num_classes: int = 15) -> tuple[Model, dict]:
-    model = build(backbone, 'full', num_classes)
+    model = create_model(backbone, num_classes)
     return model, model.shapes()
 
 
@@ -48,7 +47,7 @@ def test_the_models_have_the_published_number_of_parameters(
 ) -> None:
     for num_classes, expected in ((15, of_15), (40, of_40)):
         if expected:
-            tree = build(backbone, 'full', num_classes, **options).shapes()['params']
+            tree = create_model(backbone, num_classes, **options).shapes()['params']
             assert trees.count(tree) == expected
 
 
@@ -73,7 +72,7 @@ def test_recon_for_the_linear_svm_is_the_backbone_alone() -> None:
 def test_a_fine_tuned_file_loads_whole_and_is_exported_under_its_keys(
     file: str, backbone: str, num_classes: int, options: dict, wrapper: str
 ) -> None:
-    model = build(backbone, 'full', num_classes, **options)
+    model = create_model(backbone, num_classes, **options)
     state = state_dict(file, wrapper)
     loaded, report = model.load_all(model.shapes(), state, file)
     assert len(report.loaded) + report.counters == len(state)
@@ -208,7 +207,7 @@ def parts(keys: tuple[str, ...]) -> dict[str, int]:
 
 
 def test_a_tuned_model_takes_the_backbone_and_keeps_its_tuner() -> None:
-    model = build('point_mae', 'dapt', 15)
+    model = create_model('point_mae', 15, method='dapt')
     variables = model.shapes()
     loaded, report = model.load_backbone(variables, state_dict('pmae_pre'), 'pmae_pre')
     assert set(report.new) == {'cls_token', 'cls_pos'}
@@ -272,13 +271,13 @@ def test_a_file_of_another_model_is_refused_not_ignored() -> None:
 def test_published_files_with_40_outputs_say_so_to_15_classes(
     file: str, backbone: str, head: dict
 ) -> None:
-    model = build(backbone, 'full', 15, head=head)
+    model = create_model(backbone, 15, head=head)
     with pytest.raises(UserError, match=r'weight: found \(40, 256\), expected \(15, 256\)'):
         model.load_all(model.shapes(), state_dict(file), file)
 
 
 def test_a_part_without_a_published_name_is_named_in_the_error() -> None:
-    model = build('point_m2ae', 'dapt', 15)
+    model = create_model('point_m2ae', 15, method='dapt')
     with pytest.raises(UserError, match=r'tuner/level_0\.norm/gamma has no PyTorch name'):
         torch_names.torch_key('tuner/level_0.norm/gamma', model.torch_names)
 

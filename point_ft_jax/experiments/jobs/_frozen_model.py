@@ -31,7 +31,7 @@ def judged_run(config: ConfigDict) -> saved.Saved:
     if not config.run:
         raise UserError('say which run is to be judged: --config.run=FOLDER')
     run = saved.load(config.run)
-    if run.facts['config']['task'] == build.SEGMENTATION:
+    if run.model.spec.num_parts is not None:
         raise UserError(f'{config.run} segments parts; this protocol judges classifiers')
     return run
 
@@ -42,7 +42,7 @@ def judged_model(config: ConfigDict, num_classes: int) -> tuple[Model, Variables
         run = judged_run(config)
         return run.model, run.variables
     built = build.build_model(config, num_classes)
-    variables, origin = pretrained.load_start(config, built, config.seeds[0])
+    variables, origin = build.load_start(config, built, config.seeds[0])
     devices.say(origin)
     if config.svm.rename and config.init.checkpoint:
         state = pretrained.state_dict(config.init.checkpoint)

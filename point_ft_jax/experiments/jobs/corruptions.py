@@ -27,7 +27,7 @@ def run(config: ConfigDict, command: str = '') -> Report:
     """
     folder, _ = run_folder.begin(config)
     run, plan = judged_run(config), config.corruptions
-    own = ConfigDict(run.facts['config'])
+    own = ConfigDict(run.metadata['config'])
     predict = inference.make_predict(run.model.module, make_mesh(), config.train.batch_size)
 
     def accuracy(split: Split) -> float:
@@ -44,11 +44,11 @@ def run(config: ConfigDict, command: str = '') -> Report:
     else:
         name, test = plan.suite, build.load_splits(own)['test']
         clean, sets = corruptions.regenerate(
-            test, plan.suite, plan.severities, plan.clouds, run.facts['points']
+            test, plan.suite, plan.severities, plan.clouds, run.metadata['points']
         )
-    if tuple(clean.classes) != tuple(run.facts['classes']):
+    if tuple(clean.classes) != tuple(run.metadata['classes']):
         raise UserError(
-            f'{config.run} tells {len(run.facts["classes"])} classes apart that are not the '
+            f'{config.run} tells {len(run.metadata["classes"])} classes apart that are not the '
             f'{len(clean.classes)} of {name}'
         )
     found = {

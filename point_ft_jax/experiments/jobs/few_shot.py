@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 from ml_collections import ConfigDict
 
-from point_ft_jax.checkpoints import pretrained
 from point_ft_jax.core import devices, trees
 from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.core.errors import UserError
@@ -100,7 +99,7 @@ def _tune(
 ) -> float:
     """The accuracy after tuning on a fold, at the epoch that `config.select` chooses."""
     built = build.build_model(config, len(train.classes))
-    variables, _ = pretrained.load_start(config, built, number)
+    variables, _ = build.load_start(config, built, number)
     batch = min(config.train.batch_size, len(train))
     recipe = build.make_recipe(config, built, max(len(train) // batch, 1), make_mesh())
     plan = run_folder.plan(config, number)

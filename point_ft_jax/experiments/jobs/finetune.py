@@ -13,7 +13,6 @@ from ml_collections import ConfigDict
 
 from point_ft_jax.checkpoints import delta
 from point_ft_jax.checkpoints import run as saved
-from point_ft_jax.checkpoints.pretrained import load_start
 from point_ft_jax.core import devices, trees
 from point_ft_jax.core.devices import main_process, make_mesh
 from point_ft_jax.data import augment
@@ -113,12 +112,13 @@ class _Job:
         task = build.task_of(self.config, self.splits['train'])
         return build.make_recipe(self.config, self.built, steps, make_mesh(), task)
 
-    def facts(self, seed: int) -> dict[str, Any]:
-        """What is saved beside the model of a seed."""
+    def metadata(self, seed: int) -> dict[str, Any]:
+        """What is saved beside the model of a seed and its spec."""
         return {
             'config': self.plain,
             'seed': seed,
-            **_facts(self.config, self.splits['train']),
+            'checkpoint': self.config.init.checkpoint,
+            **_metadata(self.config, self.splits['train']),
         }
 
 
@@ -135,10 +135,10 @@ class _Outcome:
 def _one_seed(job: _Job, folder: pathlib.Path, seed: int) -> _Outcome:
     """Fits one seed in its folder."""
     recipe = job.recipe()
-    variables, origin = load_start(job.config, job.built, seed)
+    variables, origin = build.load_start(job.config, job.built, seed)
     devices.say(origin)
     frozen = trees.partition(variables['params'], job.chosen)[1]
-    saved.save_start(folder, job.facts(seed), frozen)
+    saved.save_start(folder, job.built.spec, job.metadata(seed), frozen)
     schedule = run_folder.plan(job.config, seed)
     with progress(schedule.epochs, label=f'seed {seed}', quiet=not main_process()) as show:
         fitted = fit(
@@ -158,14 +158,14 @@ def _together(job: _Job, folder: pathlib.Path) -> list[_Outcome]:
     config, recipe, crew = job.config, job.recipe(), run_folder.members(job.config)
     starts = {}
     for seed in dict.fromkeys(member.seed for member in crew):
-        starts[seed], origin = load_start(config, job.built, seed)
+        starts[seed], origin = build.load_start(config, job.built, seed)
         if len(starts) == 1:
             devices.say(f'{origin}, for all {len(crew)} members')
     frozen = trees.partition(starts[crew[0].seed]['params'], job.chosen)[1]
     saved.save_frozen(folder, frozen)
     folders = [folder / run_folder.member_name(config, member) for member in crew]
     for member, place in zip(crew, folders, strict=True):
-        saved.save_facts(place, job.facts(member.seed))
+        saved.save_metadata(place, job.built.spec, job.metadata(member.seed))
     schedule = run_folder.plan(config, crew[0].seed)
     with progress(schedule.epochs, label=f'{len(crew)} members') as show:
         fitted = fit_all(
@@ -188,7 +188,9 @@ def _together(job: _Job, folder: pathlib.Path) -> list[_Outcome]:
 
 def _finish(job: _Job, recipe: Recipe, fitted: Fitted, folder: pathlib.Path, seed: int) -> _Outcome:
     """Saves what a fit gave, and judges it."""
-    size = delta.save(folder / saved.DELTA, fitted.variables, job.chosen, job.facts(seed))
+    size = delta.save(
+        folder / saved.DELTA, job.built.spec, fitted.variables, job.chosen, job.metadata(seed)
+    )
     whole = trees.size_bytes(fitted.variables)
     devices.say(
         f'{folder.name}: delta {size / 2**20:.2f} MiB in {folder / saved.DELTA} '
@@ -282,7 +284,7 @@ def describe(splits: Mapping[str, Split], shapes: trees.Tree, chosen: trees.Tree
     )
 
 
-def _facts(config: ConfigDict, train: Split) -> dict[str, Any]:
+def _metadata(config: ConfigDict, train: Split) -> dict[str, Any]:
     """What a prediction on other files is compared with."""
     radius = np.linalg.norm(train.points - train.points.mean(1, keepdims=True), axis=-1).max(1)
     return {

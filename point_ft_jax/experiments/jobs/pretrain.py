@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
+from point_ft_jax import models
 from point_ft_jax.checkpoints import run as saved
-from point_ft_jax.checkpoints.pretrained import load_start
 from point_ft_jax.core import devices, trees
 from point_ft_jax.core.devices import main_process, make_mesh
 from point_ft_jax.data import teachers
@@ -48,7 +48,7 @@ def run(config: ConfigDict, command: str = '') -> Report:
     folder, plain = run_folder.begin(config)
     splits = build.load_splits(config)
     widths = teachers.widths(splits['train'])
-    built = build.build_autoencoder(config, widths)
+    built = models.build(build.autoencoder_spec(config, widths))
     shapes = built.shapes()['params']
     chosen = trees.select(shapes, built.trainable)
     devices.say(describe(splits, shapes, chosen))
@@ -88,17 +88,18 @@ def _one_seed(
     names = tuple(getattr(built.module, 'projections', None) or ())
     task = reconstruction(names, config.pretrain.chamfer, config.pretrain.sample)
     recipe = build.make_recipe(config, built, steps, mesh, task)
-    variables, origin = load_start(config, built, seed)
+    variables, origin = build.load_start(config, built, seed)
     devices.say(origin)
     train = splits['train']
-    facts = {
+    metadata = {
         'config': plain,
         'seed': seed,
         'classes': list(train.classes),
         'points': config.points,
-        'teachers': teachers.widths(train),
+        'checkpoint': config.init.checkpoint,
     }
-    saved.save_start(folder, facts, trees.partition(variables['params'], chosen)[1])
+    frozen = trees.partition(variables['params'], chosen)[1]
+    saved.save_start(folder, built.spec, metadata, frozen)
     plan = run_folder.plan(config, seed)
     with progress(plan.epochs, label=f'seed {seed}', quiet=not main_process()) as show:
         fitted = fit(

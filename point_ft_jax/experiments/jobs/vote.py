@@ -24,7 +24,7 @@ def run(config: ConfigDict, command: str = '') -> Report:
     plan = config.vote
     if plan.votes < 1:
         raise UserError(f'vote.votes is {plan.votes}; expected 1 or more')
-    test = build.load_splits(ConfigDict(run.facts['config']))['test']
+    test = build.load_splits(ConfigDict(run.metadata['config']))['test']
     predict = inference.make_predict(run.model.module, make_mesh(), config.train.batch_size)
     found = [
         float(
@@ -33,7 +33,7 @@ def run(config: ConfigDict, command: str = '') -> Report:
                     predict,
                     run.variables,
                     test.points,
-                    run.facts['points'],
+                    run.metadata['points'],
                     augment.named(plan.augment),
                     plan.votes,
                     jax.random.fold_in(jax.random.key(config.seeds[0]), repeat),

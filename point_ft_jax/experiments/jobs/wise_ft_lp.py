@@ -149,7 +149,7 @@ def _seed(
 ) -> SeedCurves:
     """Everything about one fine-tuned model: its curves, by choice of statistics, and distances."""
     run = saved.load(folder)
-    variables, _ = pretrained.load_start(config, run.model, seed)
+    variables, _ = build.load_start(config, run.model, seed)
     path = wise.ends(run.model, variables, run.variables, _lacking(config, run.model, variables))
     fresh = {name: tree.get('head', {}) for name, tree in variables.items()}
     bench = _wise_measurements.make(
@@ -260,7 +260,7 @@ def _save_chosen(
     with Latest(folder / 'best') as best:
         if best.step() is None:
             best.save(1, (moving, model['batch_stats']), {'epoch': 1, 'alpha': alpha})
-    saved.save_start(folder, {**run.facts, 'alpha': alpha}, frozen)
+    saved.save_start(folder, run.model.spec, {**run.metadata, 'alpha': alpha}, frozen)
 
 
 def _protocol(config: ConfigDict, checkpoint: str) -> dict[str, str]:

@@ -21,10 +21,10 @@ from point_ft_jax.models.autoencoders.masked import (
     MaskedAutoencoder,
 )
 from point_ft_jax.models.backbone import Backbone
-from point_ft_jax.models.build import check_options
+from point_ft_jax.models.build import check_geometry, check_options, compute_type, variant_of
 from point_ft_jax.models.hierarchical import HierarchicalTransformer
-from point_ft_jax.models.layers import Dtype
 from point_ft_jax.models.model import Drawn, below
+from point_ft_jax.models.spec import AutoencoderSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,10 +32,12 @@ class Autoencoder(Drawn):
     """An autoencoder with the plug-in that it was built from.
 
     Attributes:
+        spec: the names that it was built from.
         module: the Flax module; `module.apply(variables, points)` gives a `Reconstruction`.
         backbone: the plug-in.
     """
 
+    spec: AutoencoderSpec
     module: MaskedAutoencoder | HierarchicalAutoencoder
     backbone: Backbone
 
@@ -83,56 +85,38 @@ class Autoencoder(Drawn):
         return hierarchy if isinstance(self.module, HierarchicalAutoencoder) else masked
 
 
-def build(
-    backbone: str,
-    *,
-    variant: str = 'base',
-    geometry: Mapping[str, object] | None = None,
-    options: Mapping[str, object] | None = None,
-    teachers: Mapping[str, int] | None = None,
-    contrast: bool = False,
-    dtype: Dtype | None = None,
-) -> Autoencoder:
+def build_autoencoder(spec: AutoencoderSpec) -> Autoencoder:
     """An autoencoder around a backbone.
-
-    Args:
-        backbone: the name of a file in `backbones/` whose pre-training is a masked autoencoder.
-        variant: one of its sizes.
-        geometry: fields of the backbone that differ from the variant's, such as `num_groups`.
-        options: fields of the autoencoder, such as `mask_ratio` and `decoder_depth`.
-        teachers: the width of each teacher's features, by name: 'image', 'text'.
-        contrast: whether the class token is projected, for the contrastive loss.
-        dtype: what to compute in (parameters stay float32); None for the parameters' type.
 
     Raises:
         UserError: an unknown name or option, a backbone without a masked autoencoder, a mask that
             hides nothing or all, a teacher without a token to teach.
     """
-    spec: Backbone = plugins.load('backbones', backbone).BACKBONE
-    if spec.pretraining is None:
-        can = [n for n in plugins.names('backbones') if _spec(n).pretraining is not None]
+    backbone = spec.backbone
+    plugin: Backbone = plugins.load('backbones', backbone).BACKBONE
+    if plugin.pretraining is None:
+        can = [n for n in plugins.names('backbones') if _plugin(n).pretraining is not None]
         raise UserError(
             f'{backbone} has no masked autoencoder to be pre-trained by; {", ".join(can)} have one'
         )
-    if variant not in spec.variants:
-        raise UserError(
-            f'no variant {variant!r} of {backbone}; there are {", ".join(spec.variants)}'
-        )
-    fields = {**spec.variants[variant], **(geometry or {}), **spec.pretraining}
-    check_options(f'backbone {backbone}', spec.build, fields)
-    module = spec.build(**fields, dtype=dtype)
+    dtype = compute_type(spec.dtype)
+    fields = {**variant_of(spec, plugin), **spec.geometry, **plugin.pretraining}
+    check_options(f'backbone {backbone}', plugin.build, fields)
+    check_geometry(f'backbone {backbone}', fields)
+    module = plugin.build(**fields, dtype=dtype)
     hierarchical = isinstance(module, HierarchicalTransformer)
     make = HierarchicalAutoencoder if hierarchical else MaskedAutoencoder
-    options = dict(options or {})
+    options = dict(spec.options)
     check_options('the autoencoder', make, options)
-    projections = {**(teachers or {}), **({CONTRAST: CONTRAST_WIDTH} if contrast else {})}
+    check_geometry('the autoencoder', options)
+    projections = {**spec.teachers, **({CONTRAST: CONTRAST_WIDTH} if spec.contrast else {})}
     _check(module, backbone, options, projections)
     if projections:
         options['projections'] = projections
-    return Autoencoder(make(backbone=module, **options, dtype=dtype), spec)
+    return Autoencoder(spec, make(backbone=module, **options, dtype=dtype), plugin)
 
 
-def _spec(name: str) -> Backbone:
+def _plugin(name: str) -> Backbone:
     return plugins.load('backbones', name).BACKBONE
 
 

@@ -130,7 +130,7 @@ def apply(delta: Delta, backbone: trees.Tree, source: str) -> Variables:
 
 def stack(
     deltas: Sequence[Delta],
-) -> tuple[dict[str, trees.Tree], tuple[str, ...]]:
+) -> tuple[Variables, tuple[str, ...]]:
     """Several deltas of one model as one, for `evaluate.all_in_batches`.
 
     Returns:

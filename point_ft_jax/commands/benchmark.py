@@ -28,6 +28,7 @@ from jax.sharding import Mesh
 
 from point_ft_jax.core import plugins, trees
 from point_ft_jax.core.devices import make_mesh
+from point_ft_jax.core.trees import Variables
 from point_ft_jax.data import augment
 from point_ft_jax.data.split import Split
 from point_ft_jax.experiments import command_line
@@ -60,7 +61,7 @@ class Case:
     """
 
     built: model.Model
-    variables: dict[str, trees.Tree]
+    variables: Variables
     chosen: trees.Tree
     split: Split
     recipe: step.Recipe

@@ -18,8 +18,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from point_ft_jax.checkpoints import torch_file
-from point_ft_jax.core import plugins, trees
+from point_ft_jax.core import plugins
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.trees import Variables
 from point_ft_jax.models import create_model
 from point_ft_jax.models.model import Model
 from point_ft_jax.models.torch_names import COUNTER, Fit, summary
@@ -107,7 +108,7 @@ def _candidate(backbone: str, variant: str, state: Mapping[str, np.ndarray]) -> 
 
 
 @functools.cache
-def _model(backbone: str, variant: str, segments: bool) -> tuple[Model, dict[str, trees.Tree]]:
+def _model(backbone: str, variant: str, segments: bool) -> tuple[Model, Variables]:
     """A file's backbone is looked for in the form that its own head needs."""
     model = create_model(backbone, 1, num_parts=1 if segments else None, variant=variant)
     return model, model.shapes()

@@ -8,13 +8,11 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from point_ft_jax.core import trees
 from point_ft_jax.core.devices import compiler_options, spread
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.models.layers import Array
+from point_ft_jax.core.trees import Array, Variables
 from point_ft_jax.models.readout import read_out
 
-Variables = dict[str, trees.Tree]
 Extract = Callable[[Variables, np.ndarray], dict[str, np.ndarray]]
 
 

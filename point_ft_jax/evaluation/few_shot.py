@@ -17,12 +17,12 @@ import optax
 
 from point_ft_jax.core.devices import compiler_options
 from point_ft_jax.core.errors import UserError, raise_all
+from point_ft_jax.core.trees import Array
 from point_ft_jax.data import checks
 from point_ft_jax.data.files import array_pickle
 from point_ft_jax.data.files.folders import existing_root
 from point_ft_jax.data.normalize import unit_sphere
 from point_ft_jax.data.split import Split
-from point_ft_jax.models.layers import Array
 
 FOLDS = 10
 QUERIES = 20  # clouds of each class to be judged on

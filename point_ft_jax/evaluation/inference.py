@@ -11,9 +11,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from point_ft_jax.core import trees
 from point_ft_jax.core.devices import compiler_options, spread, to_host
+from point_ft_jax.core.trees import Variables
 from point_ft_jax.data.sampling import check_points, for_testing
 
-Predict = Callable[[dict[str, trees.Tree], np.ndarray], np.ndarray]
+Predict = Callable[[Variables, np.ndarray], np.ndarray]
 
 
 def make_predict(
@@ -37,7 +38,7 @@ def all_in_batches(
     computes before the first tuned layer is computed once.
     """
 
-    def every(models: tuple[dict[str, trees.Tree], trees.Tree], *inputs: Any) -> Any:
+    def every(models: tuple[Variables, trees.Tree], *inputs: Any) -> Any:
         deltas, frozen = models
 
         def one(moving: trees.Tree, statistics: trees.Tree) -> Any:

@@ -3,16 +3,15 @@
 import jax
 import numpy as np
 
-from point_ft_jax.core import trees
+from point_ft_jax.core.trees import Array, Variables
 from point_ft_jax.data.augment import Augmentation
 from point_ft_jax.data.sampling import for_training, pool_size
 from point_ft_jax.evaluation.inference import Predict, prepare
-from point_ft_jax.models.layers import Array
 
 
 def vote(
     predict: Predict,
-    variables: dict[str, trees.Tree],
+    variables: Variables,
     points: np.ndarray,
     num_points: int,
     augment: Augmentation,

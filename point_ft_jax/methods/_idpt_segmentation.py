@@ -10,8 +10,9 @@ import functools
 
 import flax.linen as nn
 
+from point_ft_jax.core.trees import Array
 from point_ft_jax.methods._modules import Learned
-from point_ft_jax.models.layers import Array, BatchNorm, Dtype, Linear, leaky, max_pool
+from point_ft_jax.models.layers import BatchNorm, Dtype, Linear, leaky, max_pool
 from point_ft_jax.models.tokens import Tokens, no_prompts
 from point_ft_jax.models.tuner import HEAD_AND_CLS, Method, Tuner
 

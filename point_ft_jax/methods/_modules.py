@@ -5,7 +5,8 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 
-from point_ft_jax.models.layers import Array, Dtype, Linear, along_last, token_init
+from point_ft_jax.core.trees import Array
+from point_ft_jax.models.layers import Dtype, Linear, along_last, token_init
 from point_ft_jax.models.transformer import spread
 
 ZEROS = nn.initializers.zeros

@@ -10,8 +10,9 @@ import functools
 
 import flax.linen as nn
 
+from point_ft_jax.core.trees import Array
 from point_ft_jax.methods._modules import Bottleneck
-from point_ft_jax.models.layers import Array, gelu
+from point_ft_jax.models.layers import gelu
 from point_ft_jax.models.tuner import HEAD_AND_CLS, Method, Tuner
 
 

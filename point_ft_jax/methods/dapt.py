@@ -15,8 +15,9 @@ import flax.linen as nn
 import jax
 
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.trees import Array
 from point_ft_jax.methods._modules import ScaleShift
-from point_ft_jax.models.layers import Array, Dtype, Linear, gelu, layer_norm
+from point_ft_jax.models.layers import Dtype, Linear, gelu, layer_norm
 from point_ft_jax.models.tokens import Tokens
 from point_ft_jax.models.tuner import HEAD_AND_CLS, Method, Tuner
 

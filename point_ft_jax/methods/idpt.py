@@ -18,11 +18,11 @@ import jax
 import jax.numpy as jnp
 
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.trees import Array
 from point_ft_jax.methods._idpt_segmentation import SEGMENTATION
 from point_ft_jax.methods._modules import Learned
 from point_ft_jax.models.layers import (
     KERNEL_INIT,
-    Array,
     BatchNorm,
     Dtype,
     Linear,

@@ -11,8 +11,8 @@ import functools
 import flax.linen as nn
 import numpy as np
 
-from point_ft_jax.core.trees import Tree
-from point_ft_jax.models.layers import Array, Dtype, Linear
+from point_ft_jax.core.trees import Array, Tree
+from point_ft_jax.models.layers import Dtype, Linear
 from point_ft_jax.models.tuner import HEAD_AND_CLS, Method, Tuner, fold
 
 

@@ -21,7 +21,8 @@ from flax import struct
 
 from kernels import gather_points
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.models.layers import Array, Dtype, Linear, layer_norm
+from point_ft_jax.core.trees import Array
+from point_ft_jax.models.layers import Dtype, Linear, layer_norm
 from point_ft_jax.models.tokens import Tokens
 from point_ft_jax.models.tuner import HEAD_AND_CLS, Method, Tuner
 

@@ -10,8 +10,8 @@ import functools
 import flax.linen as nn
 import jax.numpy as jnp
 
+from point_ft_jax.core.trees import Array
 from point_ft_jax.methods._modules import Learned
-from point_ft_jax.models.layers import Array
 from point_ft_jax.models.tuner import HEAD_AND_CLS, Method, Tuner
 
 

@@ -11,9 +11,8 @@ import flax.linen as nn
 import numpy as np
 
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.core.trees import Tree
+from point_ft_jax.core.trees import Array, Tree
 from point_ft_jax.methods._modules import ScaleShift
-from point_ft_jax.models.layers import Array
 from point_ft_jax.models.tuner import HEAD_AND_CLS, Method, Tuner, fold
 
 

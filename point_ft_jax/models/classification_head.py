@@ -4,7 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from point_ft_jax.models.layers import Array, BatchNorm, Dtype, Linear
+from point_ft_jax.core.trees import Array
+from point_ft_jax.models.layers import BatchNorm, Dtype, Linear
 
 
 class ClassificationHead(nn.Module):

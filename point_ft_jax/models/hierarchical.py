@@ -15,7 +15,8 @@ import jax.numpy as jnp
 
 from kernels import Groups, gather_points, group_points
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.models.layers import Array, Dtype, layer_norm
+from point_ft_jax.core.trees import Array
+from point_ft_jax.models.layers import Dtype, layer_norm
 from point_ft_jax.models.tokenizer import MiniPointNet, require_points
 from point_ft_jax.models.tokens import Tokens, no_prompts
 from point_ft_jax.models.transformer import Block, Positions, drop_path_rates, through

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
 from kernels import gather_points
+from point_ft_jax.core.trees import Array
 
-Array = jax.Array
 Dtype = Any
 
 

@@ -11,6 +11,7 @@ from jax.interpreters import partial_eval
 
 from point_ft_jax.core import trees
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.trees import Variables
 from point_ft_jax.models import torch_names as torch_import
 from point_ft_jax.models.backbone import Backbone
 from point_ft_jax.models.networks import Classifier, Segmenter
@@ -27,9 +28,9 @@ class Drawn:
     Its program is traced once; a tree has the types that were in force then.
     """
 
-    _init: Callable[[jax.Array], dict[str, trees.Tree]]
+    _init: Callable[[jax.Array], Variables]
 
-    def init(self, key: jax.Array) -> dict[str, trees.Tree]:
+    def init(self, key: jax.Array) -> Variables:
         """Fresh variables: the trees 'params' and 'batch_stats'.
 
         Raises:
@@ -37,11 +38,11 @@ class Drawn:
         """
         return self.draw(key, self.shapes())
 
-    def shapes(self) -> dict[str, trees.Tree]:
+    def shapes(self) -> Variables:
         """What `init` would return, as shapes and types; nothing is computed. Errors as `init`."""
         return jax.tree.map(lambda leaf: leaf, self._traced[0])  # a tree to change at will
 
-    def draw(self, key: jax.Array, variables: dict[str, trees.Tree]) -> dict[str, trees.Tree]:
+    def draw(self, key: jax.Array, variables: Variables) -> Variables:
         """`variables` with what `init` draws in place of those that are but shapes.
 
         What a checkpoint brings need not be drawn first. Errors as `init`.
@@ -49,7 +50,7 @@ class Drawn:
         return self._traced[1](key, variables)
 
     @functools.cached_property
-    def _traced(self) -> tuple[dict[str, trees.Tree], Draw]:
+    def _traced(self) -> tuple[Variables, Draw]:
         return by_step(self._init)
 
 
@@ -69,7 +70,7 @@ class Model(Drawn):
     backbone: Backbone
     method: Method
 
-    def _init(self, key: jax.Array) -> dict[str, trees.Tree]:
+    def _init(self, key: jax.Array) -> Variables:
         variables = self.module.init({'params': key, 'dropout': key}, *self.module.blank())
         if type(self.module.tuner) is not Tuner and 'tuner' not in variables['params']:
             raise UserError(
@@ -84,8 +85,8 @@ class Model(Drawn):
         return self.method.trainable
 
     def load_backbone(
-        self, variables: dict[str, trees.Tree], state: Mapping[str, np.ndarray], source: str
-    ) -> tuple[dict[str, trees.Tree], torch_import.LoadReport]:
+        self, variables: Variables, state: Mapping[str, np.ndarray], source: str
+    ) -> tuple[Variables, torch_import.LoadReport]:
         """`variables` with the backbone of a pre-training file; see `import_variables`."""
         loaded, report = torch_import.import_variables(
             state, _backbone(variables), source=source, **self._tables
@@ -93,7 +94,7 @@ class Model(Drawn):
         return {name: {**tree, **loaded[name]} for name, tree in variables.items()}, report
 
     def fit_backbone(
-        self, variables: dict[str, trees.Tree], state: Mapping[str, np.ndarray]
+        self, variables: Variables, state: Mapping[str, np.ndarray]
     ) -> torch_import.Fit:
         """How a file fits, or why it does not; `load_backbone` without loading."""
         return torch_import.compare(state, _backbone(variables), **self._tables)
@@ -110,15 +111,15 @@ class Model(Drawn):
         }
 
     def load_all(
-        self, variables: dict[str, trees.Tree], state: Mapping[str, np.ndarray], source: str
-    ) -> tuple[dict[str, trees.Tree], torch_import.LoadReport]:
+        self, variables: Variables, state: Mapping[str, np.ndarray], source: str
+    ) -> tuple[Variables, torch_import.LoadReport]:
         """`variables` from a published fine-tuned file: every key, and no other."""
         state = torch_import.merge_twins(state, self.method.torch_twins)
         return torch_import.import_variables(
             state, variables, self.torch_names, conv=self.conv, source=source
         )
 
-    def export(self, variables: dict[str, trees.Tree]) -> dict[str, np.ndarray]:
+    def export(self, variables: Variables) -> dict[str, np.ndarray]:
         """All variables as a PyTorch state dict; the inverse of `load_all`."""
         state = torch_import.export_variables(variables, self.torch_names, self.conv)
         return torch_import.add_twins(state, self.method.torch_twins)
@@ -138,7 +139,7 @@ class Model(Drawn):
         }
 
 
-def _backbone(variables: Mapping[str, trees.Tree]) -> dict[str, trees.Tree]:
+def _backbone(variables: Mapping[str, trees.Tree]) -> Variables:
     return {name: {'backbone': tree['backbone']} for name, tree in variables.items()}
 
 

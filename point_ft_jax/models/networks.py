@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from point_ft_jax.models.layers import Array
+from point_ft_jax.core.trees import Array
 from point_ft_jax.models.readout import read_out, read_stages
 from point_ft_jax.models.tuner import Tuner
 

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from kernels import farthest_point_sample, gather_points
-from point_ft_jax.models.layers import Array, BatchNorm, Dtype, Linear, leaky, max_pool
+from point_ft_jax.core.trees import Array
+from point_ft_jax.models.layers import BatchNorm, Dtype, Linear, leaky, max_pool
 from point_ft_jax.models.propagation import (
     GraphPropagation,
     Interpolated,

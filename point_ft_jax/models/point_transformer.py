@@ -7,7 +7,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from kernels import Groups, group_points
-from point_ft_jax.models.layers import Array, Dtype, Linear, layer_norm, token_init
+from point_ft_jax.core.trees import Array
+from point_ft_jax.models.layers import Dtype, Linear, layer_norm, token_init
 from point_ft_jax.models.tokenizer import MiniPointNet, require_points
 from point_ft_jax.models.tokens import Tokens, no_prompts
 from point_ft_jax.models.transformer import Block, Positions, drop_path_rates, spread, through

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
 from kernels import gather_points, knn
+from point_ft_jax.core.trees import Array
 from point_ft_jax.models.layers import (
     KERNEL_INIT,
-    Array,
     BatchNorm,
     Dtype,
     Linear,

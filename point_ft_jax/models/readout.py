@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.models.layers import Array, max_pool
+from point_ft_jax.core.trees import Array
+from point_ft_jax.models.layers import max_pool
 from point_ft_jax.models.tokens import Tokens
 
 

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.trees import Array
 from point_ft_jax.models.layers import (
     KERNEL_INIT,
-    Array,
     BatchNorm,
     Dtype,
     Linear,

@@ -13,8 +13,7 @@ import numpy as np
 from flax import struct
 
 from kernels import gather_points
-
-Array = jax.Array
+from point_ft_jax.core.trees import Array
 
 
 @struct.dataclass

@@ -13,6 +13,7 @@ import numpy as np
 
 from point_ft_jax.core import trees
 from point_ft_jax.core.errors import UserError, raise_all
+from point_ft_jax.core.trees import Variables
 
 LEAVES = {
     'kernel': 'weight',
@@ -219,7 +220,7 @@ def import_variables(
     may_lack: Sequence[str] = (),
     leaves: Sequence[str] = (),
     source: str = 'the checkpoint',
-) -> tuple[dict[str, trees.Tree], LoadReport]:
+) -> tuple[Variables, LoadReport]:
     """`variables` with the values of a PyTorch state dict.
 
     Args:

@@ -13,7 +13,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from point_ft_jax.models.layers import Array, DropPath, Dtype, Linear, gelu, layer_norm
+from point_ft_jax.core.trees import Array
+from point_ft_jax.models.layers import DropPath, Dtype, Linear, gelu, layer_norm
 from point_ft_jax.models.tokens import Tokens
 from point_ft_jax.models.tuner import Tuner
 

@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping
 
 import flax.linen as nn
 
-from point_ft_jax.core.trees import Tree, flatten, unflatten
-from point_ft_jax.models.layers import Array
+from point_ft_jax.core.trees import Array, Tree, flatten, unflatten
 from point_ft_jax.models.tokens import Tokens
 
 

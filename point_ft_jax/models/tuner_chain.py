@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 import flax.linen as nn
 
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.core.trees import Tree
-from point_ft_jax.models.layers import Array
+from point_ft_jax.core.trees import Array, Tree
 from point_ft_jax.models.tokens import Tokens
 from point_ft_jax.models.tuner import Method, Tuner
 

@@ -9,7 +9,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from point_ft_jax.models.layers import Array, DropPath, Dtype, Linear, layer_norm
+from point_ft_jax.core.trees import Array
+from point_ft_jax.models.layers import DropPath, Dtype, Linear, layer_norm
 from point_ft_jax.models.tokens import Tokens
 from point_ft_jax.models.transformer import Attention, Mlp, attend
 from point_ft_jax.models.tuner import Tuner

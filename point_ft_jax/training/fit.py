@@ -17,6 +17,7 @@ from point_ft_jax.core import trees
 from point_ft_jax.core.devices import agree, everywhere, main_process, to_host
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.json_files import write_json
+from point_ft_jax.core.trees import Targets
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation import inference
 from point_ft_jax.training import costs, loop, metrics_log, population
@@ -24,7 +25,6 @@ from point_ft_jax.training import step as train
 from point_ft_jax.training.interrupt import Interrupt, Stopped, interruptible
 from point_ft_jax.training.plan import Plan, check, keep_records
 from point_ft_jax.training.population import Member
-from point_ft_jax.training.tasks.task import Targets
 
 COST = 'cost.json'
 CALL_SECONDS = 10.0  # how long the device runs before the host looks up: at Ctrl-C, at the clock

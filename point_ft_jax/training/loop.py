@@ -10,12 +10,11 @@ import numpy as np
 
 from point_ft_jax.core import trees
 from point_ft_jax.core.devices import compiler_options, everywhere, over_devices, spread
+from point_ft_jax.core.trees import Array, Targets
 from point_ft_jax.data.split import Split
-from point_ft_jax.models.layers import Array
 from point_ft_jax.training.costs import compiled_cost
 from point_ft_jax.training.population import Crew, step_all
 from point_ft_jax.training.step import Recipe, State
-from point_ft_jax.training.tasks.task import Targets
 
 
 @dataclasses.dataclass(frozen=True)

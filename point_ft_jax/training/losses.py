@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from point_ft_jax.models.layers import Array
+from point_ft_jax.core.trees import Array
 
 
 def cross_entropy(logits: Array, labels: Array, smoothing: float = 0.0) -> Array:

@@ -13,9 +13,8 @@ import numpy as np
 from flax import struct
 
 from point_ft_jax.core import trees
-from point_ft_jax.models.layers import Array
+from point_ft_jax.core.trees import Array, Targets
 from point_ft_jax.training.step import Recipe, State, step
-from point_ft_jax.training.tasks.task import Targets
 
 
 @dataclasses.dataclass(frozen=True)

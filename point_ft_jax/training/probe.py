@@ -15,11 +15,9 @@ import optax
 
 from point_ft_jax.core import trees
 from point_ft_jax.core.devices import compiler_options
-from point_ft_jax.models.layers import Array
+from point_ft_jax.core.trees import Array, Variables
 from point_ft_jax.training import population
 from point_ft_jax.training.losses import cross_entropy
-
-Variables = dict[str, trees.Tree]
 
 
 def train_heads(

@@ -15,12 +15,12 @@ from flax import struct
 from jax.sharding import Mesh
 
 from point_ft_jax.core import trees
+from point_ft_jax.core.trees import Array, Targets
 from point_ft_jax.data.augment import Augmentation
-from point_ft_jax.models.layers import Array
 from point_ft_jax.training.optimizer import pack
 from point_ft_jax.training.schedules import Schedule
 from point_ft_jax.training.tasks.classification import classification
-from point_ft_jax.training.tasks.task import Targets, Task
+from point_ft_jax.training.tasks.task import Task
 
 
 @struct.dataclass

@@ -16,13 +16,11 @@ from jax.sharding import Mesh
 from point_ft_jax.core import trees
 from point_ft_jax.core.devices import compiler_options
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.models.layers import Array
+from point_ft_jax.core.trees import Array, Variables
 from point_ft_jax.weight_space import arithmetic
 
 CHOICES = ('reestimated', 'interpolated', 'finetuned', 'pretrained')
 MOMENTUM = 0.1  # of `layers.BatchNorm`: how far one batch moves running statistics
-
-Variables = dict[str, trees.Tree]
 
 
 def statistics_along(

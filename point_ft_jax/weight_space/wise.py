@@ -15,8 +15,9 @@ import jax
 import numpy as np
 
 from point_ft_jax.core import trees
+from point_ft_jax.core.trees import Variables
 from point_ft_jax.evaluation import few_shot
-from point_ft_jax.evaluation.features import Extract, Variables
+from point_ft_jax.evaluation.features import Extract
 from point_ft_jax.evaluation.few_shot import Fold
 from point_ft_jax.evaluation.linear_svm import linear_svm
 from point_ft_jax.evaluation.neighbours import neighbour_accuracy

@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.trees import Array
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation import inference
 from point_ft_jax.evaluation.corruptions import modelnet40_c, modelnet_c
-from point_ft_jax.models.layers import Array
 
 Corruption = Callable[[jax.Array, Array, int], Array]
 

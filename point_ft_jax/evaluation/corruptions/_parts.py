@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from point_ft_jax.models.layers import Array
+from point_ft_jax.core.trees import Array
 
 CANONICAL = 1024  # points of the clouds that the recipes are written for
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from point_ft_jax.core.trees import Array
 from point_ft_jax.evaluation.corruptions._parts import (
     any_of,
     axis_rotation,
@@ -20,7 +21,6 @@ from point_ft_jax.evaluation.corruptions._parts import (
     share,
     signed,
 )
-from point_ft_jax.models.layers import Array
 
 NODES = 5  # along every axis of the lattices that distort
 BASIS_RADIUS = 0.5  # of the radial basis functions: the default of the library that the suite used

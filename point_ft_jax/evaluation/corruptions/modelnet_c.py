@@ -8,6 +8,7 @@ says eight), and the fourth `dropout_global` drops 0.625, as in the code (the pa
 import jax
 import jax.numpy as jnp
 
+from point_ft_jax.core.trees import Array
 from point_ft_jax.evaluation.corruptions._parts import (
     any_of,
     axis_rotation,
@@ -16,7 +17,6 @@ from point_ft_jax.evaluation.corruptions._parts import (
     portions,
     share,
 )
-from point_ft_jax.models.layers import Array
 
 CLUSTERS = 7  # at most
 

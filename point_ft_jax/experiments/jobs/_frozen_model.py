@@ -16,9 +16,9 @@ from point_ft_jax.checkpoints import run as saved
 from point_ft_jax.core import devices
 from point_ft_jax.core.devices import main_process, make_mesh
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.trees import Variables
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation import features, inference
-from point_ft_jax.evaluation.features import Variables
 from point_ft_jax.experiments import build, run_folder
 from point_ft_jax.models.model import Model
 from point_ft_jax.reports.report import Report, Section, Table

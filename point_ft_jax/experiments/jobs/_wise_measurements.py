@@ -15,10 +15,11 @@ from ml_collections import ConfigDict
 
 from point_ft_jax.core import trees
 from point_ft_jax.core.devices import make_mesh
+from point_ft_jax.core.trees import Variables
 from point_ft_jax.data import augment
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation import corruptions, features, few_shot, inference
-from point_ft_jax.evaluation.features import Extract, Variables
+from point_ft_jax.evaluation.features import Extract
 from point_ft_jax.evaluation.few_shot import Fold
 from point_ft_jax.experiments import build
 from point_ft_jax.models.model import Model

@@ -11,6 +11,7 @@ from point_ft_jax import models
 from point_ft_jax.checkpoints import run as saved
 from point_ft_jax.core import devices, trees
 from point_ft_jax.core.devices import main_process, make_mesh
+from point_ft_jax.core.trees import Variables
 from point_ft_jax.data import teachers
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation import inference
@@ -117,7 +118,7 @@ def _one_seed(
 
 
 def _examples(
-    built: Autoencoder, variables: dict[str, trees.Tree], test: Split, num_points: int
+    built: Autoencoder, variables: Variables, test: Split, num_points: int
 ) -> list[Example]:
     """Some test clouds of different classes, masked and reconstructed."""
     _, first = np.unique(test.labels, return_index=True)

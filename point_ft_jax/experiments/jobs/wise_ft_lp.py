@@ -21,10 +21,10 @@ from point_ft_jax.core import devices, trees
 from point_ft_jax.core.devices import main_process
 from point_ft_jax.core.errors import raise_all
 from point_ft_jax.core.json_files import write_json
+from point_ft_jax.core.trees import Variables
 from point_ft_jax.data import augment
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation import corruptions
-from point_ft_jax.evaluation.features import Variables
 from point_ft_jax.evaluation.few_shot import Fold
 from point_ft_jax.evaluation.linear_svm import CLASSIFIERS
 from point_ft_jax.experiments import build, run_folder

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from point_ft_jax.core import plugins, trees
+from point_ft_jax.core import plugins
 from point_ft_jax.core.errors import UserError, raise_all
+from point_ft_jax.core.trees import Variables
 from point_ft_jax.models import torch_names as torch_import
 from point_ft_jax.models.autoencoders import hierarchical as hierarchy
 from point_ft_jax.models.autoencoders import masked, masking
@@ -41,7 +42,7 @@ class Autoencoder(Drawn):
     module: MaskedAutoencoder | HierarchicalAutoencoder
     backbone: Backbone
 
-    def _init(self, key: jax.Array) -> dict[str, trees.Tree]:
+    def _init(self, key: jax.Array) -> Variables:
         points = jnp.zeros((1, self.module.backbone.fewest_points, 3))
         variables = self.module.init({'params': key}, points)
         return {'params': variables['params'], 'batch_stats': variables['batch_stats']}
@@ -52,8 +53,8 @@ class Autoencoder(Drawn):
         return ('*',)
 
     def load_all(
-        self, variables: dict[str, trees.Tree], state: Mapping[str, np.ndarray], source: str
-    ) -> tuple[dict[str, trees.Tree], torch_import.LoadReport]:
+        self, variables: Variables, state: Mapping[str, np.ndarray], source: str
+    ) -> tuple[Variables, torch_import.LoadReport]:
         """`variables` from a pre-training file: every key, and no other but frozen teachers'."""
         return torch_import.import_variables(
             state,
@@ -64,7 +65,7 @@ class Autoencoder(Drawn):
             source=source,
         )
 
-    def export(self, variables: dict[str, trees.Tree]) -> dict[str, np.ndarray]:
+    def export(self, variables: Variables) -> dict[str, np.ndarray]:
         """All variables as a PyTorch state dict; the inverse of `load_all`."""
         return torch_import.export_variables(variables, self.torch_names, self.conv)
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import flax.linen as nn
 
-from point_ft_jax.models.layers import Array, Dtype
+from point_ft_jax.core.trees import Array
+from point_ft_jax.models.layers import Dtype
 from point_ft_jax.models.tokens import Tokens, no_prompts
 from point_ft_jax.models.transformer import Block, Positions
 from point_ft_jax.models.tuner import Tuner

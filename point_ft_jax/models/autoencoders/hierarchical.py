@@ -12,11 +12,12 @@ import jax
 import jax.numpy as jnp
 
 from kernels import Groups
+from point_ft_jax.core.trees import Array
 from point_ft_jax.models.autoencoders import masking
 from point_ft_jax.models.autoencoders.decoder import Blocks
 from point_ft_jax.models.autoencoders.reconstruction import Reconstruction
 from point_ft_jax.models.hierarchical import HierarchicalTransformer
-from point_ft_jax.models.layers import Array, BatchNorm, Dtype, Linear, gelu, layer_norm, token_init
+from point_ft_jax.models.layers import BatchNorm, Dtype, Linear, gelu, layer_norm, token_init
 from point_ft_jax.models.propagation import Interpolated, Joined, three_nearest
 from point_ft_jax.models.tokens import Tokens
 from point_ft_jax.models.transformer import drop_path_rates

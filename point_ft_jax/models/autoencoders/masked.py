@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 
 from kernels import gather_points
+from point_ft_jax.core.trees import Array
 from point_ft_jax.models.autoencoders import masking
 from point_ft_jax.models.autoencoders.decoder import Blocks
 from point_ft_jax.models.autoencoders.reconstruction import Reconstruction
-from point_ft_jax.models.layers import Array, BatchNorm, Dtype, Linear, layer_norm, token_init
+from point_ft_jax.models.layers import BatchNorm, Dtype, Linear, layer_norm, token_init
 from point_ft_jax.models.point_transformer import PointTransformer
 from point_ft_jax.models.transformer import drop_path_rates, spread
 from point_ft_jax.models.tuner import Tuner

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.models.layers import Array
+from point_ft_jax.core.trees import Array
 
 
 def random(key: jax.Array, centers: Array, number: int) -> Array:

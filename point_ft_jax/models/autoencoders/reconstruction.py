@@ -1,12 +1,10 @@
 """What an autoencoder gives: patches beside what they should be, and what teachers are shown."""
 
-import jax
 import jax.numpy as jnp
 from flax import struct
 
 from kernels import chamfer_distance
-
-Array = jax.Array
+from point_ft_jax.core.trees import Array
 
 
 @struct.dataclass

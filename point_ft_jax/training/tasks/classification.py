@@ -6,12 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from point_ft_jax.core import trees
+from point_ft_jax.core.trees import Array, Variables
 from point_ft_jax.data.sampling import for_training
 from point_ft_jax.evaluation import inference, metrics
 from point_ft_jax.evaluation.metrics import Evaluation
-from point_ft_jax.models.layers import Array
 from point_ft_jax.training.losses import cross_entropy
-from point_ft_jax.training.tasks.task import Task, Variables
+from point_ft_jax.training.tasks.task import Task
 
 
 def measure(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:

@@ -17,16 +17,15 @@ from jax.sharding import Mesh
 from kernels import gather_points
 from point_ft_jax.core import trees
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.trees import Array, Targets, Variables
 from point_ft_jax.data.augment import Augmentation
 from point_ft_jax.data.sampling import check_points
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation import inference, metrics
 from point_ft_jax.evaluation.part_metrics import PartEvaluation, shape_ious
-from point_ft_jax.models.layers import Array
 from point_ft_jax.training.losses import cross_entropy
-from point_ft_jax.training.tasks.task import Task, Variables
+from point_ft_jax.training.tasks.task import Task
 
-Targets = dict[str, Array]
 Parts = Sequence[Sequence[int]]  # the part ids of each category
 
 SAMPLINGS = ('subset', 'with_replacement')

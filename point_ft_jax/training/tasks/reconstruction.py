@@ -9,13 +9,13 @@ import numpy as np
 
 from point_ft_jax.core import trees
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.trees import Array, Targets, Variables
 from point_ft_jax.data.sampling import SAMPLES
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation import inference
 from point_ft_jax.models.autoencoders.masked import CONTRAST
 from point_ft_jax.models.autoencoders.reconstruction import CHAMFER, Reconstruction
-from point_ft_jax.models.layers import Array
-from point_ft_jax.training.tasks.task import Targets, Task, Variables
+from point_ft_jax.training.tasks.task import Task
 
 
 def reconstruction(

@@ -9,11 +9,8 @@ import jax
 import numpy as np
 
 from point_ft_jax.core import trees
+from point_ft_jax.core.trees import Array, Targets, Variables
 from point_ft_jax.data.split import Split
-from point_ft_jax.models.layers import Array
-
-Variables = dict[str, trees.Tree]
-Targets = Any  # an array [S, ...], or a tree of them: what is known of clouds beside their points
 
 
 @dataclasses.dataclass(frozen=True)

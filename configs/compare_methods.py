@@ -30,7 +30,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.train.epochs = 5
     config.compare = ConfigDict(
         {
-            'methods': tuple(plugins.names('methods')),
+            'methods': tuple(plugins.available('methods')),
             'changes': {
                 'dapt': {'method': {'options': dapt}},
                 # Everything trains: at the tuners' rate it forgets what it started from.

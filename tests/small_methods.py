@@ -31,7 +31,7 @@ OPTIONS = {
     'adaptformer': {'rank': 4},
 }
 FAST = {'xla_backend_optimization_level': 0}  # compiling is nearly all that takes time here
-METHODS = plugins.names('methods')
+METHODS = plugins.available('methods')
 MERGEABLE = ('full', 'linear_probe', 'bitfit', 'lora', 'ssf')
 
 
@@ -61,7 +61,7 @@ def small(backbone: str, method: str, **changes: object) -> Model:
 def distinct() -> list[str]:
     """One backbone of each architecture: files that differ in names and weights only are one."""
     found = {}
-    for name in plugins.names('backbones'):
+    for name in plugins.available('backbones'):
         module = small(name, 'full').module.backbone
         if module not in found.values():
             found[name] = module

@@ -52,6 +52,6 @@ def state_dict(path: str) -> Mapping[str, np.ndarray]:
         UserError: nothing there, or nothing that can be read.
     """
     if pathlib.Path(path).expanduser().is_dir():
-        run = saved.load(path, pretrained=True)
+        run = saved.load_run(path, pretrained=True)
         return run.model.export(run.variables)
     return torch_file.state_dict(shipped.locate(path))[0]

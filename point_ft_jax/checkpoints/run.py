@@ -11,43 +11,26 @@ A run's folder holds one folder a seed, and that
 Members of one population share frozen/, a folder up, and best/ and last/, in population/ there.
 """
 
-import dataclasses
+import os
 import pathlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
 
 from point_ft_jax.checkpoints import _old_runs, delta, shipped, spec_file, torch_file
 from point_ft_jax.checkpoints.store import Latest, is_store
-from point_ft_jax.core import trees
+from point_ft_jax.core import json_files, trees
 from point_ft_jax.core.devices import main_process
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.json_files import read_json, write_json
 from point_ft_jax.core.trees import Variables
-from point_ft_jax.models import AutoencoderSpec, Model
+from point_ft_jax.models import AutoencoderSpec
 from point_ft_jax.models.spec import Spec
-
-if TYPE_CHECKING:
-    from point_ft_jax.models.autoencoders.build import Autoencoder
+from point_ft_jax.models.tuned import TunedModel
 
 FACTS, FROZEN, DELTA = 'facts.json', 'frozen', 'delta'
-
-
-@dataclasses.dataclass(frozen=True)
-class Saved:
-    """A model read from a run's folder.
-
-    Attributes:
-        model: as it was built; of a pre-training run an autoencoder.
-        variables: 'params' and 'batch_stats' of the chosen epoch.
-        metadata: what `save_start` was given.
-    """
-
-    model: 'Model | Autoencoder'
-    variables: Variables
-    metadata: dict[str, Any]
 
 
 def save_start(
@@ -77,6 +60,46 @@ def _on_the_host(tree: trees.Tree) -> trees.Tree:
     return jax.tree.map(np.asarray, tree)
 
 
+def save(tuned: TunedModel, folder: str | os.PathLike) -> None:
+    """Writes a tuned model: spec.json, facts.json, the delta, and the frozen half once.
+
+    The folder is read back by `load_run`, and by every command that takes a run. Its delta alone,
+    in delta/, can be carried to any copy of the backbone.
+
+    Args:
+        tuned: the model.
+        folder: where to; made if it is not there.
+
+    Raises:
+        UserError: the folder holds another model, or cannot be written.
+
+    Examples:
+        >>> import tempfile
+        >>> from point_ft_jax import TunedModel, create_model, load_run, save
+        >>> import jax
+        >>> model = create_model('recon', 2, variant='tiny', method='linear_probe')
+        >>> facts = {'classes': ['chair', 'table'], 'points': 1024}
+        >>> folder = tempfile.mkdtemp() + '/probe'
+        >>> save(TunedModel(model, model.init(jax.random.key(0)), facts), folder)
+        >>> load_run(folder).classes
+        ('chair', 'table')
+    """
+    folder = pathlib.Path(folder).expanduser()
+    if (folder / FACTS).exists() or (folder.is_dir() and any(folder.iterdir())):
+        raise UserError(f'{folder} is not empty; give a new folder, or remove it first')
+    trainable = trees.select(tuned.variables['params'], tuned.model.trainable)
+    metadata = json_files.plain(
+        {**tuned.metadata, 'history': list(tuned.history), 'scores': tuned.scores}
+    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        frozen = trees.partition(tuned.variables['params'], trainable)[1]
+        save_start(folder, tuned.model.spec, metadata, frozen)
+        delta.save(folder / DELTA, tuned.model.spec, tuned.variables, trainable, metadata)
+    except OSError as error:
+        raise UserError(f'{folder} cannot be written ({error}); give another folder') from None
+
+
 def find(folder: str | pathlib.Path) -> pathlib.Path:
     """The seed's folder that `folder` is or has, or the delta's that it is.
 
@@ -94,10 +117,10 @@ def find(folder: str | pathlib.Path) -> pathlib.Path:
     return found[0]
 
 
-def load(
+def load_run(
     folder: str | pathlib.Path, backbone: str | None = None, *, pretrained: bool = False
-) -> Saved:
-    """The model of the chosen epoch so far.
+) -> TunedModel:
+    """The tuned model of a run, at the best epoch so far.
 
     Args:
         folder: of a run, of one of its seeds, or of a delta that was carried away from one.
@@ -107,6 +130,9 @@ def load(
     Raises:
         UserError: no run, one of pre-training, one without a chosen epoch yet, a delta without a
             backbone, or a backbone that is not the one that it was trained over.
+
+    Examples:
+        See `save`.
     """
     folder = find(folder)
     if backbone is None and not (folder / FACTS).exists():
@@ -123,7 +149,7 @@ def load(
     if (folder / DELTA).exists():
         own = delta.read(folder / DELTA)
         variables = delta.apply(own, trees.unflatten(frozen).get('backbone', {}), str(folder))
-        return Saved(own.model, variables, metadata)
+        return _tuned(own.model, variables, metadata)
     model = spec_file.rebuild(folder, metadata)
     shapes = model.shapes()
     chosen = trees.select(shapes['params'], model.trainable)
@@ -134,7 +160,7 @@ def load(
         (moving, statistics), _ = best.restore((moving, shapes['batch_stats']))
     rest = trees.map_paths(lambda path, _: frozen[path], rest)
     variables = {'params': trees.combine(moving, rest), 'batch_stats': statistics}
-    return Saved(model, variables, metadata)
+    return _tuned(model, variables, metadata)
 
 
 def read_delta(folder: str | pathlib.Path) -> delta.Delta:
@@ -147,14 +173,19 @@ def read_delta(folder: str | pathlib.Path) -> delta.Delta:
     return delta.read(folder / DELTA if (folder / FACTS).exists() else folder)
 
 
-def _over(own: delta.Delta, backbone: str) -> Saved:
+def _over(own: delta.Delta, backbone: str) -> TunedModel:
     """The model of a delta and a backbone from elsewhere."""
     if pathlib.Path(backbone).expanduser().is_dir():
-        tree = load(backbone, pretrained=True).variables['params']['backbone']
+        tree = load_run(backbone, pretrained=True).variables['params']['backbone']
     else:
         state, _ = torch_file.state_dict(shipped.locate(backbone))
         tree = own.model.load_backbone(own.model.shapes(), state, backbone)[0]['params']['backbone']
-    return Saved(own.model, delta.apply(own, tree, backbone), own.metadata)
+    return _tuned(own.model, delta.apply(own, tree, backbone), own.metadata)
+
+
+def _tuned(model: Any, variables: Variables, metadata: Mapping[str, Any]) -> TunedModel:
+    history, scores = metadata.get('history', ()), metadata.get('scores', {})
+    return TunedModel(model, variables, metadata, history, scores)
 
 
 def _read_metadata(folder: pathlib.Path) -> dict[str, Any]:

@@ -221,7 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             parser.error(f'--{name} is {options[name]}; expected 1 or more')
     command_line.start()
     chosen = {
-        kind: plugins.names(kind) if (names := options.pop(key)) == 'all' else names.split(',')
+        kind: plugins.available(kind) if (names := options.pop(key)) == 'all' else names.split(',')
         for key, kind in (('backbone', 'backbones'), ('method', 'methods'))
     }
     size = options.pop('population')

@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
         if not argv or argv[0].startswith('-'):
-            print(f'{__doc__.strip()}\n\ndata sets: {", ".join(plugins.names("datasets"))}')
+            print(f'{__doc__.strip()}\n\ndata sets: {", ".join(plugins.available("datasets"))}')
             return 0 if argv in (['-h'], ['--help']) else 1
         module = plugins.load('datasets', argv[0])
         options = vars(_parser(argv[0], module.load).parse_args(argv[1:]))

@@ -23,10 +23,10 @@ from point_ft_jax.experiments import command_line
 
 if TYPE_CHECKING:
     from point_ft_jax.checkpoints.delta import Delta
-    from point_ft_jax.checkpoints.run import Saved
     from point_ft_jax.data.split import Split
     from point_ft_jax.evaluation.metrics import Evaluation
     from point_ft_jax.evaluation.part_metrics import PartEvaluation
+    from point_ft_jax.models.tuned import TunedModel
 
 CHECKPOINT = flags.DEFINE_list('checkpoint', None, "A run's or a delta's folder, or a .pth file.")
 BACKBONE = flags.DEFINE_string('backbone', None, "A .pth or a run with a delta's backbone.")
@@ -61,7 +61,7 @@ def compared(
     """The accuracy, or IoU, of several runs over one backbone, evaluated together, as a table.
 
     Raises:
-        UserError: see `saved.load` and `delta.stack`; or a run that the data do not fit.
+        UserError: see `load_run` and `delta.stack`; or a run that the data do not fit.
     """
     import functools
 
@@ -77,7 +77,7 @@ def compared(
 
     deltas = [saved.read_delta(path) for path in checkpoints]
     stacked, shared = delta.stack(deltas)
-    run = saved.load(checkpoints[0], backbone)
+    run = saved.load_run(checkpoints[0], backbone)
     own = trees.flatten(deltas[0].params)
     frozen = trees.map_paths(
         lambda path, leaf: None if path in own else leaf, run.variables['params']
@@ -127,7 +127,7 @@ def evaluated(
     if not pathlib.Path(checkpoint).expanduser().exists():
         raise UserError(f'{checkpoint}: no such file or folder')
     if pathlib.Path(checkpoint).expanduser().is_dir():
-        run = saved.load(checkpoint, backbone)
+        run = saved.load_run(checkpoint, backbone)
         config = config or ConfigDict(run.metadata['config'])
         model, variables, origin = run.model, run.variables, f'run {checkpoint}'
         num_points = run.metadata['points']
@@ -157,7 +157,7 @@ def evaluated(
     return '\n'.join([*lines, *_scores(evaluation, test.classes)])
 
 
-def _check_run(path: str, run: 'Saved | Delta', config: ConfigDict, test: 'Split') -> None:
+def _check_run(path: str, run: 'TunedModel | Delta', config: ConfigDict, test: 'Split') -> None:
     """Raises UserError for data of another task or with other classes than a run's."""
     problems = []
     task = 'classification' if run.model.spec.num_parts is None else 'part_segmentation'

@@ -27,7 +27,7 @@ def export(
     Args:
         run: its folder, or a delta's.
         path: of the file.
-        backbone: what a delta lies over; see `saved.load`.
+        backbone: what a delta lies over; see `checkpoints.run.load_run`.
         part: one part of the tree only, such as 'backbone'.
         dtype: of the parameters; statistics stay float32.
 
@@ -39,7 +39,7 @@ def export(
     from point_ft_jax.checkpoints import torch_file
     from point_ft_jax.core.errors import UserError
 
-    loaded = saved.load(run, backbone, pretrained=True)
+    loaded = saved.load_run(run, backbone, pretrained=True)
     variables = loaded.variables
     if part is not None:
         if part not in variables['params']:

@@ -81,7 +81,7 @@ def describe(
     for candidate in fitting:
         lines += _outcome(candidate, keys)
     if not fitting:
-        lines += ['It fits none of the backbones: ' + ', '.join(plugins.names('backbones'))]
+        lines += ['It fits none of the backbones: ' + ', '.join(plugins.available('backbones'))]
     if not fitting and found:
         lines += _complaint(found[0], keys)
     return '\n'.join(lines), 0 if fitting else 1
@@ -90,7 +90,7 @@ def describe(
 def candidates(state: Mapping[str, np.ndarray]) -> list[Candidate]:
     """The backbones that know any of the keys, those that fit first, then those that nearly do."""
     found = []
-    for name in plugins.names('backbones'):
+    for name in plugins.available('backbones'):
         best = _candidate(name, 'base', state)
         if best.fit.misshapen:  # the right keys: perhaps another size
             others = [v for v in plugins.load('backbones', name).BACKBONE.variants if v != 'base']
@@ -167,7 +167,7 @@ def _parts(state: Mapping[str, np.ndarray]) -> list[dict[str, object]]:
     parts: dict[str, dict[str, np.ndarray]] = collections.defaultdict(dict)
     wrappers = {
         prefix
-        for name in plugins.names('backbones')
+        for name in plugins.available('backbones')
         for prefix in plugins.load('backbones', name).BACKBONE.prefixes
     }
     for key, value in state.items():

@@ -179,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(allocator_peak(peak))
         return
     methods, batches, remats = (options.pop(name) for name in ('method', 'batch', 'remat'))
-    names = plugins.names('methods') if methods == 'all' else methods.split(',')
+    names = plugins.available('methods') if methods == 'all' else methods.split(',')
     rows = [
         measure({**options, 'method': name, 'batch': batch, 'remat': remat})
         for name in names

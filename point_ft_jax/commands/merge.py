@@ -22,7 +22,7 @@ def merge_run(run: str, out: str, backbone: str | None = None) -> str:
     The folder is a run of method 'full' for every other command.
 
     Args:
-        run, backbone: see `saved.load`.
+        run, backbone: see `checkpoints.run.load_run`.
         out: where to; a folder must not be there yet.
 
     Raises:
@@ -31,7 +31,7 @@ def merge_run(run: str, out: str, backbone: str | None = None) -> str:
     from point_ft_jax.checkpoints import delta, torch_file
     from point_ft_jax.checkpoints import run as saved
 
-    loaded = saved.load(run, backbone)
+    loaded = saved.load_run(run, backbone)
     model, variables = merge(loaded.model, loaded.variables)
     size = f'{params.count(variables["params"]):,} parameters'
     if out.endswith('.pth'):

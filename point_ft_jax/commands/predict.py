@@ -35,7 +35,7 @@ def predict_files(
         paths: see `point_files.READERS` for the endings.
         top: how many classes to give.
         normalize: centre every cloud and scale it to radius 1 first.
-        backbone: see `saved.load`.
+        backbone: see `checkpoints.run.load_run`.
 
     Returns:
         A row a cloud: 'file', 'points', 'warning' ('' for none), 'classes' and 'probabilities'
@@ -52,7 +52,7 @@ def predict_files(
     from point_ft_jax.data.normalize import unit_sphere
     from point_ft_jax.evaluation import inference
 
-    loaded = saved.load(run, backbone)
+    loaded = saved.load_run(run, backbone)
     metadata = loaded.metadata
     if loaded.model.spec.num_parts is not None:
         raise UserError(

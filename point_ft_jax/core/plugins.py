@@ -20,8 +20,22 @@ PACKAGES = {
 }
 
 
-def names(kind: str) -> list[str]:
-    """The plug-ins of a kind, a key of PACKAGES, in alphabetical order."""
+def available(kind: str) -> list[str]:
+    """The plug-ins of a kind, in alphabetical order.
+
+    Args:
+        kind: 'backbones', 'methods', 'datasets', 'jobs' or 'commands'.
+
+    Raises:
+        UserError: another kind.
+
+    Examples:
+        >>> from point_ft_jax import available
+        >>> 'dapt' in available('methods'), 'point_mae' in available('backbones')
+        (True, True)
+    """
+    if kind not in PACKAGES:
+        raise UserError(f'there is no kind {kind!r} of plug-in; there are {", ".join(PACKAGES)}')
     package = importlib.import_module(PACKAGES[kind])
     return sorted(
         m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith('_')
@@ -34,7 +48,7 @@ def load(kind: str, name: str) -> ModuleType:
     Raises:
         UserError: no file of that name; the message suggests the nearest and lists those there are.
     """
-    known = names(kind)
+    known = available(kind)
     if name not in known:
         nearest = difflib.get_close_matches(name, known, 1, 0.5)
         raise UserError(
@@ -56,7 +70,7 @@ def summary(kind: str, name: str) -> str:
 
 def table(kind: str) -> str:
     """The plug-ins of a kind with their summaries, a line each."""
-    return aligned({name: summary(kind, name) for name in names(kind)})
+    return aligned({name: summary(kind, name) for name in available(kind)})
 
 
 def aligned(lines: Mapping[str, str]) -> str:

@@ -83,6 +83,12 @@ def count(tree: Tree) -> int:
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(tree))
 
 
+def counts(tree: Tree, trainable: Tree) -> dict[str, tuple[int, int]]:
+    """Part of the tree -> (its parameters, how many of them are trainable)."""
+    moving, _ = partition(tree, trainable)
+    return {part: (count(tree[part]), count(moving[part])) for part in tree}
+
+
 def size_bytes(tree: Tree) -> int:
     """The bytes of a tree of arrays (or of shapes)."""
     return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))

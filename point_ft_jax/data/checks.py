@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+from point_ft_jax.core.errors import raise_all
 
 
 def problems(
@@ -21,6 +24,18 @@ def problems(
         found += _value_problems(points)
         found += _label_problems(labels, classes, complete)
     return found
+
+
+def check_clouds(points: ArrayLike) -> np.ndarray:
+    """Clouds as float32 [S, N, 3], after the checks of every reader: shape, type, values, extent.
+
+    Raises:
+        UserError: everything that is wrong with them, in one message.
+    """
+    clouds = np.asarray(points)
+    labels = np.zeros(len(clouds) if clouds.ndim else 0, int)
+    raise_all(problems(clouds, labels, [''], complete=False), 'these clouds cannot be used:')
+    return clouds.astype(np.float32)
 
 
 def cloud_problems(clouds: Sequence[np.ndarray], names: Sequence[str]) -> list[str]:

@@ -40,6 +40,65 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @classmethod
+    def from_arrays(
+        cls,
+        points: ArrayLike,
+        labels: ArrayLike,
+        classes: Sequence[str] | None = None,
+        part_labels: ArrayLike | None = None,
+    ) -> 'Split':
+        """A split of one's own arrays, checked as the files of a data set are.
+
+        Args:
+            points: [S, N, 3] real numbers; kept as float32, in their own units.
+            labels: [S] integers from 0.
+            classes: the class names by label, some of which may have no cloud. Without them the
+                classes are '0', '1', ..., and each needs a cloud.
+            part_labels: [S, N] integers from 0, for part segmentation; the parts of a class are
+                those that its clouds have, and classes may share parts.
+
+        Raises:
+            UserError: a wrong shape or type, a NaN, a cloud without extent, a label out of range, a
+                class without a cloud, a repeated class name; all at once.
+
+        Examples:
+            >>> import numpy as np
+            >>> from point_ft_jax import Split
+            >>> clouds = np.random.default_rng(0).uniform(size=(4, 64, 3))
+            >>> split = Split.from_arrays(clouds, [0, 1, 0, 1], classes=('chair', 'table'))
+            >>> len(split), split.points.dtype
+            (4, dtype('float32'))
+        """
+        points, labels = _array(points, 'points'), _array(labels, 'labels')
+        complete = classes is None
+        if classes is None:
+            count = int(labels.max()) + 1 if labels.size and labels.dtype.kind in 'iu' else 0
+            classes = [str(label) for label in range(count)]
+        problems = checks.problems(points, labels, classes, complete)
+        if len(set(classes)) < len(classes):
+            problems.append('a class name occurs twice; expected a name of its own for every label')
+        if part_labels is not None:
+            part_labels = _array(part_labels, 'part_labels')
+            if part_labels.dtype.kind not in 'iu' or part_labels.shape != points.shape[:2]:
+                problems.append(
+                    f'part_labels are {part_labels.dtype} {list(part_labels.shape)}; expected '
+                    f'integers {list(points.shape[:2])}, one a point'
+                )
+            elif part_labels.size and part_labels.min() < 0:
+                problems.append(f'part_labels go down to {part_labels.min()}; expected 0 or more')
+        raise_all(problems, 'these arrays are no split of labelled clouds:')
+        split = Split(points.astype(np.float32), labels.astype(np.int32), tuple(classes))
+        if part_labels is None:
+            return split
+        parts = [np.unique(part_labels[labels == label]).tolist() for label in range(len(classes))]
+        return dataclasses.replace(
+            split,
+            part_labels=part_labels.astype(np.int32),
+            part_names=tuple(f'part {part}' for part in range(int(part_labels.max()) + 1)),
+            parts=tuple(map(tuple, parts)),
+        )
+
     def take(self, indices: np.ndarray) -> 'Split':
         """The clouds of `indices`, in their order."""
         rows = {
@@ -49,56 +108,6 @@ class Split:
         names = tuple(np.array(self.names)[indices]) if self.names else ()
         features = {name: array[indices] for name, array in self.features.items()}
         return dataclasses.replace(self, **rows, names=names, features=features)
-
-
-def from_arrays(
-    points: ArrayLike,
-    labels: ArrayLike,
-    classes: Sequence[str] | None = None,
-    part_labels: ArrayLike | None = None,
-) -> Split:
-    """A split of one's own arrays, checked as the files of a data set are.
-
-    Args:
-        points: [S, N, 3] real numbers; kept as float32, in their own units.
-        labels: [S] integers from 0.
-        classes: the class names by label, some of which may have no cloud. Without them the classes
-            are '0', '1', ..., and each needs a cloud.
-        part_labels: [S, N] integers from 0, for part segmentation; the parts of a class are those
-            that its clouds have, and classes may share parts.
-
-    Raises:
-        UserError: a wrong shape or type, a NaN, a cloud without extent, a label out of range, a
-            class without a cloud, a repeated class name; all at once.
-    """
-    points, labels = _array(points, 'points'), _array(labels, 'labels')
-    complete = classes is None
-    if classes is None:
-        count = int(labels.max()) + 1 if labels.size and labels.dtype.kind in 'iu' else 0
-        classes = [str(label) for label in range(count)]
-    problems = checks.problems(points, labels, classes, complete)
-    if len(set(classes)) < len(classes):
-        problems.append('a class name occurs twice; expected a name of its own for every label')
-    if part_labels is not None:
-        part_labels = _array(part_labels, 'part_labels')
-        if part_labels.dtype.kind not in 'iu' or part_labels.shape != points.shape[:2]:
-            problems.append(
-                f'part_labels are {part_labels.dtype} {list(part_labels.shape)}; expected integers '
-                f'{list(points.shape[:2])}, one a point'
-            )
-        elif part_labels.size and part_labels.min() < 0:
-            problems.append(f'part_labels go down to {part_labels.min()}; expected 0 or more')
-    raise_all(problems, 'these arrays are no split of labelled clouds:')
-    split = Split(points.astype(np.float32), labels.astype(np.int32), tuple(classes))
-    if part_labels is None:
-        return split
-    parts = [np.unique(part_labels[labels == label]).tolist() for label in range(len(classes))]
-    return dataclasses.replace(
-        split,
-        part_labels=part_labels.astype(np.int32),
-        part_names=tuple(f'part {part}' for part in range(int(part_labels.max()) + 1)),
-        parts=tuple(map(tuple, parts)),
-    )
 
 
 def _array(values: ArrayLike, name: str) -> np.ndarray:

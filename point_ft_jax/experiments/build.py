@@ -1,6 +1,5 @@
 """From a config to what it names: data, model, recipe."""
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from point_ft_jax.core import plugins
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.core.trees import Variables
 from point_ft_jax.data import augment, teachers
+from point_ft_jax.data.loader import load_dataset, option_problems
 from point_ft_jax.data.split import Split, hold_out
 from point_ft_jax.models import AutoencoderSpec, Model, ModelSpec, build, torch_names
 from point_ft_jax.models.autoencoders.build import Autoencoder
@@ -64,18 +64,9 @@ def read(section: ConfigDict, flag: str = 'data') -> dict[str, Split]:
     """
     options = {k: v for k, v in section.items() if k != 'name'}
     plugin = plugins.load('datasets', section.name)
-    known = {n: p for n, p in inspect.signature(plugin.load).parameters.items() if n != 'split'}
-    problems = [
-        f'no option {name!r}; there are {", ".join(known)}' for name in options if name not in known
-    ]
-    problems += [
-        f'{name} is not set: give --config.{flag}.{name}=…'
-        for name, parameter in known.items()
-        if options.get(name, parameter.default) in (None, parameter.empty)
-        and parameter.default is not None
-    ]
+    problems = option_problems(plugin, options, f'--config.{flag}.')
     raise_all(problems, f'data set {section.name!r}:')
-    return {name: plugin.load(name, **options) for name in ('train', 'test')}
+    return load_dataset(section.name, **options)
 
 
 def model_spec(config: ConfigDict, num_classes: int, num_parts: int = 0) -> ModelSpec:

@@ -36,7 +36,7 @@ def finetune(
     A tenth of every class is held out to choose the epoch by.
 
     Args:
-        data: the clouds; see `split.from_arrays`.
+        data: the clouds; see `Split.from_arrays`.
         checkpoint: what to take the backbone from, a .pth file, the folder of a run or
             'shipped:recon_tiny'; None for random weights.
         backbone, variant, method, geometry: see `models.create_model`.

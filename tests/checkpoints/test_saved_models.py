@@ -108,7 +108,7 @@ def assert_same(found: trees.Variables, expected: trees.Variables) -> None:
 def test_a_run_is_read_back_from_its_spec_without_a_config(
     model: Model, variables: trees.Variables, folder: pathlib.Path
 ) -> None:
-    found = saved.load(folder)
+    found = saved.load_run(folder)
     assert found.model.spec == model.spec
     assert found.metadata == METADATA
     assert_same(found.variables, variables)
@@ -122,7 +122,7 @@ def test_a_folder_from_before_is_converted(
     model: Model, variables: trees.Variables, folder: pathlib.Path
 ) -> None:
     make_old(folder, OLD)
-    found = saved.load(folder)
+    found = saved.load_run(folder)
     assert found.model.spec == model.spec
     assert found.metadata['checkpoint'] == 'a.pth'
     assert_same(found.variables, variables)
@@ -144,11 +144,11 @@ def test_a_pre_training_run_from_before_is_converted(tmp_path: pathlib.Path) -> 
         tmp_path,
         {'config': {**OLD_CONFIG, 'pretrain': OLD_PRETRAIN}, 'teachers': {}, 'points': 32},
     )
-    found = saved.load(tmp_path, pretrained=True)
+    found = saved.load_run(tmp_path, pretrained=True)
     assert found.model.spec == spec
     assert_same(found.variables, variables)
     with pytest.raises(UserError, match="of the job 'pretrain'; expected 'finetune'"):
-        saved.load(tmp_path)
+        saved.load_run(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_old_facts_that_say_too_little_are_refused(
         spec.unlink()
     (folder / saved.FACTS).write_text(json.dumps(facts))
     with pytest.raises(UserError, match=message):
-        saved.load(folder)
+        saved.load_run(folder)
 
 
 def spec_with(**changes: object) -> str:
@@ -200,7 +200,7 @@ def spec_with(**changes: object) -> str:
 def test_a_damaged_spec_ends_in_one_message(folder: pathlib.Path, text: str, message: str) -> None:
     (folder / saved.DELTA / 'spec.json').write_text(text, encoding='latin-1')
     with pytest.raises(UserError, match=message):
-        saved.load(folder)
+        saved.load_run(folder)
 
 
 def test_a_model_starts_from_a_run_a_file_or_random_weights(

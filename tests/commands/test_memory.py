@@ -51,7 +51,7 @@ def test_numbers_of_a_flag_are_checked(text: str) -> None:
 
 def test_every_backbone_gets_the_fields_that_it_has() -> None:
     fields = {'num_groups': 128, 'group_size': 32}
-    found = {name: known(name, fields) for name in plugins.names('backbones')}
+    found = {name: known(name, fields) for name in plugins.available('backbones')}
     assert found.pop('point_m2ae') == {}
     assert all(own == fields for own in found.values())
 

@@ -11,6 +11,7 @@ from point_ft_jax.commands import check_data
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.data import split
 from point_ft_jax.data.datasets import part_folder, shapenetpart
+from point_ft_jax.data.split import Split
 
 TABLE = 'Cup\tf_cup\nCap\tf_cap\n'
 PARTS = {'Cup': [0, 1], 'Cap': [2, 3, 4]}
@@ -240,12 +241,12 @@ def test_own_clouds_with_wrong_parts_are_named(tmp_path: pathlib.Path) -> None:
 def test_own_arrays_may_have_part_labels() -> None:
     points = np.random.default_rng(0).normal(size=(3, 8, 3))
     parts = np.array([[0] * 8, [1, 2] * 4, [0, 2] * 4])
-    data = split.from_arrays(points, [0, 1, 0], ('a', 'b'), parts)
+    data = Split.from_arrays(points, [0, 1, 0], ('a', 'b'), parts)
     assert data.parts == ((0, 2), (1, 2))
     assert data.part_names == ('part 0', 'part 1', 'part 2')
     with pytest.raises(
         UserError, match=r'part_labels are int64 \[3, 7\]; expected integers \[3, 8'
     ):
-        split.from_arrays(points, [0, 1, 0], ('a', 'b'), parts[:, :7])
+        Split.from_arrays(points, [0, 1, 0], ('a', 'b'), parts[:, :7])
     with pytest.raises(UserError, match='part_labels go down to -1; expected 0 or more'):
-        split.from_arrays(points, [0, 1, 0], ('a', 'b'), parts - 1)
+        Split.from_arrays(points, [0, 1, 0], ('a', 'b'), parts - 1)

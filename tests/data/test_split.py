@@ -4,20 +4,20 @@ import numpy as np
 import pytest
 
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.data.split import from_arrays
+from point_ft_jax.data.split import Split
 
 POINTS = np.random.default_rng(0).normal(size=(4, 8, 3))
 
 
 def test_arrays_and_lists_become_a_split():
-    data = from_arrays(POINTS.tolist(), [0, 1, 1, 0])
+    data = Split.from_arrays(POINTS.tolist(), [0, 1, 1, 0])
     np.testing.assert_array_equal(data.points, POINTS.astype(np.float32))
     assert (data.points.dtype, data.labels.dtype) == (np.float32, np.int32)
     assert data.classes == ('0', '1')
 
 
 def test_classes_by_name_may_lack_clouds():
-    assert from_arrays(POINTS, [0, 2, 2, 0], ['bag', 'bed', 'car', 'cup']).classes[2] == 'car'
+    assert Split.from_arrays(POINTS, [0, 2, 2, 0], ['bag', 'bed', 'car', 'cup']).classes[2] == 'car'
 
 
 def nan():
@@ -45,4 +45,4 @@ BAD = {
 @pytest.mark.parametrize(('points', 'labels', 'classes', 'message'), BAD.values(), ids=BAD)
 def test_bad_arrays(points, labels, classes, message):
     with pytest.raises(UserError, match=message):
-        from_arrays(points, labels, classes)
+        Split.from_arrays(points, labels, classes)

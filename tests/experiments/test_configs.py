@@ -222,7 +222,7 @@ def test_a_paper_without_its_checkpoint_is_not_run_from_random_weights() -> None
         builder.load_start(config, built, seed=0)
 
 
-@pytest.mark.parametrize('job', plugins.names('jobs'))
+@pytest.mark.parametrize('job', plugins.available('jobs'))
 def test_every_job_is_a_function(job: str) -> None:
     assert list(inspect.signature(plugins.load('jobs', job).run).parameters) == [
         'config',

@@ -15,8 +15,8 @@ from point_ft_jax.checkpoints import run as saved
 from point_ft_jax.checkpoints import torch_file
 from point_ft_jax.commands import evaluate, export, merge, predict
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.data import split
 from point_ft_jax.data.datasets import shapes
+from point_ft_jax.data.split import Split
 from point_ft_jax.experiments.config import own_clouds
 from point_ft_jax.experiments.jobs import finetune as pipeline
 from point_ft_jax.models import create_model
@@ -75,7 +75,7 @@ def test_the_saved_model_gives_the_reports_accuracy(run: pathlib.Path) -> None:
 def test_an_exported_model_is_the_same_model(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
     path = tmp_path / 'model.pth'
     export.export(str(run), str(path))
-    live = saved.load(run)
+    live = saved.load_run(run)
     state, _ = torch_file.state_dict(path)
     back, report = live.model.load_all(live.model.shapes(), state, 'model.pth')
     assert report.new == report.left == ()
@@ -110,10 +110,10 @@ def test_a_delta_is_carried_to_a_copy_of_its_backbone(
 ) -> None:
     shutil.copytree(tuned / 'a' / 'seed_0' / 'delta', tmp_path / 'delta')
     with pytest.raises(UserError, match='is a delta: say with --backbone'):
-        saved.load(tmp_path / 'delta')
-    whole = saved.load(tuned / 'a')
+        saved.load_run(tmp_path / 'delta')
+    whole = saved.load_run(tuned / 'a')
     for backbone in (tuned / 'pre.pth', tuned / 'b'):
-        carried = saved.load(tmp_path / 'delta', str(backbone))
+        carried = saved.load_run(tmp_path / 'delta', str(backbone))
         for a, b in zip(
             jax.tree.leaves(whole.variables), jax.tree.leaves(carried.variables), strict=True
         ):
@@ -123,7 +123,7 @@ def test_a_delta_is_carried_to_a_copy_of_its_backbone(
 def test_another_backbone_is_refused(tuned: pathlib.Path, tmp_path: pathlib.Path) -> None:
     other = pretrained(tmp_path / 'other.pth', 8)
     with pytest.raises(UserError, match=r'other.pth is not the backbone that .* fingerprints diff'):
-        saved.load(tuned / 'a', other)
+        saved.load_run(tuned / 'a', other)
 
 
 def test_a_delta_is_small_and_its_size_is_said(
@@ -156,7 +156,7 @@ def test_data_of_other_classes_or_another_task_evaluate_no_run(
 @pytest.mark.slow
 def test_own_arrays_on_a_hierarchical_backbone() -> None:
     r = np.random.default_rng(0)
-    data = split.from_arrays(r.standard_normal((8, 64, 3)), np.arange(8) % 2, ('a', 'b'))
+    data = Split.from_arrays(r.standard_normal((8, 64, 3)), np.arange(8) % 2, ('a', 'b'))
     sizes = {'num_groups': (16, 8, 4), 'group_sizes': (4, 4, 4)}
     options = {'method': 'linear_probe', 'epochs': 1, 'batch_size': 4, 'geometry': sizes}
     classifier = finetune(data, backbone='point_m2ae', **options)
@@ -182,10 +182,10 @@ def test_runs_over_different_backbones_are_not_compared(
 def test_a_merged_run_is_the_same_model_without_a_tuner(
     tuned: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    live = saved.load(tuned / 'a')
+    live = saved.load_run(tuned / 'a')
     merge.merge_run(str(tuned / 'a'), str(tmp_path / 'merged'))
     merge.merge_run(str(tuned / 'a'), str(tmp_path / 'merged.pth'))
-    merged = saved.load(tmp_path / 'merged')
+    merged = saved.load_run(tmp_path / 'merged')
     state, _ = torch_file.state_dict(tmp_path / 'merged.pth')
     keys = merged.model.export(merged.variables)
     assert state.keys() == keys.keys()
@@ -237,7 +237,7 @@ def test_a_backbone_is_loaded_and_reported(
     assert "prefix 'MAE_encoder.'; new: none; left in the file: 1 (mask_token 1)" in (
         capsys.readouterr().err
     )
-    kernel = saved.load(tmp_path / 'run').variables['params']['backbone']['tokenizer']
+    kernel = saved.load_run(tmp_path / 'run').variables['params']['backbone']['tokenizer']
     np.testing.assert_array_equal(
         kernel['first_0']['kernel'], start['params']['backbone']['tokenizer']['first_0']['kernel']
     )
@@ -246,7 +246,7 @@ def test_a_backbone_is_loaded_and_reported(
 def test_own_arrays_in_a_few_lines() -> None:
     """The library without configs, as the README shows it."""
     r = np.random.default_rng(0)
-    data = split.from_arrays(r.standard_normal((20, 64, 3)), np.arange(20) % 2, ('a', 'b'))
+    data = Split.from_arrays(r.standard_normal((20, 64, 3)), np.arange(20) % 2, ('a', 'b'))
     classifier = finetune(
         data, method='linear_probe', epochs=1, batch_size=10, geometry={'depth': 1}
     )

@@ -19,7 +19,7 @@ def test_a_population_gives_every_seed_its_result_and_goes_on_where_it_was(
     report = finetune.run(config)
     assert [seed.seed for seed in report.record.seeds] == [0, 1, 2]
     assert 'for all 3 members' in capsys.readouterr().err
-    loaded = [saved.load(tmp_path / f'seed_{k}') for k in range(3)]
+    loaded = [saved.load_run(tmp_path / f'seed_{k}') for k in range(3)]
     heads = [run.variables['params']['head']['logits']['kernel'] for run in loaded]
     assert not np.array_equal(heads[0], heads[1])
     backbones = [

@@ -114,7 +114,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
     assert len(lines(tmp_path)) < 2
     jobs.run(tiny(tmp_path))
     assert lines(tmp_path) == lines(run)
-    straight, resumed = (saved.load(f, pretrained=True).variables for f in (run, tmp_path))
+    straight, resumed = (saved.load_run(f, pretrained=True).variables for f in (run, tmp_path))
     jax.tree.map(np.testing.assert_array_equal, straight, resumed)
 
 
@@ -125,8 +125,8 @@ def test_a_fine_tuning_run_takes_its_backbone(
     said = capsys.readouterr().err
     assert f'backbone: {run}: loaded ' in said
     assert "prefix 'MAE_encoder.'; new: none; left in the file" in said
-    before = saved.load(run, pretrained=True).variables['params']['backbone']
-    after = saved.load(tmp_path).variables['params']['backbone']
+    before = saved.load_run(run, pretrained=True).variables['params']['backbone']
+    after = saved.load_run(tmp_path).variables['params']['backbone']
     for path in ('tokenizer', 'block_0', 'positions', 'norm'):
         jax.tree.map(np.testing.assert_array_equal, before[path], after[path])
 
@@ -196,7 +196,7 @@ def test_teachers_features_are_learned_from(tmp_path: pathlib.Path) -> None:
     }
     jobs.run(tiny(tmp_path / 'run', **changes))
     assert {'image', 'text', 'reconstruction'} <= set(lines(tmp_path / 'run')[0])
-    found = saved.load(tmp_path / 'run', pretrained=True).variables['params']['heads']
+    found = saved.load_run(tmp_path / 'run', pretrained=True).variables['params']['heads']
     assert found['image']['kernel'].shape == (12, 7)
     assert found['text']['kernel'].shape == (12, 5)
 

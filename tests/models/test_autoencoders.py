@@ -18,7 +18,7 @@ from point_ft_jax.training.tasks import reconstruction as objective
 
 BACKBONES = [
     name
-    for name in plugins.names('backbones')
+    for name in plugins.available('backbones')
     if plugins.load('backbones', name).BACKBONE.pretraining is not None
 ]
 PLAIN = {

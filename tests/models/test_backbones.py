@@ -17,7 +17,7 @@ from point_ft_jax.models.hierarchical import HierarchicalTransformer
 from point_ft_jax.models.model import Model
 from point_ft_jax.models.point_transformer import PointTransformer
 
-BACKBONES = plugins.names('backbones')
+BACKBONES = plugins.available('backbones')
 POINTS, CLASSES = 40, 5
 # Numbers that can't be mistaken for each other.
 SMALL = {

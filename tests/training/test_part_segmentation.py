@@ -179,7 +179,7 @@ def test_the_saved_and_the_exported_model_give_the_reports_scores(
 
 @pytest.mark.slow
 def test_answers_of_a_segmenter_come_batch_by_batch(run: pathlib.Path) -> None:
-    live = saved.load(run)
+    live = saved.load_run(run)
     points = np.random.default_rng(0).uniform(-1, 1, (5, 48, 3)).astype(np.float32)
     categories = np.arange(5, dtype=np.int32)
     batched = inference.in_batches(live.model.module.apply, make_mesh(), 2)

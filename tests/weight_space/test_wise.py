@@ -193,7 +193,7 @@ def test_an_experiment_leaves_its_report_figures_and_the_chosen_model(
     [seed] = found.settings['obj_only']
     assert set(seed.curves) == set(CHOICES)
     assert [point['alpha'] for point in seed.curves['reestimated']] == list(ALPHAS)
-    chosen = saved.load(folder / 'obj_only' / 'seed_0' / 'chosen')
+    chosen = saved.load_run(folder / 'obj_only' / 'seed_0' / 'chosen')
     np.save(tmp_path / 'cloud.npy', np.random.default_rng(0).standard_normal((64, 3)))
     [row] = predict.predict_files(str(folder / 'obj_only/seed_0/chosen'), [str(tmp_path)], top=1)
     assert row['classes'][0] in chosen.metadata['classes']
@@ -244,9 +244,9 @@ def test_a_probe_at_zero_is_linear_probing_of_the_pretrained_backbone(
     """That is, of what the run started from; `test_protocols` has probing on features itself."""
     folder, _ = run
     config = short(folder, **{'probe.head': 'fresh'})
-    model = saved.load(folder / 'obj_only' / 'seed_0').model
+    model = saved.load_run(folder / 'obj_only' / 'seed_0').model
     start, _ = build.load_start(config, model, 0)
-    tuned = saved.load(folder / 'obj_only' / 'seed_0').variables
+    tuned = saved.load_run(folder / 'obj_only' / 'seed_0').variables
     path: Ends = wise.ends(model, start, tuned)
     fresh = {name: tree.get('head', {}) for name, tree in start.items()}
     source = build.read(config.source, 'source')

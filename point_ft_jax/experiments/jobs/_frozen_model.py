@@ -21,16 +21,17 @@ from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation import features, inference
 from point_ft_jax.experiments import build, run_folder
 from point_ft_jax.models.model import Model
+from point_ft_jax.models.tuned import TunedModel
 from point_ft_jax.reports.report import Report, Section, Table
 
 SAMPLES = ('farthest', 'first')  # points of a cloud, of those it has
 Result = dict[str, Any]
 
 
-def judged_run(config: ConfigDict) -> saved.Saved:
+def judged_run(config: ConfigDict) -> TunedModel:
     if not config.run:
         raise UserError('say which run is to be judged: --config.run=FOLDER')
-    run = saved.load(config.run)
+    run = saved.load_run(config.run)
     if run.model.spec.num_parts is not None:
         raise UserError(f'{config.run} segments parts; this protocol judges classifiers')
     return run

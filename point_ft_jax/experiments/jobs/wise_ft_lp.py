@@ -32,6 +32,7 @@ from point_ft_jax.experiments.config import default
 from point_ft_jax.experiments.jobs import _wise_measurements, finetune, pretrain
 from point_ft_jax.models import torch_names
 from point_ft_jax.models.model import Model
+from point_ft_jax.models.tuned import TunedModel
 from point_ft_jax.reports import wise as wise_report
 from point_ft_jax.reports.progress import progress
 from point_ft_jax.reports.report import Report
@@ -148,7 +149,7 @@ def _seed(
     folds: Mapping[str, Sequence[Fold]],
 ) -> SeedCurves:
     """Everything about one fine-tuned model: its curves, by choice of statistics, and distances."""
-    run = saved.load(folder)
+    run = saved.load_run(folder)
     variables, _ = build.load_start(config, run.model, seed)
     path = wise.ends(run.model, variables, run.variables, _lacking(config, run.model, variables))
     fresh = {name: tree.get('head', {}) for name, tree in variables.items()}
@@ -235,7 +236,7 @@ def _lacking(config: ConfigDict, built: Model, variables: Variables) -> list[str
 
 def _save_chosen(
     folder: pathlib.Path,
-    run: saved.Saved,
+    run: TunedModel,
     path: Ends,
     bench: Bench,
     alpha: float,

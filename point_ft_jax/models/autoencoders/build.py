@@ -96,7 +96,7 @@ def build_autoencoder(spec: AutoencoderSpec) -> Autoencoder:
     backbone = spec.backbone
     plugin: Backbone = plugins.load('backbones', backbone).BACKBONE
     if plugin.pretraining is None:
-        can = [n for n in plugins.names('backbones') if _plugin(n).pretraining is not None]
+        can = [n for n in plugins.available('backbones') if _plugin(n).pretraining is not None]
         raise UserError(
             f'{backbone} has no masked autoencoder to be pre-trained by; {", ".join(can)} have one'
         )

@@ -91,6 +91,7 @@ def save(tuned: TunedModel, folder: str | os.PathLike) -> None:
     metadata = json_files.plain(
         {**tuned.metadata, 'history': list(tuned.history), 'scores': tuned.scores}
     )
+    metadata.pop(delta.FINGERPRINT, None)  # of the folder that it was read from
     try:
         folder.mkdir(parents=True, exist_ok=True)
         frozen = trees.partition(tuned.variables['params'], trainable)[1]

@@ -7,11 +7,10 @@ point-ft merge runs/lora merged.pth
 """
 
 import argparse
-import pathlib
+import dataclasses
 from collections.abc import Sequence
 
-from point_ft_jax.core import trees as params
-from point_ft_jax.core.errors import UserError
+from point_ft_jax.core import trees
 from point_ft_jax.experiments import command_line
 from point_ft_jax.methods import merge
 
@@ -26,27 +25,20 @@ def merge_run(run: str, out: str, backbone: str | None = None) -> str:
         out: where to; a folder must not be there yet.
 
     Raises:
-        UserError: no run, a method that can not be folded, or a folder that is there.
+        UserError: no run, a method that cannot be folded, or a folder that is there.
     """
-    from point_ft_jax.checkpoints import delta, torch_file
     from point_ft_jax.checkpoints import run as saved
+    from point_ft_jax.checkpoints import torch_file
 
-    loaded = saved.load_run(run, backbone)
-    model, variables = merge(loaded.model, loaded.variables)
-    size = f'{params.count(variables["params"]):,} parameters'
+    merged = merge(saved.load_run(run, backbone))
+    size = f'{trees.count(merged.variables["params"]):,} parameters'
     if out.endswith('.pth'):
-        state = model.export(variables)
-        torch_file.write(out, state, classes=list(loaded.metadata['classes']))
+        state = merged.model.export(merged.variables)
+        torch_file.write(out, state, classes=list(merged.classes))
         return f'{out}: {len(state)} keys, {size}'
-    folder = pathlib.Path(out).expanduser()
-    if folder.exists():
-        raise UserError(f'{folder} is there already; expected a new folder, or a file NAME.pth')
-    metadata = {**loaded.metadata, 'merged_from': run}
-    metadata.pop(delta.FINGERPRINT, None)
-    chosen = params.map_paths(lambda *_: True, variables['params'])
-    delta.save(folder / saved.DELTA, model.spec, variables, chosen, metadata)
-    saved.save_metadata(folder, model.spec, metadata)
-    return f'{folder}: {size}'
+    metadata = {**merged.metadata, 'merged_from': run}
+    saved.save(dataclasses.replace(merged, metadata=metadata), out)
+    return f'{out}: {size}'
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -4,19 +4,28 @@ import dataclasses
 
 from point_ft_jax.core import trees
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.core.trees import Variables
 from point_ft_jax.models import Model, ModelSpec, build
+from point_ft_jax.models.tuned import TunedModel
 
 
-def merge(model: Model, variables: Variables) -> tuple[Model, Variables]:
-    """The tuned model without its tuner: a model of method 'full', and its variables.
+def merge(tuned: TunedModel) -> TunedModel:
+    """The tuned model without its tuner, which is folded into the backbone; its method is 'full'.
 
-    Its logits are those of the tuned model, up to rounding. Where a method shifts queries, keys and
-    values (SSF), the merged backbone has `qkv_bias`.
+    Its logits are those of `tuned`, up to rounding. Where a method shifts queries, keys and values
+    (SSF), the merged backbone has `qkv_bias`.
 
     Raises:
-        UserError: the method can not be folded; the message says why.
+        UserError: the method cannot be folded; the message says why.
+
+    Examples:
+        >>> import jax
+        >>> from point_ft_jax import TunedModel, create_model, merge
+        >>> model = create_model('recon', 2, variant='tiny', method='lora')
+        >>> tuned = TunedModel(model, model.init(jax.random.key(0)), {'classes': ['a', 'b']})
+        >>> merge(tuned).model.spec.method
+        'full'
     """
+    model, variables = tuned.model, tuned.variables
     merged = {
         collection: {part: leaves for part, leaves in tree.items() if part != 'tuner'}
         for collection, tree in variables.items()
@@ -29,7 +38,7 @@ def merge(model: Model, variables: Variables) -> tuple[Model, Variables]:
         if trees.flatten(after).keys() != trees.flatten(before).keys():
             # The only maps without a bias to fold into.
             spec = dataclasses.replace(spec, geometry={**spec.geometry, 'qkv_bias': True})
-    return build(spec), merged
+    return dataclasses.replace(tuned, model=build(spec), variables=merged)
 
 
 def _without_method(model: Model) -> ModelSpec:
@@ -47,5 +56,5 @@ def _without_method(model: Model) -> ModelSpec:
 def _folded(model: Model, own: trees.Tree, backbone: trees.Tree) -> trees.Tree:
     """The backbone's parameters with the tuner's `own` in them."""
     if isinstance(model.method.merge, str):
-        raise UserError(f'this model can not be merged into its backbone: {model.method.merge}')
+        raise UserError(f'this model cannot be merged into its backbone: {model.method.merge}')
     return model.method.merge(own, backbone, model.module.tuner)

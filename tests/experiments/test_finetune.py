@@ -193,7 +193,7 @@ def test_a_merged_run_is_the_same_model_without_a_tuner(
     points = shapes.load('test', style='cad', num_points=64, train_size=15, test_size=15).points
     expected, found = (m.model.module.apply(m.variables, points) for m in (live, merged))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-    with pytest.raises(UserError, match='is there already; expected a new folder'):
+    with pytest.raises(UserError, match='is not empty; give a new folder'):
         merge.merge_run(str(tuned / 'a'), str(tmp_path / 'merged'))
 
 

@@ -24,6 +24,7 @@ from point_ft_jax.core.errors import UserError
 from point_ft_jax.methods import merge
 from point_ft_jax.models import create_model
 from point_ft_jax.models.model import Model
+from point_ft_jax.models.tuned import TunedModel
 from point_ft_jax.training.losses import cross_entropy
 from point_ft_jax.weight_space import arithmetic
 
@@ -209,7 +210,8 @@ def test_a_tuned_model_at_its_identity_is_its_backbone_or_says_why_not(
 def test_a_merged_model_needs_no_tuner(backbone: str, method: str) -> None:
     model, _ = fresh(backbone, method)
     variables = disturbed(backbone, method)
-    merged, folded = merge(model, variables)
+    tuned = merge(TunedModel(model, variables, {}))
+    merged, folded = tuned.model, tuned.variables
     assert 'tuner' not in folded['params']
     shapes = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), merged.shapes())
     assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), folded) == shapes
@@ -226,7 +228,7 @@ def test_a_merged_model_needs_no_tuner(backbone: str, method: str) -> None:
 @pytest.mark.parametrize('method', sorted(set(METHODS) - set(MERGEABLE)))
 def test_what_can_not_be_merged_says_why(method: str) -> None:
     with pytest.raises(UserError, match=r'into its backbone: .*(cloud|tokens|linear|softmax)'):
-        merge(*fresh(BACKBONES[0], method))
+        merge(TunedModel(*fresh(BACKBONES[0], method), {}))
 
 
 @pytest.mark.parametrize('method', ['dapt', 'idpt'])
@@ -280,7 +282,8 @@ def test_methods_put_together_train_and_merge_as_each_does() -> None:
     assert set(variables['params']['tuner']) == {'ssf', 'lora'}
     run = jax.jit(functools.partial(three_steps, model), compiler_options=FAST)
     variables, _ = run(variables)
-    merged, folded = merge(model, variables)
+    tuned = merge(TunedModel(model, variables, {}))
+    merged, folded = tuned.model, tuned.variables
     apply = functools.partial(jax.jit, compiler_options=FAST)
     expected = apply(model.module.apply)(variables, POINTS)
     found = apply(merged.module.apply)(folded, POINTS)

@@ -14,6 +14,7 @@ from point_ft_jax.core.errors import UserError
 from point_ft_jax.methods import merge
 from point_ft_jax.models import AutoencoderSpec, Model, ModelSpec, build, create_model
 from point_ft_jax.models.spec import VERSION, Spec, from_json
+from point_ft_jax.models.tuned import TunedModel
 
 SPECS = [
     ModelSpec('recon', 3),
@@ -65,7 +66,9 @@ def test_frozen_norms_hold_their_statistics_unless_the_spec_says_update() -> Non
 def merged(method: str, **options: object) -> tuple[Model, dict]:
     """A merged model that was never trained."""
     model = create_model('recon', 3, method=method, geometry=GEOMETRY, **options)
-    return merge(model, jax.tree.map(lambda leaf: np.zeros(leaf.shape), model.shapes()))
+    variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape), model.shapes())
+    tuned = merge(TunedModel(model, variables, {}))
+    return tuned.model, tuned.variables
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,84 @@
+"""The scores of a tuned model on labelled clouds."""
+
+import functools
+from typing import Any
+
+import jax
+import numpy as np
+
+from point_ft_jax.core.devices import make_mesh
+from point_ft_jax.core.errors import raise_all
+from point_ft_jax.data.checks import check_clouds
+from point_ft_jax.data.split import Split
+from point_ft_jax.evaluation import inference
+from point_ft_jax.models.tuned import TunedModel
+from point_ft_jax.training.tasks.classification import classification
+from point_ft_jax.training.tasks.part_segmentation import part_segmentation
+from point_ft_jax.training.tasks.task import Task
+
+
+def task_of(split: Split, parts: bool = False, sampling: str = 'subset', **options: Any) -> Task:
+    """The task of a split: classification of its clouds or, with `parts`, of their points.
+
+    Args:
+        split: has part labels, if `parts`.
+        parts: whether parts are segmented.
+        sampling: how part segmentation samples points; see `part_segmentation`.
+        options: of the task, such as `smoothing`.
+    """
+    if not parts:
+        return classification(**options)
+    return part_segmentation(split.parts, len(split.part_names), sampling, **options)
+
+
+def evaluate(tuned: TunedModel, split: Split, *, batch_size: int = 32) -> Any:
+    """The evaluation of a tuned model on the clouds of a split.
+
+    Args:
+        tuned: what `finetune` or `load_run` returned.
+        split: labelled clouds with the classes of `tuned`; with part labels for a part segmenter.
+        batch_size: clouds at once.
+
+    Returns:
+        An `evaluation.metrics.Evaluation`, whose `confusion` is [C, C] with a row for each true
+        class, or a `part_metrics.PartEvaluation`. `scores()` gives the numbers by name, as
+        fractions in 0..1: 'overall_accuracy' and 'mean_class_accuracy', or 'instance_miou' and
+        others.
+
+    Raises:
+        UserError: other classes than the model's, no part labels, clouds with NaN or with fewer
+            points than the model takes.
+
+    Examples:
+        >>> import jax
+        >>> from point_ft_jax import TunedModel, create_model, evaluate, load_dataset
+        >>> test = load_dataset('shapes', num_points=64, train_size=15, test_size=15)['test']
+        >>> model = create_model('recon', 15, variant='tiny', geometry={'num_groups': 16})
+        >>> facts = {'classes': test.classes, 'points': 64}
+        >>> tuned = TunedModel(model, model.init(jax.random.key(0)), facts)
+        >>> sorted(evaluate(tuned, test).scores())
+        ['mean_class_accuracy', 'overall_accuracy']
+    """
+    parts = tuned.model.spec.num_parts is not None
+    check_split(tuned, split)
+    check_clouds(split.points)
+    task = task_of(split, parts)
+    points, targets = task.prepare(split, tuned.metadata['points'])
+    answer = functools.partial(task.answer, tuned.model.module)
+    run = inference.in_batches(answer, make_mesh(), min(len(split), batch_size))
+    answers = run(jax.tree.map(np.asarray, tuned.variables), points, targets)
+    return task.evaluation(0, task.record(answers, targets))
+
+
+def check_split(tuned: TunedModel, split: Split) -> None:
+    """Raises UserError for a split with other classes than the model's, or without part labels."""
+    problems = []
+    if tuned.model.spec.num_parts is not None and split.part_labels is None:
+        problems.append('the model segments parts, but the data has no part labels')
+    if tuned.classes != tuple(split.classes):
+        own, other = (', '.join(map(str, list(n)[:4])) for n in (tuned.classes, split.classes))
+        problems.append(
+            f'the model predicts {len(tuned.classes)} classes ({own}, …), but the data set has '
+            f'{len(split.classes)} ({other}, …); expected the same in the same order'
+        )
+    raise_all(problems, 'the model does not fit the data:')

@@ -82,7 +82,7 @@ def compared(
     frozen = trees.map_paths(
         lambda path, leaf: None if path in own else leaf, run.variables['params']
     )
-    config = config or ConfigDict(run.metadata['config'])
+    config = config or build.config_of(run.metadata, checkpoints[0])
     test = build.load_splits(config)['test']
     for path, one in zip(checkpoints, deltas, strict=True):
         _check_run(path, one, config, test)
@@ -128,7 +128,7 @@ def evaluated(
         raise UserError(f'{checkpoint}: no such file or folder')
     if pathlib.Path(checkpoint).expanduser().is_dir():
         run = saved.load_run(checkpoint, backbone)
-        config = config or ConfigDict(run.metadata['config'])
+        config = config or build.config_of(run.metadata, checkpoint)
         model, variables, origin = run.model, run.variables, f'run {checkpoint}'
         num_points = run.metadata['points']
         test = build.load_splits(config)['test']

@@ -69,6 +69,20 @@ def read(section: ConfigDict, flag: str = 'data') -> dict[str, Split]:
     return load_dataset(section.name, **options)
 
 
+def config_of(metadata: Mapping[str, Any], source: str) -> ConfigDict:
+    """The config of a saved run, which says what data it was trained and tested on.
+
+    Raises:
+        UserError: the model in `source` was not trained by run.py.
+    """
+    if not isinstance(config := metadata.get('config'), Mapping):
+        raise UserError(
+            f'{source} keeps no config, so that it was not trained by run.py: say with --config=… '
+            'what data to evaluate it on'
+        )
+    return ConfigDict(config)
+
+
 def model_spec(config: ConfigDict, num_classes: int, num_parts: int = 0) -> ModelSpec:
     """What model the config names; of a classifier `num_parts` says nothing."""
     return ModelSpec(

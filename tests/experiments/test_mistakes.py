@@ -13,6 +13,7 @@ from small import ROOT, tiny
 
 from point_ft_jax.checkpoints import torch_file
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.experiments import build as builder
 from point_ft_jax.experiments import run_folder
 from point_ft_jax.experiments.jobs import finetune
 from point_ft_jax.models import create_model
@@ -140,3 +141,8 @@ def test_a_mistake_on_the_command_line_is_no_traceback(
     assert done.returncode == 2
     assert message in done.stderr
     assert 'Traceback' not in done.stderr
+
+
+def test_a_model_that_no_config_trained_says_nothing_of_its_data() -> None:
+    with pytest.raises(UserError, match=r'my/model keeps no config.*say with --config=… what data'):
+        builder.config_of({'classes': ['a'], 'points': 32}, 'my/model')

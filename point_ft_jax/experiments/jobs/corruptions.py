@@ -27,7 +27,7 @@ def run(config: ConfigDict, command: str = '') -> Report:
     """
     folder, _ = run_folder.begin(config)
     run, plan = judged_run(config), config.corruptions
-    own = ConfigDict(run.metadata['config'])
+    own = build.config_of(run.metadata, config.run)
     predict = inference.make_predict(run.model.module, make_mesh(), config.train.batch_size)
 
     def accuracy(split: Split) -> float:

@@ -24,7 +24,7 @@ def run(config: ConfigDict, command: str = '') -> Report:
     plan = config.vote
     if plan.votes < 1:
         raise UserError(f'vote.votes is {plan.votes}; expected 1 or more')
-    test = build.load_splits(ConfigDict(run.metadata['config']))['test']
+    test = build.load_splits(build.config_of(run.metadata, config.run))['test']
     predict = inference.make_predict(run.model.module, make_mesh(), config.train.batch_size)
     found = [
         float(

@@ -31,8 +31,8 @@ from point_ft_jax.experiments import command_line
 from point_ft_jax.models import create_model, model
 from point_ft_jax.models.build import known
 from point_ft_jax.reports import figures, tables
-from point_ft_jax.training import population
 from point_ft_jax.training import step as train
+from point_ft_jax.training.population import Population, step_population
 
 PEAK = 'peak_bytes_in_use'  # of the devices' memory_stats()
 MARKS = 'os^Dvx*P'
@@ -49,12 +49,12 @@ def step_memory(case: Mapping[str, Any]) -> dict[str, int]:
     """
     recipe, state, frozen, *batch = _abstract(case)
     step = jax.jit(
-        lambda *args: population.step_all(recipe, *args),
+        lambda *args: step_population(recipe, *args),
         donate_argnums=1,
         compiler_options=compiler_options(),
     )
-    who = jax.eval_shape(lambda: population.alone(jax.random.key(0)))
-    found = step.lower(who, state, frozen, *batch).compile().memory_analysis()
+    population = jax.eval_shape(Population.of_one)
+    found = step.lower(population, state, frozen, *batch).compile().memory_analysis()
     kept = found.output_size_in_bytes - found.alias_size_in_bytes
     return {
         'arguments': found.argument_size_in_bytes,
@@ -98,13 +98,13 @@ def allocator_peak(case: Mapping[str, Any]) -> int | None:
     state = train.start(recipe, moving, variables['batch_stats'])
     points = np.random.default_rng(0).standard_normal((case['batch'], case['points'], 3))
     labels = jnp.zeros(case['batch'], jnp.int32)
-    who = population.alone(jax.random.key(0))
+    population = Population.of_one()
     step = jax.jit(
-        lambda *args: population.step_all(recipe, *args),
+        lambda *args: step_population(recipe, *args),
         donate_argnums=1,
         compiler_options=compiler_options(),
     )
-    jax.block_until_ready(step(who, state, frozen, points.astype(np.float32), labels))
+    jax.block_until_ready(step(population, state, frozen, points.astype(np.float32), labels))
     return (jax.devices()[0].memory_stats() or {}).get(PEAK)
 
 

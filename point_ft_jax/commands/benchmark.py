@@ -55,14 +55,14 @@ class Case:
     Attributes:
         built: the model.
         variables: its weights.
-        chosen: what trains.
+        trainable: a tree of bools: what trains.
         split: the batch, as a training split.
         recipe: the training step.
     """
 
     built: model.Model
     variables: Variables
-    chosen: trees.Tree
+    trainable: trees.Tree
     split: Split
     recipe: step.Recipe
 
@@ -86,7 +86,7 @@ def make_case(
     return Case(
         built,
         variables,
-        trees.select(variables['params'], built.method.trainable),
+        trees.select(variables['params'], built.trainable),
         Split(clouds, labels, tuple(map(str, range(15)))),
         make_recipe(built, points),
     )
@@ -97,7 +97,7 @@ def training_step(case: Case, members: Sequence[Member], own_clouds: bool = True
     split = case.split
     population = Population.of(members, case.recipe.module, own_clouds)
     starts = [case.variables] * len(members)
-    training = start_training(case.recipe, population, starts, case.chosen, steps=1)
+    training = start_training(case.recipe, population, starts, case.trainable, steps=1)
     order = population.epoch_order(0, len(split), len(split))
     since = time.perf_counter()
     advance, cost = loop.compile_epoch(training, split, order, device_bytes=2**62)
@@ -120,7 +120,7 @@ def programs(case: Case) -> tuple[dict[str, Program], dict[str, int]]:
         'forward': compile_program(case.built.module.apply, case.variables, clouds),
     }
     weights = case.variables['params']
-    moving, _ = trees.partition(weights, case.chosen)
+    moving, _ = trees.partition(weights, case.trainable)
     return found, {'parameters': trees.count(weights), 'trainable': trees.count(moving)}
 
 

@@ -67,8 +67,8 @@ def _abstract(case: Mapping[str, Any]) -> tuple:
     """The recipe of a case, and the shapes of its state, its frozen half and its batch."""
     built, recipe = _build(case)
     shapes = built.shapes()
-    chosen = trees.select(shapes['params'], built.method.trainable)
-    moving, frozen = trees.partition(shapes['params'], chosen)
+    trainable = trees.select(shapes['params'], built.trainable)
+    moving, frozen = trees.partition(shapes['params'], trainable)
     state = jax.eval_shape(lambda *args: train.start(recipe, *args), moving, shapes['batch_stats'])
     points = jax.ShapeDtypeStruct((case['batch'], case['points'], 3), jnp.float32)
     labels = jax.ShapeDtypeStruct((case['batch'],), jnp.int32)
@@ -93,8 +93,8 @@ def allocator_peak(case: Mapping[str, Any]) -> int | None:
     """The peak of a device's allocator over one training step, in this process, in bytes."""
     built, recipe = _build(case)
     variables = built.init(jax.random.key(0))
-    chosen = trees.select(variables['params'], built.method.trainable)
-    moving, frozen = trees.partition(variables['params'], chosen)
+    trainable = trees.select(variables['params'], built.trainable)
+    moving, frozen = trees.partition(variables['params'], trainable)
     state = train.start(recipe, moving, variables['batch_stats'])
     points = np.random.default_rng(0).standard_normal((case['batch'], case['points'], 3))
     labels = jnp.zeros(case['batch'], jnp.int32)

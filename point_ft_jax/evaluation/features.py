@@ -39,16 +39,14 @@ def make_extract(
         return {name: read_out(tokens, readout) for name, readout in readouts.items()}
 
     def features_of(variables: Variables, points: Array) -> dict[str, Array]:
-        """{name: [B, A, F]}."""
-        one = functools.partial(module.apply, method=read)
-        return jax.vmap(one, in_axes=(0, None), out_axes=1)(variables, points)
+        """{name: [A, B, F]}."""
+        return jax.vmap(lambda one: module.apply(one, points, method=read))(variables)
 
     # A small split is one small batch: the sums of a program depend on the size of its batch.
-    sized = functools.cache(lambda size: inference.in_batches(features_of, mesh, size))
+    sized = functools.cache(lambda size: inference.in_batches(features_of, mesh, size, axis=1))
 
     def extract(variables: Variables, points: np.ndarray) -> dict[str, np.ndarray]:
-        features = sized(min(batch_size, len(points)))(variables, points)
-        return {name: np.ascontiguousarray(a.swapaxes(0, 1)) for name, a in features.items()}
+        return sized(min(batch_size, len(points)))(variables, points)
 
     return extract
 

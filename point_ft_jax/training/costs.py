@@ -1,4 +1,4 @@
-"""What a compiled program costs: FLOPs, memory and compile time, as XLA counts them."""
+"""The cost of a compiled program: FLOPs, memory and compile time, as counted by XLA."""
 
 import dataclasses
 import functools
@@ -16,7 +16,7 @@ from point_ft_jax.training.population import Training, step_population
 
 
 def compiled_cost(compiled: jax.stages.Compiled) -> dict[str, float]:
-    """The bytes that a compiled program takes, by kind; {} where XLA does not say."""
+    """The bytes of a compiled program's arguments, temporaries and outputs; {} if unknown."""
     memory = compiled.memory_analysis()
     if memory is None:
         return {}

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from point_ft_jax.checkpoints import _old_runs, spec_file
-from point_ft_jax.checkpoints.store import Latest, save_tree
+from point_ft_jax.checkpoints.store import CheckpointStore, save_tree
 from point_ft_jax.core import trees
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.trees import Variables
@@ -80,10 +80,10 @@ def read(folder: pathlib.Path) -> Delta:
     """
     if not folder.is_dir():
         raise UserError(f'{folder} is no folder of a delta: a run has one when it has ended')
-    with Latest(folder) as latest:
+    with CheckpointStore(folder) as latest:
         if latest.step() is None:
             raise UserError(f'{folder} holds no delta')
-        metadata = latest.meta()
+        metadata = latest.metadata()
         if FINGERPRINT not in metadata:
             raise UserError(f'{folder} holds a checkpoint that is no delta')
         model = spec_file.rebuild(folder, metadata)

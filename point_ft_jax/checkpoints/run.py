@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 from point_ft_jax.checkpoints import _old_runs, delta, shipped, spec_file, torch_file
-from point_ft_jax.checkpoints.store import Latest, is_store
+from point_ft_jax.checkpoints.store import CheckpointStore, is_store
 from point_ft_jax.core import json_files, trees
 from point_ft_jax.core.devices import main_process
 from point_ft_jax.core.errors import UserError
@@ -43,7 +43,7 @@ def save_start(
 
 def save_frozen(folder: pathlib.Path, frozen: trees.Tree) -> None:
     """Writes the half of the parameters that does not train, once."""
-    with Latest(folder / FROZEN) as store:
+    with CheckpointStore(folder / FROZEN) as store:
         if store.step() is None and trees.flatten(frozen):
             store.save(0, _on_the_host(trees.prune(frozen)), {})
 
@@ -155,7 +155,7 @@ def load_run(
     shapes = model.shapes()
     chosen = trees.select(shapes['params'], model.trainable)
     moving, rest = trees.partition(shapes['params'], chosen)
-    with Latest(folder / 'best') as best:
+    with CheckpointStore(folder / 'best') as best:
         if best.step() is None:
             raise UserError(f'{folder} has no evaluated epoch yet: let the run go on first')
         (moving, statistics), _ = best.restore((moving, shapes['batch_stats']))
@@ -201,6 +201,6 @@ def _read_frozen(folder: pathlib.Path) -> dict[str, Any]:
     """The leaves that did not train, by path; members of one run share them, a folder up."""
     for place in (folder / FROZEN, folder.parent / FROZEN):
         if place.exists():
-            with Latest(place) as store:
+            with CheckpointStore(place) as store:
                 return trees.flatten(store.restore_any()) if store.step() is not None else {}
     return {}

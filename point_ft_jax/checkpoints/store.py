@@ -16,11 +16,11 @@ import orbax.checkpoint as ocp
 
 from point_ft_jax.core.errors import UserError
 
-TREE, META = 'tree', 'meta'
+TREE, METADATA = 'tree', 'meta'
 
 
-class Latest:
-    """A folder that holds the newest of a series of trees, with plain facts beside it.
+class CheckpointStore:
+    """A folder that holds the newest of a series of trees, with metadata beside it.
 
     Attributes:
         folder: where it is.
@@ -28,14 +28,14 @@ class Latest:
 
     def __init__(self, folder: str | os.PathLike) -> None:
         self.folder = pathlib.Path(folder).absolute()
-        handlers = {TREE: ocp.StandardCheckpointHandler(), META: ocp.JsonCheckpointHandler()}
+        handlers = {TREE: ocp.StandardCheckpointHandler(), METADATA: ocp.JsonCheckpointHandler()}
         self._manager = ocp.CheckpointManager(
             self.folder,
             item_handlers=handlers,
             options=ocp.CheckpointManagerOptions(max_to_keep=1, create=True),
         )
 
-    def __enter__(self) -> 'Latest':
+    def __enter__(self) -> 'CheckpointStore':
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -45,31 +45,31 @@ class Latest:
         """The step of what is saved; None if nothing is."""
         return self._manager.latest_step()
 
-    def save(self, step: int, tree: Any, meta: Mapping[str, Any]) -> None:
+    def save(self, step: int, tree: Any, metadata: Mapping[str, Any]) -> None:
         """Replaces what is saved; a step that is saved already stays."""
         if step == self.step():
             return
         items = ocp.args.Composite(
-            **{TREE: ocp.args.StandardSave(tree), META: ocp.args.JsonSave(dict(meta))}
+            **{TREE: ocp.args.StandardSave(tree), METADATA: ocp.args.JsonSave(dict(metadata))}
         )
         self._manager.save(step, args=items, force=True)
         # The arrays are donated to the next training step: nothing may still read them then.
         self._manager.wait_until_finished()
 
     def restore(self, like: Any) -> tuple[Any, dict[str, Any]]:
-        """What was saved, in the structure, types and shardings of `like`, and its facts.
+        """What was saved, in the structure, types and shardings of `like`, and its metadata.
 
         Raises:
             UserError: nothing is there, or a tree of another structure or of other shapes.
         """
         items = ocp.args.Composite(
-            **{TREE: ocp.args.StandardRestore(_abstract(like)), META: ocp.args.JsonRestore()}
+            **{TREE: ocp.args.StandardRestore(_abstract(like)), METADATA: ocp.args.JsonRestore()}
         )
         if self.step() is None:
             raise UserError(f'{self.folder} holds no checkpoint')
         _compare(self._manager.item_metadata(self.step())[TREE], like, self.folder)
         restored = self._manager.restore(self.step(), args=items)
-        return restored[TREE], restored[META]
+        return restored[TREE], restored[METADATA]
 
     def restore_any(self) -> Any:
         """What was saved, as numpy arrays, whatever its structure."""
@@ -79,50 +79,50 @@ class Latest:
         items = ocp.args.Composite(**{TREE: ocp.args.StandardRestore(like)})
         return self._manager.restore(self.step(), args=items)[TREE]
 
-    def meta(self) -> dict[str, Any]:
-        """The facts beside what is saved."""
-        items = ocp.args.Composite(**{META: ocp.args.JsonRestore()})
-        return self._manager.restore(self.step(), args=items)[META]
+    def metadata(self) -> dict[str, Any]:
+        """The metadata beside what is saved."""
+        items = ocp.args.Composite(**{METADATA: ocp.args.JsonRestore()})
+        return self._manager.restore(self.step(), args=items)[METADATA]
 
 
-class Memory:
-    """A `Latest` that is gone with the process."""
+class InMemoryStore:
+    """A `CheckpointStore` in the memory of the process."""
 
     def __init__(self) -> None:
         self._saved: tuple[int, Any, dict[str, Any]] | None = None
 
-    def __enter__(self) -> 'Memory':
+    def __enter__(self) -> 'InMemoryStore':
         return self
 
     def __exit__(self, *_: object) -> None:
         pass
 
     def step(self) -> int | None:
-        """See `Latest.step`."""
+        """See `CheckpointStore.step`."""
         return self._saved and self._saved[0]
 
-    def save(self, step: int, tree: Any, meta: Mapping[str, Any]) -> None:
-        """See `Latest.save`."""
+    def save(self, step: int, tree: Any, metadata: Mapping[str, Any]) -> None:
+        """See `CheckpointStore.save`."""
         if step != self.step():
             # A copy: the arrays are donated to the next training step.
-            self._saved = step, jax.tree.map(jnp.copy, tree), dict(meta)
+            self._saved = step, jax.tree.map(jnp.copy, tree), dict(metadata)
 
     def restore(self, like: Any) -> tuple[Any, dict[str, Any]]:
-        """See `Latest.restore`."""
+        """See `CheckpointStore.restore`."""
         if self._saved is None:
             raise UserError('nothing is saved')
         return self._saved[1:]
 
 
 def is_store(folder: pathlib.Path) -> bool:
-    """Whether a `Latest` has saved something in `folder`."""
+    """Whether a `CheckpointStore` has saved something in `folder`."""
     return any(folder.glob(f'*/{TREE}'))
 
 
-def save_tree(folder: str | os.PathLike, tree: Any, meta: Mapping[str, Any]) -> None:
-    """Saves a tree and its facts into `folder`; what is saved there already is replaced."""
-    with Latest(folder) as latest:
-        latest.save((latest.step() or 0) + 1, tree, meta)
+def save_tree(folder: str | os.PathLike, tree: Any, metadata: Mapping[str, Any]) -> None:
+    """Saves a tree and its metadata into `folder`; what is saved there already is replaced."""
+    with CheckpointStore(folder) as store:
+        store.save((store.step() or 0) + 1, tree, metadata)
 
 
 def _abstract(tree: Any) -> Any:

@@ -35,9 +35,9 @@ from point_ft_jax.experiments import command_line
 from point_ft_jax.models import create_model, model
 from point_ft_jax.models.build import known
 from point_ft_jax.reports import tables
-from point_ft_jax.training import costs, loop, optimizer, population, schedules, step
+from point_ft_jax.training import costs, loop, optimizer, schedules, step
 from point_ft_jax.training.costs import Program, compile_program
-from point_ft_jax.training.population import Member
+from point_ft_jax.training.population import Member, Population, start_training
 
 PRODUCT = 4096
 
@@ -55,14 +55,14 @@ class Case:
     Attributes:
         built: the model.
         variables: its weights.
-        chosen: what trains.
+        trainable: a tree of bools: what trains.
         split: the batch, as a training split.
         recipe: the training step.
     """
 
     built: model.Model
     variables: Variables
-    chosen: trees.Tree
+    trainable: trees.Tree
     split: Split
     recipe: step.Recipe
 
@@ -86,33 +86,30 @@ def make_case(
     return Case(
         built,
         variables,
-        trees.select(variables['params'], built.method.trainable),
+        trees.select(variables['params'], built.trainable),
         Split(clouds, labels, tuple(map(str, range(15)))),
         make_recipe(built, points),
     )
 
 
-def training_step(case: Case, runs: Sequence[Member], own_clouds: bool = True) -> Program:
+def training_step(case: Case, members: Sequence[Member], own_clouds: bool = True) -> Program:
     """A training step of one member or, in one program, of several."""
-    recipe, split, statistics = case.recipe, case.split, case.variables['batch_stats']
-    moving, frozen = trees.partition(case.variables['params'], case.chosen)
-    if len(runs) > 1:
-        who = population.crew(recipe, runs, own_clouds)
-        state = population.start_all(recipe, who, [(moving, statistics)] * len(runs))
-    else:
-        who = population.alone(jax.random.key(runs[0].seed))
-        state = step.start(recipe, moving, statistics)
-    order = population.crew_order(runs, own_clouds, 0, len(split), len(split))
+    split = case.split
+    population = Population.of(members, case.recipe.module, own_clouds)
+    starts = [case.variables] * len(members)
+    training = start_training(case.recipe, population, starts, case.trainable, steps=1)
+    order = population.epoch_order(0, len(split), len(split))
     since = time.perf_counter()
-    advance = loop.compile_advance(recipe, who, split, state, frozen, order, device_bytes=2**62)
+    advance, cost = loop.compile_epoch(training, split, order, device_bytes=2**62)
     seconds = time.perf_counter() - since
-    flops = costs.step_flops(recipe, who, state, frozen, split, order[0])
-    carry = [state, loop.empty_logs(recipe, who, 1)]
+    flops = costs.step_flops(training, split, order[0])
+    latest = [training]
 
     def run() -> None:
-        carry[:] = jax.block_until_ready(advance(carry[0], frozen, carry[1], order, 0, 1))
+        latest[0] = advance(latest[0], order, 0, 1)
+        jax.block_until_ready(latest[0].state)
 
-    return Program(run, flops, advance.cost, seconds)
+    return Program(run, flops, cost, seconds)
 
 
 def programs(case: Case) -> tuple[dict[str, Program], dict[str, int]]:
@@ -123,7 +120,7 @@ def programs(case: Case) -> tuple[dict[str, Program], dict[str, int]]:
         'forward': compile_program(case.built.module.apply, case.variables, clouds),
     }
     weights = case.variables['params']
-    moving, _ = trees.partition(weights, case.chosen)
+    moving, _ = trees.partition(weights, case.trainable)
     return found, {'parameters': trees.count(weights), 'trainable': trees.count(moving)}
 
 
@@ -183,11 +180,11 @@ def measure_population(
 ) -> dict[str, str]:
     """A row of the table of populations: `size` steps of one over a step of all, and memory."""
     case = make_case(backbone, method, **options)
-    crew = [Member(seed) for seed in range(size)]
+    members = [Member(seed) for seed in range(size)]
     found = {
-        'alone': training_step(case, crew[:1]),
-        'own clouds': training_step(case, crew),
-        'shared clouds': training_step(case, crew, own_clouds=False),
+        'alone': training_step(case, members[:1]),
+        'own clouds': training_step(case, members),
+        'shared clouds': training_step(case, members, own_clouds=False),
     }
     seconds = interleaved({name: program.run for name, program in found.items()}, rounds)
     row = {'backbone': backbone, 'method': method, 'members': str(size)}

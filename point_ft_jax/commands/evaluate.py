@@ -13,7 +13,7 @@ point-ft evaluate --checkpoint=published.pth \\
 
 import pathlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
@@ -24,14 +24,10 @@ from point_ft_jax.experiments import command_line
 if TYPE_CHECKING:
     from point_ft_jax.checkpoints.delta import Delta
     from point_ft_jax.data.split import Split
-    from point_ft_jax.evaluation.metrics import Evaluation
-    from point_ft_jax.evaluation.part_metrics import PartEvaluation
     from point_ft_jax.models.tuned import TunedModel
 
 CHECKPOINT = flags.DEFINE_list('checkpoint', None, "A run's or a delta's folder, or a .pth file.")
 BACKBONE = flags.DEFINE_string('backbone', None, "A .pth or a run with a delta's backbone.")
-# What several checkpoints are compared by.
-COMPARED = {'overall_accuracy': 'accuracy %', 'instance_miou': 'instance mIoU %'}
 CONFIG = config_flags.DEFINE_config_file('config', None, 'What run.py takes.', lock_config=True)
 BATCH_SIZE = flags.DEFINE_integer('batch_size', 32, 'Clouds at once.', lower_bound=1)
 
@@ -73,7 +69,7 @@ def compared(
     from point_ft_jax.core.devices import make_mesh
     from point_ft_jax.evaluation import inference
     from point_ft_jax.experiments import build
-    from point_ft_jax.reports import tables
+    from point_ft_jax.reports import finetuning, tables
 
     deltas = [saved.read_delta(path) for path in checkpoints]
     stacked, shared = delta.stack(deltas)
@@ -96,12 +92,12 @@ def compared(
     answer = functools.partial(task.answer, run.model.module)
     many = inference.all_in_batches(answer, make_mesh(), batch_size, shared)
     answers = many((stacked, frozen), points, targets)
+    score, label = finetuning.TASKS[task.name].HEADLINE
     rows = []
     for k, path in enumerate(checkpoints):
         mine = jax.tree.map(lambda array, k=k: array[:, k], answers)
-        found = task.evaluation(0, task.record(mine, targets)).scores()
-        columns = {COMPARED[n]: f'{100 * v:.2f}' for n, v in found.items() if n in COMPARED}
-        rows.append({'checkpoint': path, **columns})
+        scores = task.evaluation(0, task.record(mine, targets)).scores()
+        rows.append({'checkpoint': path, label: f'{100 * scores[score]:.2f}'})
     return f'{len(test)} clouds, {run.metadata["points"]} points each\n\n{tables.text(rows)}'
 
 
@@ -154,7 +150,7 @@ def evaluated(
     answers = inference.in_batches(answer, make_mesh(), batch_size)(variables, points, targets)
     evaluation = task.evaluation(0, task.record(answers, targets))
     lines = [origin, f'{len(test)} clouds, {num_points} points each']
-    return '\n'.join([*lines, *_scores(evaluation, test.classes)])
+    return '\n'.join([*lines, *_scores(task.name, evaluation, test.classes)])
 
 
 def _check_run(path: str, run: 'TunedModel | Delta', config: ConfigDict, test: 'Split') -> None:
@@ -173,29 +169,14 @@ def _check_run(path: str, run: 'TunedModel | Delta', config: ConfigDict, test: '
     raise_all(problems, f'{path} does not fit the data:')
 
 
-def _scores(evaluation: 'Evaluation | PartEvaluation', classes: Sequence[str]) -> list[str]:
+def _scores(task: str, evaluation: Any, classes: Sequence[str]) -> list[str]:
     """Lines: the headline, and a table by class."""
-    import numpy as np
+    from point_ft_jax.reports import finetuning, tables
 
-    from point_ft_jax.evaluation import metrics
-    from point_ft_jax.evaluation.part_metrics import PartEvaluation
-    from point_ft_jax.reports import classification, part_segmentation, tables
-
-    parts = isinstance(evaluation, PartEvaluation)
-    names = (part_segmentation if parts else classification).SCORES
-    if parts:
-        counts = np.bincount(evaluation.categories, minlength=len(classes))
-        by_class, what = evaluation.by_category(), 'IoU %'
-    else:
-        counts = evaluation.confusion.sum(axis=1)
-        by_class, what = metrics.per_class_accuracy(evaluation.confusion), 'accuracy %'
-    rows = [
-        {'class': name, 'clouds': int(count), what: f'{100 * value:.2f}'}
-        for name, count, value in zip(classes, counts, by_class, strict=False)
-    ]
-    found = evaluation.scores()
+    section = finetuning.TASKS[task]
+    scores = evaluation.scores()
     headline = [
-        f'{label[0].lower()}{label[1:].removesuffix(", %")} {100 * found[name]:.2f} %'
-        for name, label in names.items()
+        f'{label[0].lower()}{label[1:].removesuffix(", %")} {100 * scores[name]:.2f} %'
+        for name, label in section.SCORES.items()
     ]
-    return [*headline, '', tables.text(rows)]
+    return [*headline, '', tables.text(section.class_rows(evaluation, classes))]

@@ -31,8 +31,8 @@ from point_ft_jax.experiments import command_line
 from point_ft_jax.models import create_model, model
 from point_ft_jax.models.build import known
 from point_ft_jax.reports import figures, tables
-from point_ft_jax.training import population
 from point_ft_jax.training import step as train
+from point_ft_jax.training.population import Population, step_population
 
 PEAK = 'peak_bytes_in_use'  # of the devices' memory_stats()
 MARKS = 'os^Dvx*P'
@@ -49,12 +49,12 @@ def step_memory(case: Mapping[str, Any]) -> dict[str, int]:
     """
     recipe, state, frozen, *batch = _abstract(case)
     step = jax.jit(
-        lambda *args: population.step_all(recipe, *args),
+        lambda *args: step_population(recipe, *args),
         donate_argnums=1,
         compiler_options=compiler_options(),
     )
-    who = jax.eval_shape(lambda: population.alone(jax.random.key(0)))
-    found = step.lower(who, state, frozen, *batch).compile().memory_analysis()
+    population = jax.eval_shape(Population.of_one)
+    found = step.lower(population, state, frozen, *batch).compile().memory_analysis()
     kept = found.output_size_in_bytes - found.alias_size_in_bytes
     return {
         'arguments': found.argument_size_in_bytes,
@@ -67,8 +67,8 @@ def _abstract(case: Mapping[str, Any]) -> tuple:
     """The recipe of a case, and the shapes of its state, its frozen half and its batch."""
     built, recipe = _build(case)
     shapes = built.shapes()
-    chosen = trees.select(shapes['params'], built.method.trainable)
-    moving, frozen = trees.partition(shapes['params'], chosen)
+    trainable = trees.select(shapes['params'], built.trainable)
+    moving, frozen = trees.partition(shapes['params'], trainable)
     state = jax.eval_shape(lambda *args: train.start(recipe, *args), moving, shapes['batch_stats'])
     points = jax.ShapeDtypeStruct((case['batch'], case['points'], 3), jnp.float32)
     labels = jax.ShapeDtypeStruct((case['batch'],), jnp.int32)
@@ -93,18 +93,18 @@ def allocator_peak(case: Mapping[str, Any]) -> int | None:
     """The peak of a device's allocator over one training step, in this process, in bytes."""
     built, recipe = _build(case)
     variables = built.init(jax.random.key(0))
-    chosen = trees.select(variables['params'], built.method.trainable)
-    moving, frozen = trees.partition(variables['params'], chosen)
+    trainable = trees.select(variables['params'], built.trainable)
+    moving, frozen = trees.partition(variables['params'], trainable)
     state = train.start(recipe, moving, variables['batch_stats'])
     points = np.random.default_rng(0).standard_normal((case['batch'], case['points'], 3))
     labels = jnp.zeros(case['batch'], jnp.int32)
-    who = population.alone(jax.random.key(0))
+    population = Population.of_one()
     step = jax.jit(
-        lambda *args: population.step_all(recipe, *args),
+        lambda *args: step_population(recipe, *args),
         donate_argnums=1,
         compiler_options=compiler_options(),
     )
-    jax.block_until_ready(step(who, state, frozen, points.astype(np.float32), labels))
+    jax.block_until_ready(step(population, state, frozen, points.astype(np.float32), labels))
     return (jax.devices()[0].memory_stats() or {}).get(PEAK)
 
 

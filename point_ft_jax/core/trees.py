@@ -117,11 +117,13 @@ def axes(tree: Tree, shared: Collection[str] = ()) -> dict[str, int | None]:
     return {part: None if part in shared else 0 for part in tree}
 
 
-def choose(first: Sequence[bool], one: Tree, other: Tree, shared: Collection[str] = ()) -> Tree:
-    """The members of `one` where `first` says so, and those of `other` elsewhere."""
+def select_members(
+    mask: Sequence[bool], one: Tree, other: Tree, shared: Collection[str] = ()
+) -> Tree:
+    """The members of `one` where `mask` is true, and those of `other` elsewhere."""
 
     def leaf(a: jax.Array, b: jax.Array) -> jax.Array:
-        return jnp.where(np.reshape(first, (-1,) + (1,) * (a.ndim - 1)), a, b)
+        return jnp.where(np.reshape(mask, (-1,) + (1,) * (a.ndim - 1)), a, b)
 
     return {
         part: leaves if part in shared else jax.tree.map(leaf, leaves, other[part])

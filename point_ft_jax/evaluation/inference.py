@@ -1,7 +1,7 @@
 """Logits of a whole split, batch by batch, and what follows from them."""
 
 import functools
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -52,8 +52,12 @@ def all_in_batches(
     return in_batches(every, mesh, batch_size)
 
 
-def in_batches(run: Callable[..., Any], mesh: Mesh, batch_size: int) -> Callable[..., Any]:
+def in_batches(
+    run: Callable[..., Any], mesh: Mesh, batch_size: int, axis: int = 0
+) -> Callable[..., Any]:
     """`run(variables, *inputs)` for inputs of any length, on the host: trees of arrays [S, ...].
+
+    The clouds of the results are along `axis`.
 
     It compiles once, for one batch; the last is filled up with copies of its last row.
     """
@@ -75,9 +79,14 @@ def in_batches(run: Callable[..., Any], mesh: Mesh, batch_size: int) -> Callable
                 rows = slice(start, start + batch_size)
                 batch = jax.tree.map(lambda a, rows=rows: _fill(a[rows], batch_size), inputs)
                 found.append(to_host(one(variables, *batch)))
-        return jax.tree.map(lambda *parts: np.concatenate(parts)[:size], *found)
+        return jax.tree.map(lambda *parts: _joined(parts, size, axis), *found)
 
     return all_of
+
+
+def _joined(parts: Sequence[np.ndarray], size: int, axis: int) -> np.ndarray:
+    """The first `size` rows of the parts, along `axis`."""
+    return np.concatenate(parts, axis)[(slice(None),) * axis + (slice(size),)]
 
 
 def prepare(points: np.ndarray, num_points: int, batch_size: int = 64) -> np.ndarray:

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from point_ft_jax.core.devices import main_process
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.core.json_files import write_json
-from point_ft_jax.training.plan import Plan
+from point_ft_jax.training.plan import TrainingPlan
 from point_ft_jax.training.population import Member
 
 CONFIG = 'config.json'
@@ -29,9 +29,9 @@ def begin(config: ConfigDict) -> tuple[pathlib.Path, dict[str, Any]]:
     return folder, plain
 
 
-def plan(config: ConfigDict, seed: int) -> Plan:
+def plan(config: ConfigDict, seed: int) -> TrainingPlan:
     """How long to train and what to keep."""
-    return Plan(
+    return TrainingPlan(
         epochs=config.train.epochs,
         batch_size=config.train.batch_size,
         seed=seed,
@@ -43,7 +43,7 @@ def plan(config: ConfigDict, seed: int) -> Plan:
 
 
 def members(config: ConfigDict) -> list[Member]:
-    """Who a population is: one a learning rate, or one a seed from the config's on."""
+    """The members of a population: one for each learning rate, or one for each seed."""
     (seed,) = config.seeds
     if config.population_rates:
         return [Member(seed, rate / config.optim.lr) for rate in config.population_rates]

@@ -16,6 +16,21 @@ SCORES = {
     'overall_accuracy': 'Overall accuracy, %',
     'mean_class_accuracy': 'Mean class accuracy, %',
 }
+HEADLINE = ('overall_accuracy', 'accuracy %')  # what several models are compared by
+
+
+def gallery(*_: object) -> None:
+    """None: a classifier's report shows no shapes."""
+
+
+def class_rows(evaluation: Evaluation, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """A row for each class: its test clouds and their accuracy."""
+    counts = evaluation.confusion.sum(axis=1)
+    recall = metrics.per_class_accuracy(evaluation.confusion)
+    return [
+        {'class': name, 'clouds': int(count), 'accuracy %': f'{100 * value:.2f}'}
+        for name, count, value in zip(classes, counts, recall, strict=False)
+    ]
 
 
 def problems(evaluation: Evaluation, classes: Sequence[str]) -> list[str]:

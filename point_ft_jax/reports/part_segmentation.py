@@ -1,7 +1,7 @@
 """The sections of a report on a part segmenter: IoUs, and shapes with their parts."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation.part_metrics import PartEvaluation
 from point_ft_jax.reports import tables
 from point_ft_jax.reports.report import Picture, Section, Table
@@ -20,6 +21,7 @@ SCORES = {
     'point_accuracy': 'Point accuracy, %',
     'mean_part_accuracy': 'Mean part accuracy, %',
 }
+HEADLINE = ('instance_miou', 'instance mIoU %')  # what several models are compared by
 WORST = 8  # shapes
 COLUMNS = 4  # of pairs in a picture
 PALETTE = np.array(colormaps['tab10'].colors)
@@ -59,7 +61,7 @@ class Gallery:
     worst: Sequence[Shape]
 
 
-def choose(
+def select_shapes(
     evaluation: PartEvaluation,
     points: np.ndarray,
     truth: np.ndarray,
@@ -89,6 +91,31 @@ def choose(
         typical=[shape(found[len(found) // 2]) for found in by_category if len(found)],
         worst=[shape(index) for index in order[:WORST]],
     )
+
+
+def gallery(
+    evaluation: PartEvaluation, test: Split, outputs: Callable[[], tuple[np.ndarray, Any, Any]]
+) -> Gallery:
+    """The shapes that a report shows.
+
+    Args:
+        evaluation: of the best epoch.
+        test: the test split.
+        outputs: computes its points [S, N, 3], the answers and the targets; see `Task`.
+    """
+    points, answers, targets = outputs()
+    truth, found = targets['part'], answers['part']
+    return select_shapes(evaluation, points, truth, found, test.names, test.parts)
+
+
+def class_rows(evaluation: PartEvaluation, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """A row for each category: its test clouds and their mean IoU."""
+    counts = np.bincount(evaluation.categories, minlength=len(classes))
+    mious = evaluation.by_category()
+    return [
+        {'class': name, 'clouds': int(count), 'IoU %': f'{100 * value:.2f}'}
+        for name, count, value in zip(classes, counts, mious, strict=False)
+    ]
 
 
 def problems(evaluation: PartEvaluation, classes: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a compiled program costs: FLOPs, memory and compile time, as XLA counts them."""
+"""The cost of a compiled program: FLOPs, memory and compile time, as counted by XLA."""
 
 import dataclasses
 import functools
@@ -9,17 +9,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from point_ft_jax.core import trees
 from point_ft_jax.core.devices import compiler_options
 from point_ft_jax.data.split import Split
 from point_ft_jax.models.tokenizer import whole
-from point_ft_jax.training import costs
-from point_ft_jax.training.population import Crew, step_all
-from point_ft_jax.training.step import Recipe, State
+from point_ft_jax.training.population import Training, step_population
 
 
 def compiled_cost(compiled: jax.stages.Compiled) -> dict[str, float]:
-    """The bytes that a compiled program takes, by kind; {} where XLA does not say."""
+    """The bytes of a compiled program's arguments, temporaries and outputs; {} if unknown."""
     memory = compiled.memory_analysis()
     if memory is None:
         return {}
@@ -37,24 +34,27 @@ def count_flops(function: Callable, *args: object) -> float | None:
     return (analysis or {}).get('flops')
 
 
-def step_flops(
-    recipe: Recipe, who: Crew, state: State, frozen: trees.Tree, split: Split, rows: np.ndarray
-) -> float | None:
-    """The floating-point operations of one training step on the clouds `rows` of `split`."""
+def step_flops(training: Training, split: Split, rows: np.ndarray) -> float | None:
+    """The floating-point operations of one training step on the clouds `rows` of `split`.
+
+    `rows` is [B], or [K, B] of members with clouds of their own.
+    """
+    recipe = training.recipe
     data = split.points, recipe.task.targets(split)
     batch = jax.tree.map(lambda array: array[rows], data)
-    return count_flops(functools.partial(step_all, recipe), who, state, frozen, *batch)
+    arrays = training.population, training.state, training.frozen
+    return count_flops(functools.partial(step_population, recipe), *arrays, *batch)
 
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """A compiled program with all that it needs to run once more.
+    """A compiled program together with its arguments.
 
     Attributes:
-        run: runs it to the end.
-        flops: its floating-point operations; see `train.count_flops`.
-        cost: see `train.compiled_cost`.
-        compile_seconds: it took to compile.
+        run: runs it once and waits for its end.
+        flops: its floating-point operations; see `count_flops`.
+        cost: see `compiled_cost`.
+        compile_seconds: how long compilation took.
     """
 
     run: Callable[[], Any]
@@ -70,7 +70,7 @@ def compile_program(function: Callable, *args: Any) -> Program:
     seconds = time.perf_counter() - since
     return Program(
         run=lambda: jax.block_until_ready(compiled(*args)),
-        flops=costs.count_flops(function, *args),
-        cost=costs.compiled_cost(compiled),
+        flops=count_flops(function, *args),
+        cost=compiled_cost(compiled),
         compile_seconds=seconds,
     )

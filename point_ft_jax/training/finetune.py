@@ -1,4 +1,4 @@
-"""The library in one call: arrays in, a classifier out. All that it does, pipeline.py does too."""
+"""Fine-tuning of a classifier on arrays, in one call."""
 
 from collections.abc import Callable, Mapping
 
@@ -15,7 +15,7 @@ from point_ft_jax.models import create_model
 from point_ft_jax.models.build import known
 from point_ft_jax.training import optimizer, schedules, step
 from point_ft_jax.training.fit import fit
-from point_ft_jax.training.plan import Plan
+from point_ft_jax.training.plan import TrainingPlan
 
 
 def finetune(
@@ -33,7 +33,7 @@ def finetune(
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Fine-tunes a classifier on labelled clouds.
 
-    A tenth of every class is held out to choose the epoch by.
+    A tenth of every class is held out to select the best epoch.
 
     Args:
         data: the clouds; see `Split.from_arrays`.
@@ -74,9 +74,9 @@ def finetune(
         augment=augment.named('scale_translate'),
         mesh=mesh,
     )
-    chosen = trees.select(variables['params'], built.method.trainable)
+    trainable = trees.select(variables['params'], built.trainable)
     splits = {'train': training, 'validation': validation}
-    fitted = fit(recipe, variables, chosen, splits, Plan(epochs, batch_size, seed))
+    fitted = fit(recipe, variables, trainable, splits, TrainingPlan(epochs, batch_size, seed))
     predict = inference.make_predict(built.module, mesh, batch_size)
 
     def classify(points: np.ndarray) -> np.ndarray:

@@ -1,8 +1,11 @@
-"""Fits a model to a split: epochs of steps, evaluation, selection, checkpoints. Knows no config."""
+"""Fits a model to a split: epochs of steps, evaluation, selection, checkpoints. Knows no config.
+
+From `fit` to the training step there are five calls: `fit`, `_Fit.run`, `_Fit._train_epoch`, the
+compiled steps of `loop`, `step_population` and `step`.
+"""
 
 import contextlib
 import dataclasses
-import functools
 import json
 import pathlib
 import time
@@ -12,36 +15,35 @@ from typing import Any
 import jax
 import numpy as np
 
-from point_ft_jax.checkpoints.store import Latest, Memory
 from point_ft_jax.core import trees
-from point_ft_jax.core.devices import agree, everywhere, main_process, to_host
+from point_ft_jax.core.devices import agree, main_process, to_host
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.json_files import write_json
-from point_ft_jax.core.trees import Targets
 from point_ft_jax.data.split import Split
-from point_ft_jax.evaluation import inference
-from point_ft_jax.training import costs, loop, metrics_log, population
-from point_ft_jax.training import step as train
-from point_ft_jax.training.interrupt import Interrupt, Stopped, interruptible
-from point_ft_jax.training.plan import Plan, check, keep_records
-from point_ft_jax.training.population import Member
+from point_ft_jax.training import costs, loop, metrics_log
+from point_ft_jax.training.evaluator import Evaluator
+from point_ft_jax.training.interrupt import Stopped, interruptible
+from point_ft_jax.training.plan import TrainingPlan, check, keep_records
+from point_ft_jax.training.population import Member, Population, Training, start_training
+from point_ft_jax.training.resume import Checkpoints
+from point_ft_jax.training.step import Recipe
 
 COST = 'cost.json'
-CALL_SECONDS = 10.0  # how long the device runs before the host looks up: at Ctrl-C, at the clock
+CALL_SECONDS = 10.0  # of steps on the device between two looks at Ctrl-C and at the clock
 
 
 @dataclasses.dataclass(frozen=True)
 class Fitted:
-    """What a fit gives.
+    """The result of a fit.
 
     Attributes:
-        variables: 'params' and 'batch_stats' of the chosen epoch, as numpy arrays.
-        records: the test split's evaluation, as the task has it, after the 'chosen', 'best_test'
-            and 'last' epoch; empty without a test split.
-        score: what chose the epoch: the first that the task ranks by (of classification the
-            accuracy, a fraction) on the split that `Plan.select` names; for 'last_epoch' the number
-            of the epoch.
-        cost: the fields of `report.Cost`, of all members together.
+        variables: 'params' and 'batch_stats' of the best epoch, as numpy arrays.
+        records: the evaluation of the test split, see `Task.evaluation`, after the 'chosen' (best),
+            the 'best_test' and the 'last' epoch; empty without a test split.
+        score: what selected the best epoch: the first number that the task ranks by (of
+            classification the accuracy, a fraction) on the split that `TrainingPlan.select` names;
+            for 'last_epoch' the number of the epoch.
+        cost: the fields of `reports.finetuning.Cost`, of all members together.
     """
 
     variables: dict[str, trees.Tree]
@@ -50,350 +52,287 @@ class Fitted:
     cost: dict[str, float]
 
 
-@dataclasses.dataclass(frozen=True)
-class _Context:
-    """What the functions below share; nothing in it changes but the pace and the facts.
-
-    `facts` is what a checkpoint keeps beside its trees: each member's best epochs so far, and the
-    seconds.
-    """
-
-    recipe: train.Recipe
-    plan: Plan
-    runs: Sequence[Member]
-    who: population.Crew
-    folder: pathlib.Path | None
-    steps: int
-    frozen: trees.Tree
-    prepared: dict[str, tuple[np.ndarray, Targets]]
-    answer: Callable[[train.State, np.ndarray, Targets], list[Any]]
-    last: Latest | Memory
-    best: Latest | Memory
-    writers: Sequence[Callable[..., None]]
-    show: Callable[..., None]
-    interrupt: Interrupt
-    facts: dict[str, Any]
-    pace: dict[str, float]
-
-
 def fit(
-    recipe: train.Recipe,
+    recipe: Recipe,
     variables: dict[str, trees.Tree],
     trainable: trees.Tree,
     splits: Mapping[str, Split],
-    plan: Plan,
+    plan: TrainingPlan,
     folder: pathlib.Path | None = None,
     show: Callable[..., None] = lambda *_, **__: None,
 ) -> Fitted:
-    """Trains what `trainable` says, evaluates, and returns the chosen epoch.
+    """Trains one model, a population of one with the plan's seed; see `fit_population`.
+
+    Its metrics and its checkpoints are in the same `folder`.
+    """
+    members, folders = [Member(plan.seed)], folder and [folder]
+    return fit_population(
+        recipe, [variables], trainable, splits, plan, members, folder, folders, show=show
+    )[0]
+
+
+def fit_population(
+    recipe: Recipe,
+    starts: Sequence[dict[str, trees.Tree]],
+    trainable: trees.Tree,
+    splits: Mapping[str, Split],
+    plan: TrainingPlan,
+    members: Sequence[Member],
+    folder: pathlib.Path | None = None,
+    folders: Sequence[pathlib.Path] | None = None,
+    own_clouds: bool = True,
+    show: Callable[..., None] = lambda *_, **__: None,
+) -> list[Fitted]:
+    """Trains one member, or several over one frozen half in one program; selects the best epochs.
+
+    Each member's numbers are those that it would have alone, up to rounding. It starts from the
+    trainable half and the statistics of its own start, and from the frozen half of the first.
 
     Args:
-        recipe: the step; see `train.Recipe`.
-        variables: 'params' and 'batch_stats' to start from.
-        trainable: a tree of bools; see `params.select`.
+        recipe: the training step; see `step.Recipe`.
+        starts: the variables of each member: 'params' and 'batch_stats'.
+        trainable: a tree of bools; see `trees.select`.
         splits: 'train', and any of 'validation' and 'test'.
-        plan: how long, and what to keep.
-        folder: where metrics and checkpoints go; a fit that was stopped or killed goes on from
-            there, to the same bits. None keeps nothing.
+        plan: how long to train and what to keep; the seeds are the members'.
+        members: one or more.
+        folder: where the checkpoints go; a fit that was stopped or killed resumes from there, to
+            the same bits. None keeps nothing.
+        folders: where the metrics of each member go; None keeps none.
+        own_clouds: see `Population`.
         show: called as `show(epochs_done, loss=…, accuracy=…, clouds_per_s=…)`, and once as
-            `show(epochs_done, resumed=True)` where a fit goes on; see `progress.progress`.
+            `show(epochs_done, resumed=True)` where a fit resumes; see `reports.progress`.
 
     Raises:
         UserError: a selection without its split, fewer clouds than a batch, clouds with too few
-            points, a loss that is no number, or a checkpoint of another model in `folder`.
+            points, a loss that is not finite, or a checkpoint of another model in `folder`.
         Stopped: Ctrl-C or SIGTERM, after saving.
     """
-    runs, keeper = [Member(plan.seed)], (folder and [folder])
-    return _run(recipe, [variables], trainable, splits, plan, runs, folder, keeper, show)[0]
-
-
-def fit_all(
-    recipe: train.Recipe,
-    starts: Sequence[dict[str, trees.Tree]],
-    trainable: trees.Tree,
-    splits: Mapping[str, Split],
-    plan: Plan,
-    runs: Sequence[Member],
-    own_clouds: bool = True,
-    folder: pathlib.Path | None = None,
-    folders: Sequence[pathlib.Path] | None = None,
-    show: Callable[..., None] = lambda *_, **__: None,
-) -> list[Fitted]:
-    """Trains several members over one frozen half in one program; as `fit` otherwise.
-
-    Each member goes as it would alone, up to rounding, from the trainable half and the statistics
-    of its own start and the frozen half of the first; `plan.seed` plays no part.
-
-    Args:
-        recipe, trainable, splits, plan, show: as in `fit`.
-        starts: the variables of each.
-        runs: who they are; several.
-        own_clouds: see `train.Crew`.
-        folder: where their common checkpoints go.
-        folders: where the metrics of each go.
-    """
-    return _run(recipe, starts, trainable, splits, plan, runs, folder, folders, show, own_clouds)
-
-
-def _run(
-    recipe: train.Recipe,
-    starts: Sequence[dict[str, trees.Tree]],
-    trainable: trees.Tree,
-    splits: Mapping[str, Split],
-    plan: Plan,
-    runs: Sequence[Member],
-    folder: pathlib.Path | None,
-    folders: Sequence[pathlib.Path] | None,
-    show: Callable[..., None],
-    own_clouds: bool = True,
-) -> list[Fitted]:
     check(plan, splits, recipe.num_points, recipe.mesh.size)
-    steps = len(splits['train']) // plan.batch_size
-    halves = [trees.partition(start['params'], trainable)[0] for start in starts]
-    _, frozen = trees.partition(starts[0]['params'], trainable)
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(jax.set_mesh(recipe.mesh))
-        if len(runs) > 1:
-            who = population.crew(recipe, runs, own_clouds)
-            statistics = [start['batch_stats'] for start in starts]
-            state = population.start_all(recipe, who, list(zip(halves, statistics, strict=True)))
-        else:
-            who = population.alone(jax.random.key(runs[0].seed), runs[0].rate)
-            state = train.start(recipe, halves[0], starts[0]['batch_stats'])
-        logs = loop.empty_logs(recipe, who, steps)
-        frozen, state, logs = everywhere(recipe.mesh, (frozen, state, logs))
-        last, best = (
-            stack.enter_context(Latest(folder / name) if folder else Memory())
-            for name in ('last', 'best')
-        )
-        facts = {'records': [{} for _ in runs], 'seconds': 0.0}
-        if last.step() is not None:
-            (state, logs), facts = last.restore((state, logs))
-        writers = [
-            stack.enter_context(metrics_log.writer(path, last.step() or -1))
-            for path in (folders if folders and main_process() else [None] * len(runs))
+    with jax.set_mesh(recipe.mesh), contextlib.ExitStack() as resources:
+        population = Population.of(members, recipe.module, own_clouds)
+        steps = len(splits['train']) // plan.batch_size
+        training = start_training(recipe, population, starts, trainable, steps)
+        return _Fit(training, plan, splits, folder, folders, show, resources).run()
+
+
+class _Fit:
+    """A fit in progress: the training, its checkpoints, its logs, and its speed."""
+
+    def __init__(
+        self,
+        training: Training,
+        plan: TrainingPlan,
+        splits: Mapping[str, Split],
+        folder: pathlib.Path | None,
+        folders: Sequence[pathlib.Path] | None,
+        show: Callable[..., None],
+        resources: contextlib.ExitStack,
+    ) -> None:
+        self._recipe, self._population = training.recipe, training.population
+        self._members = training.population.members
+        self._plan, self._split, self._folder, self._show = plan, splits['train'], folder, show
+        self._steps = len(self._split) // plan.batch_size  # of an epoch
+        self._checkpoints = resources.enter_context(Checkpoints(folder, len(self._members)))
+        self._training = self._checkpoints.resume(training)
+        step = self._checkpoints.step() or -1
+        self._writers = [
+            resources.enter_context(metrics_log.writer(path, step))
+            for path in (folders if folders and main_process() else [None] * len(self._members))
         ]
-        context = _Context(
-            recipe=recipe,
-            plan=plan,
-            runs=runs,
-            who=who,
-            folder=folder,
-            steps=steps,
-            frozen=frozen,
-            prepared={
-                name: recipe.task.prepare(split, recipe.num_points)
-                for name, split in splits.items()
-                if name != 'train'
+        self._evaluator = Evaluator(training, splits, plan.batch_size)
+        self._interrupt = resources.enter_context(interruptible(folder is not None))
+        self._saved_at = time.monotonic()
+        self._seconds_per_step = 0.0
+
+    def run(self) -> list[Fitted]:
+        """All epochs that remain; the result of every member."""
+        first = self._training.steps_done // self._steps
+        self._checkpoints.repair_best(self._training, self._steps)
+        if first >= self._plan.epochs:
+            return self._results(self._read_cost())
+        advance, cost = self._compile(first)
+        for epoch in range(first + 1, self._plan.epochs + 1):
+            self._train_epoch(advance, epoch)
+            self._end_epoch(epoch)
+        return self._results(self._measure_cost(cost))
+
+    def _compile(self, epoch: int) -> tuple[loop.Advance, dict[str, float]]:
+        """The compiled steps of an epoch, and their cost."""
+        since = time.monotonic()
+        advance, cost = loop.compile_epoch(
+            self._training, self._split, self._order(epoch), self._plan.device_bytes
+        )
+        cost = {**cost, 'compile_seconds': time.monotonic() - since}
+        if done := self._training.steps_done:
+            self._show(done / self._steps, resumed=True)
+        return advance, cost
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """The batches of an epoch, counted from 0."""
+        return self._population.epoch_order(epoch, len(self._split), self._plan.batch_size)
+
+    def _train_epoch(self, advance: loop.Advance, epoch: int) -> None:
+        """The steps of an epoch that remain, in calls of about CALL_SECONDS.
+
+        Epochs count from 1.
+        """
+        order = self._order(epoch - 1)
+        first = self._training.steps_done % self._steps
+        while first < self._steps:
+            last = min(first + self._steps_of_a_call(), self._steps)
+            since = time.monotonic()
+            self._training = advance(self._training, order, first, last)
+            jax.block_until_ready((self._training.state, self._training.logs))
+            self._count_time(time.monotonic() - since, last - first)
+            first = last
+            if first < self._steps:
+                self._show_step(first - 1)
+                self._save_or_stop()
+
+    def _steps_of_a_call(self) -> int:
+        known = self._seconds_per_step
+        return agree(max(int(CALL_SECONDS / known) if known else 1, 1))
+
+    def _count_time(self, seconds: float, steps: int) -> None:
+        self._checkpoints.seconds += seconds
+        self._seconds_per_step = seconds / steps
+
+    def _show_step(self, index: int) -> None:
+        """Shows the loss of a step of this epoch."""
+        loss = float(to_host(self._training.logs['train_loss'])[index].mean())
+        done = self._training.steps_done / self._steps
+        self._show(done, loss=loss, clouds_per_s=self._clouds_per_s())
+
+    def _end_epoch(self, epoch: int) -> None:
+        """Evaluates, writes the metrics, and saves what is due."""
+        means = self._epoch_means(epoch)
+        measured, improved = [{} for _ in self._members], [False]
+        if epoch % self._plan.evaluate_every == 0 or epoch == self._plan.epochs:
+            measured, improved = self._evaluate(epoch)
+        self._write_metrics(epoch, means, measured)
+        if any(improved):
+            # In this order a kill at any moment leaves records in last/ that name an epoch which
+            # best/ holds, or which `Checkpoints.repair_best` can still save.
+            self._save()
+            self._checkpoints.save_best(self._training, improved, epoch)
+        self._save_or_stop(save=epoch == self._plan.epochs)
+
+    def _epoch_means(self, epoch: int) -> dict[str, np.ndarray]:
+        """The mean of each scalar over the steps of an epoch, [1] or [K]; UserError if not finite.
+
+        A population goes on while one of its losses is finite.
+        """
+        logs = to_host(self._training.logs)
+        means = {name: np.atleast_1d(values.mean(0)) for name, values in logs.items()}
+        losses = means['train_loss']
+        if not np.isfinite(losses).any():
+            raise UserError(
+                f'the training loss of epoch {epoch} is {losses[0]}: lower '
+                'config.optim.lr, or look for outliers in the data (point-ft check_data)'
+            )
+        return means
+
+    def _evaluate(self, epoch: int) -> tuple[list[dict[str, float]], list[bool]]:
+        """Each member's scalars of every split, and whether this is its best epoch so far.
+
+        Updates the records.
+        """
+        task = self._recipe.task
+        measured, improved = [], []
+        outputs = self._evaluator.outputs(self._training.state)
+        for records, splits in zip(self._checkpoints.records, outputs, strict=True):
+            scalars = {name: task.measure(*pair) for name, pair in splits.items()}
+            ranks = {name: task.rank(values) for name, values in scalars.items()}
+            record = task.record(*splits['test']) if 'test' in splits else []
+            beaten = keep_records(self._plan.select, records, ranks, record, epoch)
+            improved.append('chosen' in beaten)
+            measured.append(
+                {f'{name}_{what}': v for name, vs in scalars.items() for what, v in vs.items()}
+            )
+        return measured, improved
+
+    def _write_metrics(
+        self, epoch: int, means: dict[str, np.ndarray], measured: Sequence[dict[str, float]]
+    ) -> None:
+        """Writes a line of metrics for every member, and shows the epoch."""
+        step, speed = self._training.steps_done, self._clouds_per_s()
+        timing = {'seconds': self._checkpoints.seconds, 'clouds_per_s': speed}
+        rate = float(self._recipe.schedule(step - 1))
+        for k, (member, write) in enumerate(zip(self._members, self._writers, strict=True)):
+            scalars = {name: float(values[k]) for name, values in means.items()}
+            scalars['learning_rate'] = rate * member.rate
+            write(step, epoch, scalars | measured[k], timing)
+        accuracies = [m.get('validation_accuracy', m.get('test_accuracy')) for m in measured]
+        accuracy = None if None in accuracies else float(np.mean(accuracies))
+        loss = float(means['train_loss'].mean())
+        self._show(epoch, loss=loss, accuracy=accuracy, clouds_per_s=speed)
+
+    def _save_or_stop(self, save: bool = False) -> None:
+        """Saves if it is due, and raises Stopped after a signal; all processes decide alike."""
+        stop = agree(self._interrupt.signal)
+        if save or stop or self._save_is_due():
+            self._save()
+        if stop:
+            raise Stopped(stop, self._training.steps_done)
+
+    def _save_is_due(self) -> bool:
+        waited = time.monotonic() - self._saved_at
+        return bool(agree(int(waited >= self._plan.save_every_seconds)))
+
+    def _save(self) -> None:
+        self._checkpoints.save(self._training)
+        self._saved_at = time.monotonic()
+
+    def _clouds_per_s(self) -> float:
+        clouds = self._plan.batch_size * len(self._members)
+        return clouds / self._seconds_per_step if self._seconds_per_step else 0.0
+
+    def _measure_cost(self, cost: dict[str, float]) -> dict[str, float]:
+        """The cost of the training that has ended; written beside its checkpoints."""
+        cost = {
+            **cost,
+            'flops_per_step': costs.step_flops(self._training, self._split, self._order(0)[0]),
+            'train_seconds': self._checkpoints.seconds,
+            'clouds_per_s': self._clouds_per_s(),
+        }
+        if self._folder and main_process():
+            write_json(self._folder / COST, cost)
+        return cost
+
+    def _read_cost(self) -> dict[str, float]:
+        """The cost of a fit that had ended before."""
+        path = self._folder and self._folder / COST
+        return json.loads(path.read_text()) if path and path.exists() else {}
+
+    def _results(self, cost: dict[str, float]) -> list[Fitted]:
+        """What the training of every member gave."""
+        best = self._checkpoints.best(self._training)
+        frozen, moving, statistics = to_host((self._training.frozen, *best))
+        halves = [
+            self._population.member_variables(k, moving, statistics)
+            for k in range(len(self._members))
+        ]
+        return [
+            self._result(records, frozen, *half, cost)
+            for records, half in zip(self._checkpoints.records, halves, strict=True)
+        ]
+
+    def _result(
+        self,
+        records: dict[str, dict[str, Any]],
+        frozen: trees.Tree,
+        trainable: trees.Tree,
+        statistics: trees.Tree,
+        cost: dict[str, float],
+    ) -> Fitted:
+        """What the training of one member gave."""
+        return Fitted(
+            variables={'params': trees.combine(trainable, frozen), 'batch_stats': statistics},
+            records={
+                kind: self._recipe.task.evaluation(record['epoch'], record['found'])
+                for kind, record in records.items()
+                if record['found']
             },
-            answer=_answers(recipe, who, frozen, plan.batch_size),
-            last=last,
-            best=best,
-            writers=writers,
-            show=show,
-            interrupt=stack.enter_context(interruptible(folder is not None)),
-            facts=facts,
-            pace={'saved': time.monotonic(), 'per_step': 0.0},
+            score=records['chosen']['rank'][0],
+            cost=cost,
         )
-        return _fit(context, state, logs, splits['train'])
-
-
-def _answers(
-    recipe: train.Recipe, who: population.Crew, frozen: trees.Tree, batch_size: int
-) -> Callable[[train.State, np.ndarray, Targets], list[Any]]:
-    """A function of a state, prepared points and targets to what each member says of them."""
-    answer = functools.partial(recipe.task.answer, recipe.module)
-    if not who.several:
-        run = inference.in_batches(answer, recipe.mesh, batch_size)
-
-        def one(state: train.State, *inputs: Any) -> list[Any]:
-            tree = trees.combine(state.trainable, frozen)
-            return [run({'params': tree, 'batch_stats': state.batch_stats}, *inputs)]
-
-        return one
-    run_all = inference.all_in_batches(answer, recipe.mesh, batch_size, who.shared)
-
-    def several(state: train.State, *inputs: Any) -> list[Any]:
-        deltas = {'params': state.trainable, 'batch_stats': state.batch_stats}
-        found = run_all((deltas, frozen), *inputs)
-        return [jax.tree.map(lambda a, k=k: a[:, k], found) for k in range(len(who.rates))]
-
-    return several
-
-
-def _fit(c: _Context, state: train.State, logs: dict, split: Split) -> Fitted:
-    """All epochs that remain, then the chosen one's variables."""
-    epoch = int(state.step) // c.steps
-    _mend_best(c, state)
-    cost = {}
-    if epoch < c.plan.epochs:
-        since = time.monotonic()
-        advance = loop.compile_advance(
-            c.recipe, c.who, split, state, c.frozen, _order(c, epoch, split), c.plan.device_bytes
-        )
-        cost = {**advance.cost, 'compile_seconds': time.monotonic() - since}
-        if int(state.step):
-            c.show(int(state.step) / c.steps, resumed=True)
-    while epoch < c.plan.epochs:
-        state, logs = _take_epoch(c, advance, state, logs, _order(c, epoch, split))
-        epoch += 1
-        better = _finish_epoch(c, state, logs, epoch)
-        if any(better):
-            # In this order: what `best` holds, the records in `last` name, whenever a kill comes.
-            _save(c, state, logs)
-            _keep_best(c, state, better, epoch)
-        _pause(c, state, logs, epoch == c.plan.epochs)
-    if cost:
-        rows = _order(c, 0, split)[0]
-        cost['flops_per_step'] = costs.step_flops(c.recipe, c.who, state, c.frozen, split, rows)
-        cost |= {'train_seconds': c.facts['seconds'], 'clouds_per_s': _clouds_per_s(c)}
-        if c.folder and main_process():
-            write_json(c.folder / COST, cost)
-    elif c.folder and (c.folder / COST).exists():
-        cost = json.loads((c.folder / COST).read_text())
-    (moving, statistics), _ = c.best.restore((state.trainable, state.batch_stats))
-    frozen, moving, statistics = to_host((c.frozen, moving, statistics))
-    return [_fitted(c, k, frozen, moving, statistics, cost) for k in range(len(c.runs))]
-
-
-def _fitted(
-    c: _Context,
-    k: int,
-    frozen: trees.Tree,
-    moving: trees.Tree,
-    statistics: trees.Tree,
-    cost: dict[str, float],
-) -> Fitted:
-    """What the k-th member's training gave."""
-    if c.who.several:
-        moving = trees.pick(moving, k)
-        statistics = trees.pick(statistics, k, c.who.shared)
-    records = c.facts['records'][k]
-    return Fitted(
-        variables={'params': trees.combine(moving, frozen), 'batch_stats': statistics},
-        records={
-            kind: c.recipe.task.evaluation(record['epoch'], record['found'])
-            for kind, record in records.items()
-            if record['found']
-        },
-        score=records['chosen']['rank'][0],
-        cost=cost,
-    )
-
-
-def _order(c: _Context, epoch: int, split: Split) -> np.ndarray:
-    own = c.who.own_clouds
-    return population.crew_order(c.runs, own, epoch, len(split), c.plan.batch_size)
-
-
-def _take_epoch(
-    c: _Context, advance: loop.Advance, state: train.State, logs: dict, order: np.ndarray
-) -> tuple[train.State, dict]:
-    """The rest of an epoch, in calls of about CALL_SECONDS."""
-    first = int(state.step) % c.steps
-    while first < c.steps:
-        size = int(CALL_SECONDS / c.pace['per_step']) if c.pace['per_step'] else 1
-        last = min(first + agree(max(size, 1)), c.steps)
-        since = time.monotonic()
-        state, logs = jax.block_until_ready(advance(state, c.frozen, logs, order, first, last))
-        seconds = time.monotonic() - since
-        c.facts['seconds'] += seconds
-        c.pace['per_step'] = seconds / (last - first)
-        first = last
-        if first < c.steps:
-            loss = float(to_host(logs['train_loss'])[first - 1].mean())
-            c.show(int(state.step) / c.steps, loss=loss, clouds_per_s=_clouds_per_s(c))
-            _pause(c, state, logs)
-    return state, logs
-
-
-def _pause(c: _Context, state: train.State, logs: dict, save: bool = False) -> None:
-    """Saves if it is time to, and raises Stopped at a signal; all processes decide alike."""
-    stop = agree(c.interrupt.signal)
-    if save or stop or _save_is_due(c):
-        _save(c, state, logs)
-    if stop:
-        raise Stopped(stop, int(state.step))
-
-
-def _finish_epoch(c: _Context, state: train.State, logs: dict, epoch: int) -> list[bool]:
-    """Evaluates, keeps the records, writes the metrics; which members got better.
-
-    `epoch` counts from 1.
-    """
-    step = int(state.step)
-    means = {name: np.atleast_1d(values.mean(0)) for name, values in to_host(logs).items()}
-    losses = means['train_loss']
-    if not np.isfinite(losses).any():
-        raise UserError(
-            f'the training loss of epoch {epoch} is {losses[0]}: lower '
-            'config.optim.lr, or look for outliers in the data (point-ft check_data)'
-        )
-    measured, better = [{} for _ in c.runs], [False for _ in c.runs]
-    if epoch % c.plan.evaluate_every == 0 or epoch == c.plan.epochs:
-        measured, better = _evaluate(c, state, epoch)
-    timing = {'seconds': c.facts['seconds'], 'clouds_per_s': _clouds_per_s(c)}
-    rate = float(c.recipe.schedule(step - 1))
-    for k, (member, write) in enumerate(zip(c.runs, c.writers, strict=True)):
-        scalars = {name: float(values[k]) for name, values in means.items()}
-        scalars['learning_rate'] = rate * member.rate
-        write(step, epoch, scalars | measured[k], timing)
-    accuracies = [m.get('validation_accuracy', m.get('test_accuracy')) for m in measured]
-    accuracy = None if None in accuracies else float(np.mean(accuracies))
-    c.show(epoch, loss=float(losses.mean()), accuracy=accuracy, clouds_per_s=_clouds_per_s(c))
-    return better
-
-
-def _evaluate(
-    c: _Context, state: train.State, epoch: int
-) -> tuple[list[dict[str, float]], list[bool]]:
-    """Each member's scalars of every split but training's, and whether it got better.
-
-    Keeps the records.
-    """
-    task = c.recipe.task
-    answers = {name: c.answer(state, *arrays) for name, arrays in c.prepared.items()}
-    found, better = [], []
-    for k, records in enumerate(c.facts['records']):
-        mine = {name: (values[k], c.prepared[name][1]) for name, values in answers.items()}
-        measured = {name: task.measure(*pair) for name, pair in mine.items()}
-        ranks = {name: task.rank(scalars) for name, scalars in measured.items()}
-        kept = task.record(*mine['test']) if 'test' in mine else []
-        better.append('chosen' in keep_records(c.plan.select, records, ranks, kept, epoch))
-        found.append({f'{n}_{what}': v for n, m in measured.items() for what, v in m.items()})
-    return found, better
-
-
-def _keep_best(c: _Context, state: train.State, better: Sequence[bool], epoch: int) -> None:
-    """Saves the trees of the members that got better, beside the others' old ones."""
-    tree = (state.trainable, state.batch_stats)
-    if not all(better):
-        (trainable, statistics), _ = c.best.restore(tree)
-        tree = (
-            trees.choose(better, state.trainable, trainable),
-            trees.choose(better, state.batch_stats, statistics, c.who.shared),
-        )
-    c.best.save(epoch, tree, {'epoch': epoch})
-
-
-def _mend_best(c: _Context, state: train.State) -> None:
-    """Saves the best trees of the state's epoch, if a kill came before they were."""
-    chosen = [record['chosen']['epoch'] for record in c.facts['records'] if record]
-    newest = max(chosen, default=0)
-    if newest and c.best.step() != newest and int(state.step) == newest * c.steps:
-        _keep_best(c, state, [epoch == newest for epoch in chosen], newest)
-
-
-def _save_is_due(c: _Context) -> bool:
-    waited = time.monotonic() - c.pace['saved']
-    return bool(agree(int(waited >= c.plan.save_every_seconds)))
-
-
-def _save(c: _Context, state: train.State, logs: dict) -> None:
-    c.last.save(int(state.step), (state, logs), c.facts)
-    c.pace['saved'] = time.monotonic()
-
-
-def _clouds_per_s(c: _Context) -> float:
-    clouds = c.plan.batch_size * len(c.runs)
-    return clouds / c.pace['per_step'] if c.pace['per_step'] else 0.0

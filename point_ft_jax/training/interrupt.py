@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM (preemption) as a wish that the training loop looks at between its calls."""
+"""Ctrl-C and SIGTERM (preemption) as a request that the training loop checks between its calls."""
 
 import contextlib
 import dataclasses
@@ -12,11 +12,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: what was done is saved
-    """Training was asked to stop; its state is saved, and a fit in the same folder goes on.
+    """Training was asked to stop; its state is saved, and a fit in the same folder resumes.
 
     Attributes:
-        signal: the number of the signal that asked.
-        step: the steps done.
+        signal: the number of the signal.
+        step: the steps that were taken.
     """
 
     def __init__(self, number: int, step: int) -> None:
@@ -27,16 +27,16 @@ class Stopped(Exception):  # noqa: N818 - not an error: what was done is saved
 
 @dataclasses.dataclass
 class Interrupt:
-    """Whether somebody asked to stop: the signal's number, 0 for none."""
+    """A request to stop: the number of the signal, 0 for none."""
 
     signal: int = 0
 
 
 @contextlib.contextmanager
 def interruptible(enabled: bool = True) -> Iterator[Interrupt]:
-    """Takes Ctrl-C and SIGTERM as wishes, inside; a second one of a kind acts at once.
+    """Inside, Ctrl-C and SIGTERM are recorded as requests; a second one of a kind acts at once.
 
-    Outside the main thread, or not `enabled`, signals stay what they are.
+    Outside the main thread, or if not `enabled`, signals act as usual.
     """
     interrupt = Interrupt()
     if not enabled or threading.current_thread() is not threading.main_thread():
@@ -44,14 +44,14 @@ def interruptible(enabled: bool = True) -> Iterator[Interrupt]:
         return
     before = {number: signal.getsignal(number) for number in SIGNALS}
 
-    def wish(number: int, _: FrameType | None) -> None:
+    def request(number: int, _: FrameType | None) -> None:
         interrupt.signal = number
         signal.signal(number, before[number])
         print('\nstopping: saving what is done, a moment ...', file=sys.stderr, flush=True)
 
     try:
         for number in SIGNALS:
-            signal.signal(number, wish)
+            signal.signal(number, request)
         yield interrupt
     finally:
         for number, handler in before.items():

@@ -1,65 +1,52 @@
-"""The training loop of an epoch, compiled, or step by step for splits larger than the device."""
+"""The steps of an epoch, compiled: a loop on the device, or step by step for larger splits."""
 
-import dataclasses
 import functools
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from point_ft_jax.core import trees
 from point_ft_jax.core.devices import compiler_options, everywhere, over_devices, spread
 from point_ft_jax.core.trees import Array, Targets
 from point_ft_jax.data.split import Split
 from point_ft_jax.training.costs import compiled_cost
-from point_ft_jax.training.population import Crew, step_all
-from point_ft_jax.training.step import Recipe, State
+from point_ft_jax.training.population import Population, Training, empty_logs, step_population
+from point_ft_jax.training.step import State
+
+# `advance(training, order, first, last)` takes the steps `first` to `last` (exclusive) of an epoch
+# whose batches are the rows of `order`, see `Population.epoch_order`, and returns the training with
+# its new state and with the scalars of these steps in its logs. The state and the logs that it is
+# given are donated. How an epoch is divided into calls changes no number.
+Advance = Callable[[Training, np.ndarray, int, int], Training]
 
 
-@dataclasses.dataclass(frozen=True)
-class Advance:
-    """Some steps of an epoch, compiled.
+def compile_epoch(
+    training: Training, split: Split, order: np.ndarray, device_bytes: int
+) -> tuple[Advance, dict[str, float]]:
+    """The compiled steps of an epoch over `split`, and what the program costs.
 
-    `advance(state, frozen, logs, order, first, last)` takes the steps `first` to `last` (exclusive)
-    of an epoch whose batches are the rows of `order` [steps, B], and returns the state and `logs`
-    with these steps' scalars in place. How an epoch is cut into calls changes nothing. `state` and
-    `logs` are donated.
+    Args:
+        training: what it is compiled for; nothing in it is changed.
+        split: the training clouds. A split of at most `device_bytes` is stored on the device, and a
+            call is one loop there; the batches of a larger one are sent to it one by one.
+        order: the batches of an epoch.
+        device_bytes: see `split`.
 
-    Attributes:
-        call: does it.
-        cost: of the compiled program, by XLA: the bytes of its arguments, outputs and temporaries,
-            a device; see `report.Cost`.
+    Returns:
+        See `Advance`; and the bytes of the program's arguments, outputs and temporaries on a
+        device, see `costs.compiled_cost`.
     """
-
-    call: Callable[..., tuple[State, dict[str, Array]]]
-    cost: dict[str, float]
-
-    def __call__(self, *args: object) -> tuple[State, dict[str, Array]]:
-        return self.call(*args)
-
-
-def compile_advance(
-    recipe: Recipe,
-    who: Crew,
-    split: Split,
-    state: State,
-    frozen: trees.Tree,
-    order: np.ndarray,
-    device_bytes: int,
-) -> Advance:
-    """Compiles the steps of an epoch over `split`, for arguments like those given.
-
-    A split of at most `device_bytes` lives on the device, and a call is one loop there; batches of
-    a larger one stream.
-    """
-    make = _compile_loop if split.points.nbytes <= device_bytes else _compile_stream
-    return make(recipe, who, split, state, frozen, order)
+    compiler = _compile_loop if split.points.nbytes <= device_bytes else _compile_stream
+    return compiler(training, split, order)
 
 
 def _compile_loop(
-    recipe: Recipe, who: Crew, split: Split, state: State, frozen: trees.Tree, order: np.ndarray
-) -> Advance:
+    training: Training, split: Split, order: np.ndarray
+) -> tuple[Advance, dict[str, float]]:
+    recipe = training.recipe
+
     @functools.partial(jax.jit, donate_argnums=(0, 2), compiler_options=compiler_options())
     def loop(
         state: State,
@@ -69,37 +56,40 @@ def _compile_loop(
         first: Array,
         last: Array,
         data: tuple[Array, Targets],
-        who: Crew,
+        population: Population,
     ) -> tuple[State, dict[str, Array]]:
         def body(i: Array, carry: tuple) -> tuple:
             state, logs = carry
             rows = spread(recipe.mesh, order[i], order.ndim - 2)
-            batch = jax.tree.map(lambda array: array[rows], data)
-            return _logged(recipe, who, state, frozen, logs, i, *batch)
+            batch = _over_devices(recipe.mesh, jax.tree.map(lambda array: array[rows], data))
+            state, scalars = step_population(recipe, population, state, frozen, *batch)
+            return state, _written(logs, i, scalars)
 
         return jax.lax.fori_loop(first, last, body, (state, logs))
 
-    data = everywhere(recipe.mesh, ((split.points, recipe.task.targets(split)), who))
-    logs = everywhere(recipe.mesh, empty_logs(recipe, who, len(order)))
+    data = everywhere(
+        recipe.mesh, ((split.points, recipe.task.targets(split)), training.population)
+    )
+    arguments = _arguments(training, order)
     zero = np.int32(0)
-    compiled = loop.lower(state, frozen, logs, order, zero, zero, *data).compile()
+    compiled = loop.lower(*arguments, order, zero, zero, *data).compile()
 
-    def call(
-        state: State, frozen: trees.Tree, logs: dict, order: np.ndarray, first: int, last: int
-    ) -> tuple[State, dict[str, Array]]:
-        return compiled(state, frozen, logs, order, np.int32(first), np.int32(last), *data)
+    def advance(training: Training, order: np.ndarray, first: int, last: int) -> Training:
+        carry = training.state, training.frozen, training.logs
+        return training.replace(*compiled(*carry, order, np.int32(first), np.int32(last), *data))
 
-    return Advance(call, compiled_cost(compiled))
+    return advance, compiled_cost(compiled)
 
 
 def _compile_stream(
-    recipe: Recipe, who: Crew, split: Split, state: State, frozen: trees.Tree, order: np.ndarray
-) -> Advance:
+    training: Training, split: Split, order: np.ndarray
+) -> tuple[Advance, dict[str, float]]:
+    recipe = training.recipe
     data = split.points, recipe.task.targets(split)
 
     def batch(rows: np.ndarray) -> tuple[Array, Targets]:
-        some = jax.tree.map(lambda array: array[rows], data)
-        return over_devices(recipe.mesh, some, rows.ndim - 1)
+        arrays = jax.tree.map(lambda array: array[rows], data)
+        return over_devices(recipe.mesh, arrays, rows.ndim - 1)
 
     @functools.partial(jax.jit, donate_argnums=(0, 2), compiler_options=compiler_options())
     def one(
@@ -109,42 +99,38 @@ def _compile_stream(
         i: Array,
         points: Array,
         targets: Targets,
-        who: Crew,
+        population: Population,
     ) -> tuple[State, dict[str, Array]]:
-        return _logged(recipe, who, state, frozen, logs, i, points, targets)
+        batch = _over_devices(recipe.mesh, (points, targets))
+        state, scalars = step_population(recipe, population, state, frozen, *batch)
+        return state, _written(logs, i, scalars)
 
-    who, logs = everywhere(recipe.mesh, (who, empty_logs(recipe, who, len(order))))
-    compiled = one.lower(state, frozen, logs, np.int32(0), *batch(order[0]), who).compile()
+    population = everywhere(recipe.mesh, training.population)
+    arguments = _arguments(training, order)
+    compiled = one.lower(*arguments, np.int32(0), *batch(order[0]), population).compile()
 
-    def call(
-        state: State, frozen: trees.Tree, logs: dict, order: np.ndarray, first: int, last: int
-    ) -> tuple[State, dict[str, Array]]:
+    def advance(training: Training, order: np.ndarray, first: int, last: int) -> Training:
+        state, logs = training.state, training.logs
         for i in range(first, last):
-            state, logs = compiled(state, frozen, logs, np.int32(i), *batch(order[i]), who)
-        return state, logs
+            rows = batch(order[i])
+            state, logs = compiled(state, training.frozen, logs, np.int32(i), *rows, population)
+        return training.replace(state, logs)
 
-    return Advance(call, compiled_cost(compiled))
-
-
-def _logged(
-    recipe: Recipe,
-    who: Crew,
-    state: State,
-    frozen: trees.Tree,
-    logs: dict[str, Array],
-    i: Array,
-    points: Array,
-    targets: Targets,
-) -> tuple[State, dict[str, Array]]:
-    """A step whose scalars go to place `i` of the logs."""
-    axis = points.ndim - 3
-    points, targets = jax.tree.map(lambda a: spread(recipe.mesh, a, axis), (points, targets))
-    state, scalars = step_all(recipe, who, state, frozen, points, targets)
-    return state, {name: logs[name].at[i].set(value) for name, value in scalars.items()}
+    return advance, compiled_cost(compiled)
 
 
-def empty_logs(recipe: Recipe, who: Crew, steps: int) -> dict[str, Array]:
-    """The scalars of an epoch of `steps` steps before the first, [steps]; of several [steps, K]."""
-    shape = (steps, *jnp.shape(who.rates))
-    names = ('train_loss', *recipe.task.scalars, 'gradient_norm')
-    return {name: jnp.zeros(shape, jnp.float32) for name in names}
+def _arguments(training: Training, order: np.ndarray) -> tuple:
+    """The state, the frozen half and logs of as many steps as `order` has."""
+    logs = empty_logs(training.recipe, training.population, len(order))
+    return training.state, training.frozen, everywhere(training.recipe.mesh, logs)
+
+
+def _over_devices(mesh: Mesh, batch: tuple[Array, Targets]) -> tuple[Array, Targets]:
+    """Inside a jitted function: a batch divided among the devices."""
+    axis = batch[0].ndim - 3
+    return jax.tree.map(lambda array: spread(mesh, array, axis), batch)
+
+
+def _written(logs: dict[str, Array], i: Array, scalars: dict[str, Array]) -> dict[str, Array]:
+    """The logs with the scalars of the i-th step."""
+    return {name: logs[name].at[i].set(value) for name, value in scalars.items()}

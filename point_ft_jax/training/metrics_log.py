@@ -33,10 +33,10 @@ def writer(
     written before the step's checkpoint is saved.
 
     Args:
-        folder: the run's folder, made if missing; None for a writer that does nothing, for all
+        folder: the run's folder, made if missing; None for a writer that does nothing, as in all
             processes but the first.
         resume_step: the step of the checkpoint that the run goes on from, -1 for a restart from
-            nothing; lines of later steps are dropped. None for a new run.
+            the beginning; lines of later steps are dropped. None for a new run.
 
     Yields:
         `write(step, epoch, scalars, timing=None)`, which appends a line and flushes it. `scalars`
@@ -87,7 +87,7 @@ def read(path: str | os.PathLike) -> list[dict[str, Any]]:
         One dict a line; null has become None, which `numpy.array(..., float)` takes for NaN.
 
     Raises:
-        UserError: no such file, or a line before the last that is no metrics.
+        UserError: no such file, or a line before the last that is not metrics.
     """
     path = pathlib.Path(path)
     path = path / FILE if path.is_dir() else path

@@ -1,4 +1,4 @@
-"""How long a model trains, and whether that is possible."""
+"""How long a model trains, whether that is possible, and which epochs are kept."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -9,18 +9,20 @@ from point_ft_jax.data.split import Split
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """How long to train and what to keep.
 
     Attributes:
         epochs: passes over the training split.
         batch_size: clouds a step.
-        seed: of the order of the clouds and of everything random in a step.
-        select: whose accuracy chooses the epoch: 'validation', 'best_test_epoch' (the papers':
-            optimistic, since the test set chooses) or 'last_epoch'.
+        seed: of the order of the clouds and of every random number in a step, where one member
+            trains; see `population.Member`.
+        select: how the best epoch is selected: by the 'validation' split, by the test split
+            ('best_test_epoch', the papers' protocol, which is optimistic), or 'last_epoch'.
         evaluate_every: epochs between evaluations; the last epoch is always evaluated.
-        save_every_seconds: between checkpoints; after the last epoch there is always one.
-        device_bytes: the largest training split that is kept on the device; a larger one streams.
+        save_every_seconds: between checkpoints; the last epoch is always saved.
+        device_bytes: the largest training split that is stored on the device; the batches of a
+            larger one are sent to it one by one.
     """
 
     epochs: int
@@ -32,7 +34,9 @@ class Plan:
     device_bytes: int = 4 * 2**30
 
 
-def check(plan: Plan, splits: Mapping[str, Split], num_points: int, num_devices: int) -> None:
+def check(
+    plan: TrainingPlan, splits: Mapping[str, Split], num_points: int, num_devices: int
+) -> None:
     """Raises UserError for a plan that the splits, the model's points or the devices do not fit."""
     problems = []
     if plan.select not in SELECTIONS:
@@ -66,7 +70,7 @@ def check(plan: Plan, splits: Mapping[str, Split], num_points: int, num_devices:
     raise_all(problems, 'this cannot be trained:')
 
 
-# What `select` may be, and the split whose scores choose the epoch.
+# The values of `select`, and the split whose scores select the best epoch.
 SELECTIONS = {'validation': 'validation', 'best_test_epoch': 'test', 'last_epoch': None}
 
 
@@ -74,22 +78,24 @@ def keep_records(
     select: str,
     records: dict[str, dict[str, Any]],
     ranks: Mapping[str, list[float]],
-    found: Any,
+    record: Any,
     epoch: int,
 ) -> set[str]:
-    """Replaces those `records` that this epoch beats, and says which.
+    """The kinds of `records` that this epoch beats; their records are replaced.
 
     Args:
         select: a key of SELECTIONS.
-        records: 'chosen', 'best_test' and 'last', each with its 'epoch', its 'rank' and what was
-            'found' then; empty before the first epoch.
-        ranks: what epochs are compared by, of each split; the later epoch where no split chooses.
-        found: what is kept of the test split.
+        records: by kind, 'chosen' (the best epoch by `select`), 'best_test' and 'last', each with
+            its 'epoch', its 'rank' and, as 'found', the test split's record; empty before the first
+            epoch.
+        ranks: of each split, what epochs are compared by; see `Task.rank`. Where no split selects,
+            the later epoch is better.
+        record: of the test split; see `Task.record`.
         epoch: counted from 1.
     """
     splits = {'chosen': SELECTIONS[select], 'best_test': 'test', 'last': None}
     new = {kind: ranks.get(split, [float(epoch)]) for kind, split in splits.items()}
     beaten = {kind for kind in new if kind not in records or new[kind] > records[kind]['rank']}
     for kind in beaten:
-        records[kind] = {'epoch': epoch, 'rank': new[kind], 'found': found}
+        records[kind] = {'epoch': epoch, 'rank': new[kind], 'found': record}
     return beaten

@@ -1,8 +1,8 @@
-"""Training heads on features that do not change, which takes seconds.
+"""Training of heads on fixed features, which takes seconds.
 
-What runs here is the training step of `train` for the head alone: the same order of clouds, the
-same optimizer, the same dropout. It equals probing through the frozen backbone whenever that sees
-the same points at every step: no augmentation, and no resampling of larger clouds.
+The training step is that of `step` for the head alone: the same order of clouds, the same
+optimizer, the same dropout. The result equals probing through the frozen backbone if its input is
+the same at every step: no augmentation, and no resampling of larger clouds.
 """
 
 import functools
@@ -32,7 +32,7 @@ def train_heads(
     seed: int = 0,
     smoothing: float = 0.0,
 ) -> Variables:
-    """Heads after training, each on features of its own, all together (`vmap`).
+    """The trained heads, each on its own features, in one program (`vmap`).
 
     Args:
         head: the module, as `heads.ClassificationHead`.

@@ -1,8 +1,8 @@
-"""The training step, and the loop over steps that runs on the device.
+"""The training step: from a state and a batch to the next state and the batch's scalars.
 
-Trees come in halves (see `params`): gradients, optimizer state and updates exist for the trainable
-half only, and the frozen half is an argument that nothing changes. That is why many members can
-train at once: `Crew` says who, and the same step runs for one or, through `vmap`, for all of them.
+Trees are in halves (see `trees.partition`): gradients, optimizer state and updates exist for the
+trainable half only, and the frozen half is a constant argument. Several members can therefore train
+at once, through `vmap`, over one frozen half; see `population`.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from point_ft_jax.training.tasks.task import Task
 
 @struct.dataclass
 class State:
-    """What a training step changes.
+    """Everything that a training step changes.
 
     Of K members, every leaf but `step` and the statistics that they share has a leading axis K.
 
@@ -44,17 +44,18 @@ class State:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What a training step does, but for the numbers that it does it to.
+    """Everything a training step needs except its state and its batch.
 
     Attributes:
         module: the model.
         tx: the optimizer for the trainable half.
-        schedule: the learning rate by step, as in `tx`.
-        num_points: how many points of a cloud the model sees.
-        augment: what happens to them.
+        schedule: the learning rate of every step, the same as in `tx`.
+        num_points: the points of a cloud that the model is given.
+        augment: the augmentation of the clouds.
         mesh: the devices.
-        task: what the model is trained for.
-        momentum: by step, what running statistics move by, as a share of a tenth; None for all.
+        task: the loss and the sampling of points; see `Task`.
+        momentum: of every step, the factor (0 to 1) on the change of the running statistics;
+            None for 1.
     """
 
     module: nn.Module
@@ -68,7 +69,7 @@ class Recipe:
 
 
 def start(recipe: Recipe, trainable: trees.Tree, batch_stats: trees.Tree) -> State:
-    """The state of one before the first step; copies, since steps donate what they are given."""
+    """The state of one member before the first step, in copies, since steps donate their state."""
     trainable, batch_stats = jax.tree.map(jnp.copy, (trainable, batch_stats))
     return State(jnp.zeros((), jnp.int32), trainable, batch_stats, recipe.tx.init(trainable))
 
@@ -83,18 +84,26 @@ def step(
     rate: Array | float = 1.0,
     cloud_key: jax.Array | None = None,
 ) -> tuple[State, dict[str, Array]]:
-    """One optimizer step of one member on clouds [B, N, 3] and what its loss is told of them.
+    """One optimizer step of one member on clouds [B, N, 3] and their targets.
 
-    The randomness of a step depends on `key` and on the step's number alone, that of the clouds on
-    `cloud_key` if there is one. The learning rate is `rate` times the recipe's. Returns the new
-    state and the batch's scalars: 'train_loss', the task's, and the trainable half's
-    'gradient_norm' before clipping.
+    Args:
+        recipe, state: see there.
+        frozen: the half of the parameters that does not train.
+        points: [B, N, 3].
+        targets: of the clouds; see `Task.targets`.
+        key: of every random number in the step, together with the number of the step.
+        rate: the factor on the recipe's learning rate.
+        cloud_key: in the place of `key` for sampling and augmenting the clouds.
+
+    Returns:
+        The new state and the batch's scalars: 'train_loss', the task's, and 'gradient_norm' of the
+        trainable half before clipping.
     """
     sample_key, augment_key, loss_key = jax.random.split(jax.random.fold_in(key, state.step), 3)
     if cloud_key is not None:
         cloud_key = jax.random.fold_in(cloud_key, state.step)
         sample_key, augment_key, _ = jax.random.split(cloud_key, 3)
-    points, targets = recipe.task.draw(sample_key, points, targets, recipe.num_points)
+    points, targets = recipe.task.sample(sample_key, points, targets, recipe.num_points)
     points = recipe.augment(augment_key, points)
 
     def loss(trainable: trees.Tree) -> tuple[Array, tuple[dict[str, Array], trees.Tree]]:
@@ -114,8 +123,8 @@ def step(
     updates = jax.tree.map(lambda update: rate * update, updates)
     trainable = optax.apply_updates(state.trainable, updates)
     if recipe.momentum is not None:
-        share = recipe.momentum(state.step)
+        factor = recipe.momentum(state.step)
         batch_stats = jax.tree.map(
-            lambda old, new: old + share * (new - old), state.batch_stats, batch_stats
+            lambda old, new: old + factor * (new - old), state.batch_stats, batch_stats
         )
     return State(state.step + 1, trainable, batch_stats, opt_state), scalars

@@ -138,7 +138,7 @@ def test_a_pre_training_run_from_before_is_converted(tmp_path: pathlib.Path) -> 
     autoencoder = build(spec)
     variables = drawn(autoencoder)
     saved.save_metadata(tmp_path, spec, {'classes': [], 'points': 32, 'checkpoint': ''})
-    with saved.Latest(tmp_path / 'best') as best:
+    with saved.CheckpointStore(tmp_path / 'best') as best:
         best.save(1, (variables['params'], variables['batch_stats']), {})
     make_old(
         tmp_path,

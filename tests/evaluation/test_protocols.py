@@ -18,7 +18,8 @@ from point_ft_jax.evaluation import features, few_shot, inference
 from point_ft_jax.evaluation.linear_svm import linear_svm
 from point_ft_jax.evaluation.neighbours import neighbour_accuracy
 from point_ft_jax.training import probe
-from point_ft_jax.training.fit import Plan, fit
+from point_ft_jax.training.fit import fit
+from point_ft_jax.training.plan import TrainingPlan
 
 
 def blobs(per_class: int, classes: int, seed: int, spread: float = 0.3) -> tuple:
@@ -62,7 +63,7 @@ def test_heads_trained_on_features_are_those_trained_behind_the_frozen_backbone(
     recipe = small.recipe(built, epochs=3, steps=4)
     recipe = dataclasses.replace(recipe, num_points=16, augment=augment.named('none'))
     chosen = trees.select(variables['params'], ('head/*',))
-    plan = Plan(epochs=3, batch_size=6, seed=5, select='last_epoch', evaluate_every=3)
+    plan = TrainingPlan(epochs=3, batch_size=6, seed=5, select='last_epoch', evaluate_every=3)
     through = fit(recipe, variables, chosen, {'train': split}, plan).variables
 
     extract = features.make_extract(built.module, make_mesh(), 8, {'x': built.module.readout})

@@ -21,11 +21,11 @@ if 'PROCESS' in os.environ:
     jax.distributed.initialize('127.0.0.1:' + os.environ['PORT'], 2, int(os.environ['PROCESS']))
 import small
 from point_ft_jax.training.fit import fit
-from point_ft_jax.training.plan import Plan
+from point_ft_jax.training.plan import TrainingPlan
 built = small.build(geometry={'hold_statistics': False})
 variables, chosen = small.start(built)
 folder = pathlib.Path(sys.argv[1])
-fitted = fit(small.recipe(built), variables, chosen, small.splits(), Plan(3, 8), folder)
+fitted = fit(small.recipe(built), variables, chosen, small.splits(), TrainingPlan(3, 8), folder)
 print(jax.device_count(), 'devices', flush=True)
 """
 

@@ -15,25 +15,25 @@ import small
 
 from point_ft_jax.core import trees
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.training import fit as fitting
 from point_ft_jax.training import metrics_log
 from point_ft_jax.training.fit import Fitted, fit
 from point_ft_jax.training.interrupt import Stopped
-from point_ft_jax.training.plan import Plan
+from point_ft_jax.training.plan import TrainingPlan
+from point_ft_jax.training.resume import Checkpoints
 
-PLAN = Plan(epochs=4, batch_size=8, save_every_seconds=0.0)
-LONG = Plan(epochs=150, batch_size=8, save_every_seconds=0.0)
+PLAN = TrainingPlan(epochs=4, batch_size=8, save_every_seconds=0.0)
+LONG = TrainingPlan(epochs=150, batch_size=8, save_every_seconds=0.0)
 
 
 def run(
     folder: pathlib.Path | None,
-    plan: Plan = PLAN,
+    plan: TrainingPlan = PLAN,
     show=lambda *_, **__: None,
     method: str = 'linear_probe',
 ) -> Fitted:
     built = small.build(method, geometry={'hold_statistics': True})
-    variables, chosen = small.start(built)
-    return fit(small.recipe(built), variables, chosen, small.splits(), plan, folder, show)
+    variables, trainable = small.start(built)
+    return fit(small.recipe(built), variables, trainable, small.splits(), plan, folder, show)
 
 
 def bits(fitted: Fitted) -> list[bytes]:
@@ -45,7 +45,7 @@ def lines(folder: pathlib.Path) -> list[dict]:
 
 
 def test_a_small_model_learns_three_shapes() -> None:
-    fitted = run(None, Plan(epochs=12, batch_size=8), method='dapt')
+    fitted = run(None, TrainingPlan(epochs=12, batch_size=8), method='dapt')
     confusion = fitted.records['chosen'].confusion
     assert confusion.sum() == 12
     assert np.trace(confusion) >= 9
@@ -78,20 +78,20 @@ def test_a_kill_between_two_saves_leaves_the_epoch_that_the_records_name(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     straight = run(tmp_path / 'straight')
-    chosen = straight.records['chosen'].epoch
-    keep = fitting._keep_best
+    best = straight.records['chosen'].epoch
+    save_best = Checkpoints.save_best
 
-    def killed(context: object, state: object, better: list[bool], epoch: int) -> None:
-        if epoch == chosen:
+    def killed(self: Checkpoints, training: object, improved: list[bool], epoch: int) -> None:
+        if epoch == best:
             raise SystemExit('killed')
-        keep(context, state, better, epoch)
+        save_best(self, training, improved, epoch)
 
-    monkeypatch.setattr(fitting, '_keep_best', killed)
+    monkeypatch.setattr(Checkpoints, 'save_best', killed)
     with pytest.raises(SystemExit):
         run(tmp_path / 'killed')
     monkeypatch.undo()
     resumed = run(tmp_path / 'killed')
-    assert resumed.records['chosen'].epoch == chosen
+    assert resumed.records['chosen'].epoch == best
     assert bits(resumed) == bits(straight)
 
 
@@ -102,7 +102,7 @@ def test_a_finished_fit_is_read_back(tmp_path: pathlib.Path) -> None:
 
 
 def test_the_papers_protocol_chooses_on_the_test_split(tmp_path: pathlib.Path) -> None:
-    fitted = run(tmp_path, Plan(epochs=4, batch_size=8, select='best_test_epoch'))
+    fitted = run(tmp_path, TrainingPlan(epochs=4, batch_size=8, select='best_test_epoch'))
     accuracies = [line['test_accuracy'] for line in lines(tmp_path)]
     assert fitted.records['chosen'].epoch == fitted.records['best_test'].epoch
     assert max(accuracies) == accuracies[fitted.records['chosen'].epoch - 1]
@@ -110,10 +110,10 @@ def test_the_papers_protocol_chooses_on_the_test_split(tmp_path: pathlib.Path) -
 
 def test_only_what_trains_differs_from_the_start() -> None:
     built = small.build(geometry={'hold_statistics': True})
-    variables, chosen = small.start(built)
-    fitted = fit(small.recipe(built), variables, chosen, small.splits(), PLAN)
-    before = trees.partition(variables['params'], chosen)[1]
-    after = trees.partition(fitted.variables['params'], chosen)[1]
+    variables, trainable = small.start(built)
+    fitted = fit(small.recipe(built), variables, trainable, small.splits(), PLAN)
+    before = trees.partition(variables['params'], trainable)[1]
+    after = trees.partition(fitted.variables['params'], trainable)[1]
     for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -173,37 +173,37 @@ def test_ten_kills_at_random_moments_leave_the_metrics_of_an_uninterrupted_fit(
 )
 def test_mistakes_are_said(change: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        run(None, Plan(**{'epochs': 1, 'batch_size': 8, **change}))
+        run(None, TrainingPlan(**{'epochs': 1, 'batch_size': 8, **change}))
 
 
 def test_a_selection_without_its_split_is_said() -> None:
     built = small.build()
-    variables, chosen = small.start(built)
+    variables, trainable = small.start(built)
     only = {'train': small.split(48, 0)}
     with pytest.raises(UserError, match='there is no validation split: hold training clouds out'):
-        fit(small.recipe(built), variables, chosen, only, PLAN)
+        fit(small.recipe(built), variables, trainable, only, PLAN)
 
 
 def test_clouds_with_too_few_points_are_said() -> None:
     built = small.build()
-    variables, chosen = small.start(built)
+    variables, trainable = small.start(built)
     few = {**small.splits(), 'test': small.split(12, 2, points=16)}
     with pytest.raises(UserError, match='takes 32 points and the test clouds have 16'):
-        fit(small.recipe(built), variables, chosen, few, PLAN)
+        fit(small.recipe(built), variables, trainable, few, PLAN)
 
 
 def test_a_loss_that_is_no_number_ends_the_fit() -> None:
     built = small.build()
-    variables, chosen = small.start(built)
+    variables, trainable = small.start(built)
     broken = small.splits()
     broken['train'].points[:] = np.nan
     with pytest.raises(UserError, match='the training loss of epoch 1 is nan: lower'):
-        fit(small.recipe(built), variables, chosen, broken, PLAN)
+        fit(small.recipe(built), variables, trainable, broken, PLAN)
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path: pathlib.Path) -> None:
     run(tmp_path)
     built = small.build('full')
-    variables, chosen = small.start(built)
+    variables, trainable = small.start(built)
     with pytest.raises(UserError, match='saved by a run of another model or method'):
-        fit(small.recipe(built), variables, chosen, small.splits(), PLAN, tmp_path)
+        fit(small.recipe(built), variables, trainable, small.splits(), PLAN, tmp_path)

@@ -24,7 +24,7 @@ from point_ft_jax.experiments.config import default
 from point_ft_jax.experiments.jobs import finetune
 from point_ft_jax.training import optimizer, schedules
 from point_ft_jax.training.fit import fit
-from point_ft_jax.training.plan import Plan
+from point_ft_jax.training.plan import TrainingPlan
 from point_ft_jax.training.tasks import part_segmentation
 from point_ft_jax.weight_space import arithmetic
 
@@ -42,7 +42,7 @@ def clouds(size: int = 3, points: int = 6) -> Split:
 def test_a_subset_is_drawn_with_its_parts() -> None:
     data = clouds()
     targets = part_segmentation.targets_of(data)
-    points, drawn = part_segmentation.draw(jax.random.key(0), data.points, targets, 4, False)
+    points, drawn = part_segmentation.sample(jax.random.key(0), data.points, targets, 4, False)
     assert points.shape == (3, 4, 3)
     numbers = np.asarray(points[..., 0])
     assert all(len(set(row)) == 4 for row in numbers)
@@ -52,7 +52,7 @@ def test_a_subset_is_drawn_with_its_parts() -> None:
 def test_with_replacement_only_a_clouds_own_points_are_drawn() -> None:
     data = clouds(points=6)
     targets = {**part_segmentation.targets_of(data), 'size': np.array([2, 6, 1], np.int32)}
-    points, drawn = part_segmentation.draw(jax.random.key(0), data.points, targets, 200, True)
+    points, drawn = part_segmentation.sample(jax.random.key(0), data.points, targets, 200, True)
     numbers = np.asarray(points[..., 0])
     assert [set(row) for row in numbers] == [{0, 1}, set(range(6)), {0}]
     np.testing.assert_array_equal(drawn['part'], numbers % 2)
@@ -232,7 +232,7 @@ def test_a_segmenter_is_interpolated_and_probed_as_a_classifier_is(tmp_path: pat
 
     def tuned(start: dict, patterns: tuple[str, ...]) -> dict:
         chosen = trees.select(start['params'], patterns)
-        return fit(recipe, start, chosen, splits, Plan(1, 15)).variables
+        return fit(recipe, start, chosen, splits, TrainingPlan(1, 15)).variables
 
     before = built.init(jax.random.key(0))
     after = tuned(before, ('*',))

@@ -1,6 +1,7 @@
 """Several members in one program: each as it would be alone, and kept apart."""
 
 import dataclasses
+import functools
 import os
 import pathlib
 import signal
@@ -12,26 +13,25 @@ import pytest
 import small
 
 from point_ft_jax.core import trees
-from point_ft_jax.core import trees as params
 from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.evaluation import inference
-from point_ft_jax.training import metrics_log, population
-from point_ft_jax.training.fit import Fitted, fit, fit_all
+from point_ft_jax.training import metrics_log
+from point_ft_jax.training.fit import Fitted, fit, fit_population
 from point_ft_jax.training.interrupt import Stopped
-from point_ft_jax.training.plan import Plan
-from point_ft_jax.training.population import Member
+from point_ft_jax.training.plan import TrainingPlan
+from point_ft_jax.training.population import Member, Population, start_training, step_population
 
-PLAN = Plan(epochs=3, batch_size=8, save_every_seconds=0.0)
-RUNS = (Member(3), Member(4), Member(5, rate=0.5))
+PLAN = TrainingPlan(epochs=3, batch_size=8, save_every_seconds=0.0)
+MEMBERS = (Member(3), Member(4), Member(5, rate=0.5))
 
 
 def start(method: str, hold: bool = True) -> tuple:
     """A small model, the variables of each member (one backbone, tuners of their own)."""
     built = small.build(method, geometry={'hold_statistics': hold})
-    starts = [small.start(built, member.seed)[0] for member in RUNS]
+    starts = [small.start(built, member.seed)[0] for member in MEMBERS]
     for other in starts[1:]:
         other['params']['backbone'] = starts[0]['params']['backbone']
-    return built, starts, params.select(starts[0]['params'], built.method.trainable)
+    return built, starts, trees.select(starts[0]['params'], built.method.trainable)
 
 
 def together(
@@ -40,20 +40,20 @@ def together(
     show=lambda *_, **__: None,
     own_clouds: bool = True,
     hold: bool = True,
-    runs: Sequence[Member] = RUNS,
+    members: Sequence[Member] = MEMBERS,
 ) -> list[Fitted]:
-    built, starts, chosen = start(method, hold)
-    folders = folder and [folder / f'seed_{member.seed}' for member in RUNS]
-    return fit_all(
+    built, starts, trainable = start(method, hold)
+    folders = folder and [folder / f'seed_{member.seed}' for member in MEMBERS]
+    return fit_population(
         small.recipe(built),
         starts,
-        chosen,
+        trainable,
         small.splits(),
         PLAN,
-        runs,
-        own_clouds,
+        members,
         folder,
         folders,
+        own_clouds,
         show,
     )
 
@@ -70,12 +70,12 @@ def test_each_member_goes_as_it_would_alone(
     method: str, hold: bool, tmp_path: pathlib.Path
 ) -> None:
     """Up to rounding, which Adam's first steps make larger."""
-    built, starts, chosen = start(method, hold)
+    built, starts, trainable = start(method, hold)
     together(method, tmp_path, hold=hold)
-    member = RUNS[1]
+    member = MEMBERS[1]
     plan = dataclasses.replace(PLAN, seed=member.seed)
     alone = tmp_path / 'alone'
-    fit(small.recipe(built), starts[1], chosen, small.splits(), plan, alone)
+    fit(small.recipe(built), starts[1], trainable, small.splits(), plan, alone)
     pair = metrics_log.read(tmp_path / f'seed_{member.seed}'), metrics_log.read(alone)
     for one, other in zip(*pair, strict=True):
         assert one.keys() == other.keys()
@@ -86,27 +86,32 @@ def test_each_member_goes_as_it_would_alone(
 
 def test_a_member_at_half_the_rate_is_the_recipe_of_half_the_rate() -> None:
     """One step: AdamW's first update is the rate times a sign, decay apart."""
-    built, starts, chosen = start('linear_probe')
+    built, starts, trainable = start('linear_probe')
     recipe = small.recipe(built)
-    halves = [params.partition(s['params'], chosen)[0] for s in starts]
-    frozen = params.partition(starts[0]['params'], chosen)[1]
-    runs = [Member(0), Member(0, rate=0.5)]
-    who = population.crew(recipe, runs, own_clouds=False)
-    state = population.start_all(recipe, who, [(halves[0], starts[0]['batch_stats'])] * 2)
+    members = [Member(0), Member(0, rate=0.5)]
+    pair = Population.of(members, built.module, own_clouds=False)
+    training = start_training(recipe, pair, [starts[0]] * 2, trainable, 6)
+    state = training.state
     before = jax.tree.map(np.array, state.trainable)
     data = small.split(8, 0)
-    step = jax.jit(lambda *batch: population.step_all(recipe, who, state, frozen, *batch))
-    after, _ = step(data.points, data.labels)
+    step = jax.jit(functools.partial(step_population, recipe))
+    after, _ = step(pair, state, training.frozen, data.points, data.labels)
     moved = jax.tree.map(lambda a, b: np.asarray(a) - b, after.trainable, before)
     for leaf in jax.tree.leaves(moved):
         np.testing.assert_allclose(leaf[1], 0.5 * leaf[0], atol=0.1 * abs(leaf[0]).max())
 
 
 def test_members_that_share_clouds_and_seed_are_equal() -> None:
-    built, starts, chosen = start('linear_probe')
+    built, starts, trainable = start('linear_probe')
     twins = [Member(0), Member(0)]
-    fitted = fit_all(
-        small.recipe(built), [starts[0]] * 2, chosen, small.splits(), PLAN, twins, False
+    fitted = fit_population(
+        small.recipe(built),
+        [starts[0]] * 2,
+        trainable,
+        small.splits(),
+        PLAN,
+        twins,
+        own_clouds=False,
     )
     for a, b in zip(*(jax.tree.leaves(f.variables) for f in fitted), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -130,9 +135,9 @@ def test_a_stopped_population_goes_on_to_the_same_bits(tmp_path: pathlib.Path) -
 
 
 def test_many_deltas_are_evaluated_in_one_call() -> None:
-    built, starts, chosen = start('dapt')
+    built, starts, trainable = start('dapt')
     points = small.split(10, 3).points
-    halves = [params.partition(s['params'], chosen) for s in starts]
+    halves = [trees.partition(s['params'], trainable) for s in starts]
     deltas = {
         'params': trees.stack([moving for moving, _ in halves]),
         'batch_stats': trees.stack([s['batch_stats'] for s in starts], ('backbone',)),
@@ -146,15 +151,14 @@ def test_many_deltas_are_evaluated_in_one_call() -> None:
 
 
 def test_stacking_and_picking_are_inverse_and_share_what_is_shared() -> None:
-    trees = [{'a': {'x': np.full(2, k)}, 'b': {'y': np.zeros(3)}} for k in range(3)]
-    stacked = trees.stack(trees, shared=('b',))
+    members = [{'a': {'x': np.full(2, k)}, 'b': {'y': np.zeros(3)}} for k in range(3)]
+    stacked = trees.stack(members, shared=('b',))
     assert stacked['a']['x'].shape == (3, 2)
-    assert stacked['b']['y'] is trees[0]['b']['y']
-    for k, tree in enumerate(trees):
+    assert stacked['b']['y'] is members[0]['b']['y']
+    for k, member in enumerate(members):
         again = trees.pick(stacked, k, shared=('b',))
-        np.testing.assert_array_equal(again['a']['x'], tree['a']['x'])
+        np.testing.assert_array_equal(again['a']['x'], member['a']['x'])
         assert again['b']['y'].shape == (3,)
-    mixed = trees.choose(
-        [True, False, True], stacked, {**stacked, 'a': {'x': -stacked['a']['x']}}, ('b',)
-    )
+    other = {**stacked, 'a': {'x': -stacked['a']['x']}}
+    mixed = trees.select_members([True, False, True], stacked, other, ('b',))
     assert mixed['a']['x'][:, 0].tolist() == [0, -1, 2]

@@ -1,5 +1,6 @@
 """The training step moves what trains, pays for nothing else, and does not mind how it is run."""
 
+import functools
 from typing import Any
 
 import jax
@@ -10,23 +11,22 @@ import small
 
 from point_ft_jax.core import trees
 from point_ft_jax.training import costs, loop, population
-from point_ft_jax.training import step as train
+from point_ft_jax.training.population import Population, Training, start_training
 
 
-def advance_and_state(method: str, device_bytes: int = 2**30, **options: Any) -> tuple:
-    """A compiled epoch of a small model, and what it starts from."""
+def started(method: str, **options: Any) -> Training:
+    """A small model before its first step."""
     built = small.build(method, **options)
-    variables, chosen = small.start(built)
-    recipe = small.recipe(built)
-    moving, frozen = trees.partition(variables['params'], chosen)
-    who = population.alone(jax.random.key(0))
-    state = train.start(recipe, moving, variables['batch_stats'])
-    logs = loop.empty_logs(recipe, who, 6)
-    order = population.epoch_order(0, 0, 48, 8)
-    advance = loop.compile_advance(
-        recipe, who, small.split(48, 0), state, frozen, order, device_bytes
-    )
-    return advance, state, frozen, logs, order
+    variables, trainable = small.start(built)
+    return start_training(small.recipe(built), Population.of_one(), [variables], trainable, 6)
+
+
+def compiled(method: str, device_bytes: int = 2**30, **options: Any) -> tuple:
+    """A small model before its first step, a compiled epoch, its order and its cost."""
+    training = started(method, **options)
+    order = training.population.epoch_order(0, 48, 8)
+    advance, cost = loop.compile_epoch(training, small.split(48, 0), order, device_bytes)
+    return training, advance, order, cost
 
 
 def as_bytes(tree: Any) -> list[bytes]:
@@ -37,35 +37,35 @@ def as_bytes(tree: Any) -> list[bytes]:
     'method', ['linear_probe', 'dapt', pytest.param('full', marks=pytest.mark.slow)]
 )
 def test_everything_that_trains_moves(method: str) -> None:
-    advance, state, frozen, logs, order = advance_and_state(method)
-    before = jax.tree.map(np.array, state.trainable)
-    state, logs = advance(state, frozen, logs, order, 0, 3)
-    after = trees.flatten(state.trainable)
+    training, advance, order, _ = compiled(method)
+    before = jax.tree.map(np.array, training.state.trainable)
+    training = advance(training, order, 0, 3)
+    after = trees.flatten(training.state.trainable)
     stuck = [
         path for path, leaf in trees.flatten(before).items() if np.array_equal(leaf, after[path])
     ]
     assert stuck == []
-    assert int(state.step) == 3
-    assert np.isfinite(np.asarray(logs['train_loss'])[:3]).all()
-    assert (np.asarray(logs['train_loss'])[3:] == 0).all()
+    assert training.steps_done == 3
+    losses = np.asarray(training.logs['train_loss'])
+    assert np.isfinite(losses[:3]).all()
+    assert (losses[3:] == 0).all()
 
 
 @pytest.mark.parametrize('device_bytes', [0, 2**30])
 def test_how_an_epoch_is_cut_into_calls_changes_no_bit(device_bytes: int) -> None:
-    advance, state, frozen, logs, order = advance_and_state('dapt', device_bytes)
-    copy = jax.tree.map(jnp.copy, (state, logs))
-    whole = advance(state, frozen, logs, order, 0, 6)
-    parts = copy
+    training, advance, order, _ = compiled('dapt', device_bytes)
+    parts = training.replace(*jax.tree.map(jnp.copy, (training.state, training.logs)))
+    whole = advance(training, order, 0, 6)
     for first, last in ((0, 1), (1, 4), (4, 6)):
-        parts = advance(parts[0], frozen, parts[1], order, first, last)
-    assert as_bytes(whole) == as_bytes(parts)
+        parts = advance(parts, order, first, last)
+    assert as_bytes((whole.state, whole.logs)) == as_bytes((parts.state, parts.logs))
 
 
 def test_streaming_gives_the_numbers_of_the_loop_on_the_device() -> None:
     results = []
     for device_bytes in (0, 2**30):
-        advance, state, frozen, logs, order = advance_and_state('dapt', device_bytes)
-        results.append(advance(state, frozen, logs, order, 0, 6)[1])
+        training, advance, order, _ = compiled('dapt', device_bytes)
+        results.append(advance(training, order, 0, 6).logs)
     for name, values in results[0].items():
         np.testing.assert_allclose(values, results[1][name], rtol=1e-4, atol=1e-6)
 
@@ -81,12 +81,10 @@ def test_an_epoch_is_a_shuffle_in_whole_batches_that_depends_on_seed_and_epoch()
 
 def test_frozen_statistics_are_held_or_updated_as_asked() -> None:
     for hold in (True, False):
-        advance, state, frozen, logs, order = advance_and_state(
-            'linear_probe', geometry={'hold_statistics': hold}
-        )
-        before = as_bytes(state.batch_stats['backbone'])
-        state, _ = advance(state, frozen, logs, order, 0, 2)
-        assert (as_bytes(state.batch_stats['backbone']) == before) == hold
+        training, advance, order, _ = compiled('linear_probe', geometry={'hold_statistics': hold})
+        before = as_bytes(training.state.batch_stats['backbone'])
+        after = as_bytes(advance(training, order, 0, 2).state.batch_stats['backbone'])
+        assert (after == before) == hold
 
 
 def test_what_is_frozen_costs_no_gradient_no_state_and_no_activations() -> None:
@@ -100,12 +98,10 @@ def test_what_is_frozen_costs_no_gradient_no_state_and_no_activations() -> None:
     for method in ('full', 'dapt', 'linear_probe'):
         options = {'method_options': {'rank': 2}} if method == 'dapt' else {}
         geometry = {**wide, 'hold_statistics': method != 'full'}
-        advance, state, frozen, *_ = advance_and_state(method, geometry=geometry, **options)
-        recipe = small.recipe(small.build(method, geometry=geometry, **options))
-        who = population.alone(jax.random.key(0))
-        flops = costs.step_flops(recipe, who, state, frozen, small.split(48, 0), np.arange(8))
-        cost[method] = {**advance.cost, 'flops_per_step': flops}
-        state_bytes[method] = trees.size_bytes(state.opt_state)
+        training, _, _, bytes_of = compiled(method, geometry=geometry, **options)
+        flops = costs.step_flops(training, small.split(48, 0), np.arange(8))
+        cost[method] = {**bytes_of, 'flops_per_step': flops}
+        state_bytes[method] = trees.size_bytes(training.state.opt_state)
     flops = {method: c['flops_per_step'] for method, c in cost.items()}
     memory = {method: c['temporary_bytes'] for method, c in cost.items()}
     assert flops['dapt'] < 0.8 * flops['full']
@@ -121,19 +117,12 @@ def test_rematerialisation_computes_more_and_changes_nothing(method: str) -> Non
     """By what is asked of the compiler: the CPU's finds the repetition and undoes it."""
     found = {}
     for remat in (False, True):
-        built = small.build(
-            method, geometry={'depth': 1, 'remat': remat, 'hold_statistics': method != 'full'}
-        )
-        variables, chosen = small.start(built)
-        recipe = small.recipe(built)
-        moving, frozen = trees.partition(variables['params'], chosen)
-        state = train.start(recipe, moving, variables['batch_stats'])
-        who, split = population.alone(jax.random.key(0)), small.split(8, 0)
-        flops = costs.step_flops(recipe, who, state, frozen, split, np.arange(8))
-        step = jax.jit(
-            lambda *args, recipe=recipe, who=who: population.step_all(recipe, who, *args)
-        )
-        after, _ = step(state, frozen, split.points, split.labels)
+        geometry = {'depth': 1, 'remat': remat, 'hold_statistics': method != 'full'}
+        training, split = started(method, geometry=geometry), small.split(8, 0)
+        flops = costs.step_flops(training, split, np.arange(8))
+        step = jax.jit(functools.partial(population.step_population, training.recipe))
+        arrays = training.population, training.state, training.frozen
+        after, _ = step(*arrays, split.points, split.labels)
         found[remat] = flops, after.trainable
     assert found[True][0] > 1.005 * found[False][0]
     for a, b in zip(*(jax.tree.leaves(trainable) for _, trainable in found.values()), strict=True):

@@ -24,7 +24,8 @@ from point_ft_jax.evaluation.few_shot import Fold
 from point_ft_jax.experiments import build
 from point_ft_jax.models.model import Model
 from point_ft_jax.training import optimizer, probe, schedules
-from point_ft_jax.training.fit import Plan, fit
+from point_ft_jax.training.fit import fit
+from point_ft_jax.training.plan import TrainingPlan
 from point_ft_jax.weight_space import batch_statistics
 from point_ft_jax.weight_space.wise import HEAD, SVM, Bench, Clouds
 
@@ -188,10 +189,11 @@ def _probe_through(
         schedule=schedule,
         augment=augment.named(config.probe.augment),
     )
-    plan = Plan(config.probe.epochs, config.probe.batch_size, seed, select='last_epoch')
-    chosen = trees.select(model['params'], ('head/*',))
-    found = fit(recipe, model, chosen, {'train': train}, plan, folder)
-    return {name: tree.get('head', {}) for name, tree in found.variables.items()}
+    probe = config.probe
+    plan = TrainingPlan(probe.epochs, probe.batch_size, seed, select='last_epoch')
+    trainable = trees.select(model['params'], ('head/*',))
+    fitted = fit(recipe, model, trainable, {'train': train}, plan, folder)
+    return {name: tree.get('head', {}) for name, tree in fitted.variables.items()}
 
 
 def _optimizer(

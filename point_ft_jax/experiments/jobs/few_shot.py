@@ -7,15 +7,12 @@ from collections.abc import Callable
 import numpy as np
 from ml_collections import ConfigDict
 
-from point_ft_jax.core import devices, trees
-from point_ft_jax.core.devices import make_mesh
+from point_ft_jax.core import devices
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.data.split import Split
-from point_ft_jax.evaluation import (
-    few_shot,
-    metrics,
-)
+from point_ft_jax.evaluation import few_shot
 from point_ft_jax.experiments import build, run_folder
+from point_ft_jax.experiments.fitting import Fitting
 from point_ft_jax.experiments.jobs._frozen_model import (
     extractor,
     finish,
@@ -23,7 +20,6 @@ from point_ft_jax.experiments.jobs._frozen_model import (
     whole_splits,
 )
 from point_ft_jax.reports.report import Report
-from point_ft_jax.training.fit import fit
 
 
 def run(config: ConfigDict, command: str = '') -> Report:
@@ -97,16 +93,14 @@ def _probe_official(extract: Callable, train: Split, test: Split, ways: int) -> 
 def _tune(
     config: ConfigDict, train: Split, test: Split, folder: pathlib.Path, number: int
 ) -> float:
-    """The accuracy after tuning on a fold, at the epoch that `config.select` chooses."""
-    built = build.build_model(config, len(train.classes))
-    variables, _ = build.load_start(config, built, number)
-    batch = min(config.train.batch_size, len(train))
-    recipe = build.make_recipe(config, built, max(len(train) // batch, 1), make_mesh())
-    plan = run_folder.plan(config, number)
-    plan = dataclasses.replace(plan, batch_size=batch)
-    chosen = trees.select(variables['params'], built.method.trainable)
-    splits = {'train': train, 'test': test}
-    found = fit(recipe, variables, chosen, splits, plan, folder / f'fold_{number}')
-    accuracy = metrics.overall_accuracy(found.records['chosen'].confusion)
+    """The accuracy after tuning on a fold, at the epoch that `config.select` selects."""
+    plan = dataclasses.replace(
+        run_folder.plan(config, number), batch_size=min(config.train.batch_size, len(train))
+    )
+    model = build.build_model(config, len(train.classes))
+    task = build.task_of(config, train)
+    fitting = Fitting(config, model, {'train': train, 'test': test}, task, plan)
+    fitted = fitting.fit_seed(number, folder / f'fold_{number}')
+    accuracy = fitted.records['chosen'].scores()['overall_accuracy']
     devices.say(f'fold {number}: {100 * accuracy:.2f} %')
     return accuracy

@@ -2,29 +2,27 @@
 
 import pathlib
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from point_ft_jax import models
-from point_ft_jax.checkpoints import run as saved
-from point_ft_jax.core import devices, trees
-from point_ft_jax.core.devices import main_process, make_mesh
+from point_ft_jax.core import devices
+from point_ft_jax.core.devices import main_process
 from point_ft_jax.core.trees import Variables
 from point_ft_jax.data import teachers
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation import inference
 from point_ft_jax.experiments import build, run_folder
-from point_ft_jax.experiments.jobs.finetune import describe, ledger
+from point_ft_jax.experiments.fitting import Fitting
+from point_ft_jax.experiments.jobs.finetune import describe, parameter_counts
 from point_ft_jax.models.autoencoders.build import Autoencoder
 from point_ft_jax.models.autoencoders.masked import CONTRAST
 from point_ft_jax.reports.pretraining import Example, Pretraining, SeedResult, make_report
-from point_ft_jax.reports.progress import progress
 from point_ft_jax.reports.report import Report
 from point_ft_jax.training import metrics_log
-from point_ft_jax.training.fit import fit
 from point_ft_jax.training.tasks.reconstruction import reconstruction
+from point_ft_jax.training.tasks.task import Task
 
 EXAMPLES = 6
 
@@ -48,22 +46,27 @@ def run(config: ConfigDict, command: str = '') -> Report:
     """
     folder, plain = run_folder.begin(config)
     splits = build.load_splits(config)
-    widths = teachers.widths(splits['train'])
-    built = models.build(build.autoencoder_spec(config, widths))
-    shapes = built.shapes()['params']
-    chosen = trees.select(shapes, built.trainable)
-    devices.say(describe(splits, shapes, chosen))
-    results = [
-        _one_seed(config, plain, built, chosen, splits, folder / f'seed_{seed}', seed)
-        for seed in config.seeds
-    ]
+    train = splits['train']
+    widths = teachers.widths(train)
+    model = models.build(build.autoencoder_spec(config, widths))
+    metadata = {
+        'config': plain,
+        'classes': list(train.classes),
+        'points': config.points,
+        'checkpoint': config.init.checkpoint,
+    }
+    plan = run_folder.plan(config, config.seeds[0])
+    fitting = Fitting(config, model, splits, _task(config, model), plan, metadata)
+    shapes = model.shapes()['params']
+    devices.say(describe(splits, shapes, fitting.trainable))
+    results = [_one_seed(fitting, seed, folder / f'seed_{seed}') for seed in config.seeds]
     report = make_report(
         Pretraining(
             name=config.name,
             command=command,
             protocol=_protocol(config, widths),
             seeds=[result for result, _ in results],
-            parameters=ledger(shapes, chosen),
+            parameters=parameter_counts(shapes, fitting.trainable),
             cost=results[0][1],
         )
     )
@@ -74,45 +77,19 @@ def run(config: ConfigDict, command: str = '') -> Report:
     return report
 
 
+def _task(config: ConfigDict, model: Autoencoder) -> Task:
+    """The reconstruction that the config trains for."""
+    names = tuple(getattr(model.module, 'projections', None) or ())
+    return reconstruction(names, config.pretrain.chamfer, config.pretrain.sample)
+
+
 def _one_seed(
-    config: ConfigDict,
-    plain: dict[str, Any],
-    built: Autoencoder,
-    chosen: trees.Tree,
-    splits: Mapping[str, Split],
-    folder: pathlib.Path,
-    seed: int,
+    fitting: Fitting, seed: int, folder: pathlib.Path
 ) -> tuple[SeedResult, dict[str, float]]:
-    """Fits one seed in its folder; gives its result and its cost."""
-    mesh = make_mesh()
-    steps = max(len(splits['train']) // config.train.batch_size, 1)
-    names = tuple(getattr(built.module, 'projections', None) or ())
-    task = reconstruction(names, config.pretrain.chamfer, config.pretrain.sample)
-    recipe = build.make_recipe(config, built, steps, mesh, task)
-    variables, origin = build.load_start(config, built, seed)
-    devices.say(origin)
-    train = splits['train']
-    metadata = {
-        'config': plain,
-        'seed': seed,
-        'classes': list(train.classes),
-        'points': config.points,
-        'checkpoint': config.init.checkpoint,
-    }
-    frozen = trees.partition(variables['params'], chosen)[1]
-    saved.save_start(folder, built.spec, metadata, frozen)
-    plan = run_folder.plan(config, seed)
-    with progress(plan.epochs, label=f'seed {seed}', quiet=not main_process()) as show:
-        fitted = fit(
-            recipe,
-            variables,
-            chosen,
-            splits,
-            plan,
-            folder,
-            show,
-        )
-    examples = _examples(built, fitted.variables, splits['test'], config.points)
+    """Fits one seed in its folder; its result and its cost."""
+    fitted = fitting.fit_seed(seed, folder)
+    test, num_points = fitting.splits['test'], fitting.recipe.num_points
+    examples = _examples(fitting.model, fitted.variables, test, num_points)
     result = SeedResult(seed, metrics_log.read(folder) if main_process() else (), examples)
     return result, fitted.cost
 

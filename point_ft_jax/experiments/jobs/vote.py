@@ -7,7 +7,6 @@ from ml_collections import ConfigDict
 from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.data import augment
-from point_ft_jax.evaluation import inference, voting
 from point_ft_jax.experiments import build, run_folder
 from point_ft_jax.experiments.jobs._frozen_model import finish, judged_run
 from point_ft_jax.reports.report import Report
@@ -21,29 +20,28 @@ def run(config: ConfigDict, command: str = '') -> Report:
     """
     folder, _ = run_folder.begin(config)
     run = judged_run(config)
-    plan = config.vote
-    if plan.votes < 1:
-        raise UserError(f'vote.votes is {plan.votes}; expected 1 or more')
-    test = build.load_splits(build.config_of(run.metadata, config.run))['test']
-    predict = inference.make_predict(run.model.module, make_mesh(), config.train.batch_size)
-    found = [
-        float(
-            np.mean(
-                voting.vote(
-                    predict,
-                    run.variables,
-                    test.points,
-                    run.metadata['points'],
-                    augment.named(plan.augment),
-                    plan.votes,
-                    jax.random.fold_in(jax.random.key(config.seeds[0]), repeat),
-                ).argmax(-1)
-                == test.labels
-            )
-        )
-        for repeat in range(plan.repeats)
-    ]
-    result = {'votes': plan.votes, 'repeats': found, 'accuracy': max(found), 'mean': np.mean(found)}
+    vote = config.vote
+    if vote.votes < 1:
+        raise UserError(f'vote.votes is {vote.votes}; expected 1 or more')
+    run_config, num_points = build.config_of(run.metadata, config.run), run.metadata['points']
+    test = build.load_splits(run_config)['test']
+    task = build.task_of(run_config, test)
+    _, targets = task.prepare(test, num_points)
+    augmentation = augment.named(vote.augment)
+    answer = task.voter(
+        run.model.module, make_mesh(), config.train.batch_size, augmentation, vote.votes
+    )
+    accuracies = []
+    for repeat in range(vote.repeats):
+        key = jax.random.fold_in(jax.random.key(config.seeds[0]), repeat)
+        answers = answer(run.variables, test, num_points, key)
+        accuracies.append(task.measure(answers, targets)['accuracy'])
+    result = {
+        'votes': vote.votes,
+        'repeats': accuracies,
+        'accuracy': max(accuracies),
+        'mean': np.mean(accuracies),
+    }
     return finish(
-        config, folder, command, result, f'best of {plan.repeats} times {plan.votes} votes'
+        config, folder, command, result, f'best of {vote.repeats} times {vote.votes} votes'
     )

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from point_ft_jax.checkpoints import pretrained
 from point_ft_jax.checkpoints import run as saved
-from point_ft_jax.checkpoints.store import Latest
+from point_ft_jax.checkpoints.store import CheckpointStore
 from point_ft_jax.core import devices, trees
 from point_ft_jax.core.devices import main_process
 from point_ft_jax.core.errors import raise_all
@@ -258,7 +258,7 @@ def _save_chosen(
     }
     chosen = trees.select(model['params'], run.model.method.trainable)
     moving, frozen = trees.partition(model['params'], chosen)
-    with Latest(folder / 'best') as best:
+    with CheckpointStore(folder / 'best') as best:
         if best.step() is None:
             best.save(1, (moving, model['batch_stats']), {'epoch': 1, 'alpha': alpha})
     saved.save_start(folder, run.model.spec, {**run.metadata, 'alpha': alpha}, frozen)

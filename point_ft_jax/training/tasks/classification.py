@@ -1,17 +1,20 @@
-"""Classification of whole clouds: cross entropy, accuracy."""
+"""Classification of whole clouds: cross entropy, accuracy. Answers are logits [S, C]."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from point_ft_jax.core import trees
 from point_ft_jax.core.trees import Array, Variables
+from point_ft_jax.data.augment import Augmentation
 from point_ft_jax.data.sampling import for_training
-from point_ft_jax.evaluation import inference, metrics
+from point_ft_jax.data.split import Split
+from point_ft_jax.evaluation import inference, metrics, voting
 from point_ft_jax.evaluation.metrics import Evaluation
 from point_ft_jax.training.losses import cross_entropy
-from point_ft_jax.training.tasks.task import Task
+from point_ft_jax.training.tasks.task import Task, Voter
 
 
 def measure(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -27,7 +30,7 @@ def confusion(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def classification(smoothing: float = 0.0) -> Task:
-    """Cross entropy of logits with class labels, `smoothing` of those; judged by accuracy."""
+    """Cross entropy with class labels, smoothed by `smoothing`; epochs are ranked by accuracy."""
 
     def loss(
         module: nn.Module, variables: Variables, points: Array, labels: Array, key: jax.Array
@@ -40,14 +43,28 @@ def classification(smoothing: float = 0.0) -> Task:
         return losses.mean(), ({'train_accuracy': accuracy}, updates.get('batch_stats', {}))
 
     return Task(
+        name='classification',
         loss=loss,
         scalars=('train_accuracy',),
         targets=lambda split: split.labels,
-        draw=lambda key, points, labels, number: (for_training(key, points, number), labels),
+        sample=lambda key, points, labels, number: (for_training(key, points, number), labels),
         prepare=lambda split, number: (inference.prepare(split.points, number), split.labels),
         answer=lambda module, variables, points, labels: module.apply(variables, points),
         measure=measure,
         rank=lambda measured: [measured['accuracy'], -measured['loss']],
         record=lambda logits, labels: confusion(logits, labels).tolist(),
         evaluation=lambda epoch, confusion: Evaluation(epoch, np.array(confusion)),
+        voter=_voter,
     )
+
+
+def _voter(
+    module: nn.Module, mesh: Mesh, batch_size: int, augment: Augmentation, votes: int
+) -> Voter:
+    """See `Task.voter`; every pass takes another random subset of the points."""
+    predict = inference.make_predict(module, mesh, batch_size)
+
+    def logits(variables: Variables, split: Split, num_points: int, key: jax.Array) -> np.ndarray:
+        return voting.vote(predict, variables, split.points, num_points, augment, votes, key)
+
+    return logits

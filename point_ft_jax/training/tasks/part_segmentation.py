@@ -6,7 +6,7 @@ all parts.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
@@ -24,7 +24,7 @@ from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation import inference, metrics
 from point_ft_jax.evaluation.part_metrics import PartEvaluation, shape_ious
 from point_ft_jax.training.losses import cross_entropy
-from point_ft_jax.training.tasks.task import Task
+from point_ft_jax.training.tasks.task import Task, Voter
 
 Parts = Sequence[Sequence[int]]  # the part ids of each category
 
@@ -34,13 +34,13 @@ SAMPLINGS = ('subset', 'with_replacement')
 def part_segmentation(
     parts: Parts, num_parts: int, sampling: str = 'subset', smoothing: float = 0.0
 ) -> Task:
-    """Cross entropy at every point; judged by the mean IoU of all shapes.
+    """Cross entropy at every point; epochs are ranked by the mean IoU of all shapes.
 
     Args:
         parts: the part ids of each category.
         num_parts: P.
-        sampling: 'with_replacement' draws points anew in every step, and from a fixed seed for
-            testing, as the papers do; 'subset' takes a random part of them, in testing too.
+        sampling: 'with_replacement' samples points anew in every step, and from a fixed seed for
+            testing, as the papers do; 'subset' samples without replacement, in testing too.
         smoothing: of the labels.
 
     Raises:
@@ -66,26 +66,30 @@ def part_segmentation(
         return losses.mean(), ({'train_accuracy': hits.mean()}, updates.get('batch_stats', {}))
 
     def measure(answers: dict[str, np.ndarray], targets: Targets) -> dict[str, float]:
-        found = evaluation(0, record(answers, targets)).scores()
+        scores = evaluation(0, record(answers, targets)).scores()
         return {
-            'accuracy': found.pop('point_accuracy'),
+            'accuracy': scores.pop('point_accuracy'),
             'loss': float(np.mean(answers['loss'])),
-            **found,
+            **scores,
         }
 
+    prepared = functools.partial(prepare, replacement=replacement)
     record = functools.partial(_record, parts=parts, num_parts=num_parts)
     evaluation = functools.partial(_evaluation, num_categories=len(parts))
     return Task(
+        name='part_segmentation',
         loss=loss,
         scalars=('train_accuracy',),
         targets=targets_of,
-        draw=functools.partial(draw, replacement=replacement),
-        prepare=functools.partial(prepare, replacement=replacement),
+        sample=functools.partial(sample, replacement=replacement),
+        prepare=prepared,
         answer=functools.partial(_answer, parts=parts),
         measure=measure,
         rank=lambda measured: [measured['instance_miou'], -measured['loss']],
         record=record,
         evaluation=evaluation,
+        voter=functools.partial(_voter, parts=parts, prepared=prepared),
+        sampling='points drawn with replacement in training and testing' if replacement else '',
     )
 
 
@@ -97,7 +101,7 @@ def targets_of(split: Split) -> Targets:
     return {'category': split.labels, 'part': split.part_labels, 'size': sizes}
 
 
-def draw(
+def sample(
     key: jax.Array, points: Array, targets: Targets, num_points: int, replacement: bool
 ) -> tuple[Array, Targets]:
     """A random [B, num_points, 3] of [B, N, 3] with its targets."""
@@ -137,33 +141,36 @@ def decide(logits: Array, category: Array, parts: Parts) -> Array:
     return jnp.argmax(jnp.where(mask, logits, -jnp.inf), axis=-1).astype(jnp.int32)
 
 
-def vote(
+def _voter(
     module: nn.Module,
     mesh: Mesh,
     batch_size: int,
-    variables: Variables,
-    points: np.ndarray,
-    targets: Targets,
     augment: Augmentation,
     votes: int,
-    key: jax.Array,
     parts: Parts,
-) -> dict[str, np.ndarray]:
-    """Answers by the mean of log-softmax over augmented passes.
+    prepared: Callable[[Split, int], tuple[np.ndarray, Targets]],
+) -> Voter:
+    """See `Task.voter`: the mean of log-softmax over augmented passes over the same points.
 
-    The points are the same in every pass, for it is they that have labels.
+    Only these points have labels. Loss and part are computed of the mean.
     """
 
-    def answer(variables: dict, points: Array, targets: Targets) -> dict[str, Array]:
-        def add(number: Array, total: Array) -> Array:
-            seen = augment(jax.random.fold_in(key, number), points)
-            logits = module.apply(variables, seen, targets['category'])
-            return total + jax.nn.log_softmax(logits)
+    def answers(
+        variables: Variables, split: Split, num_points: int, key: jax.Array
+    ) -> dict[str, np.ndarray]:
+        def answer(variables: Variables, points: Array, targets: Targets) -> dict[str, Array]:
+            def add(number: Array, total: Array) -> Array:
+                augmented = augment(jax.random.fold_in(key, number), points)
+                logits = module.apply(variables, augmented, targets['category'])
+                return total + jax.nn.log_softmax(logits)
 
-        total = jnp.zeros((*points.shape[:2], module.head.num_parts))
-        return _answers(jax.lax.fori_loop(0, votes, add, total) / votes, targets, parts)
+            total = jnp.zeros((*points.shape[:2], module.head.num_parts))
+            return _answers(jax.lax.fori_loop(0, votes, add, total) / votes, targets, parts)
 
-    return inference.in_batches(answer, mesh, batch_size)(variables, points, targets)
+        run = inference.in_batches(answer, mesh, batch_size)
+        return run(variables, *prepared(split, num_points))
+
+    return answers
 
 
 def _answer(

@@ -1,4 +1,4 @@
-"""The task of an autoencoder, for `train` and `fit`: its loss, and the Chamfer distance it has."""
+"""Reconstruction by an autoencoder: its losses, and the Chamfer distance of hidden patches."""
 
 from collections.abc import Mapping
 
@@ -24,13 +24,13 @@ def reconstruction(
     """Reconstruction of hidden patches, and a loss for each of the autoencoder's projections.
 
     A teacher's features are the split's of that name: [S, F], or [S, V, F] for V views or phrasings
-    of a shape, one of which is drawn for every step. Evaluation measures the Chamfer distance of
+    of a shape, one of which is sampled for every step. Evaluation measures the Chamfer distance of
     the hidden patches under a mask that is always the same.
 
     Args:
         projections: the autoencoder's, by name.
         chamfer: a name of `reconstruction.CHAMFER`.
-        sample: how a step draws points, a name of `resample.SAMPLES`.
+        sample: how a step samples points, a name of `resample.SAMPLES`.
 
     Raises:
         UserError: an unknown name.
@@ -52,17 +52,17 @@ def reconstruction(
         key: jax.Array,
     ) -> tuple[Array, tuple[dict[str, Array], trees.Tree]]:
         dropout_key, mask_key = jax.random.split(key)
-        found, updates = module.apply(
+        outputs, updates = module.apply(
             variables,
             points,
             train=True,
             mutable=['batch_stats'],
             rngs={'dropout': dropout_key, 'mask': mask_key},
         )
-        terms = losses(found, targets, chamfer)
+        terms = losses(outputs, targets, chamfer)
         return sum(terms.values()), (terms, updates['batch_stats'])
 
-    def draw(key: jax.Array, points: Array, targets: Targets, number: int) -> tuple:
+    def sample_points(key: jax.Array, points: Array, targets: Targets, number: int) -> tuple:
         sample_key, view_key = jax.random.split(key)
         views = {name: _one_view(view_key, array) for name, array in targets.items()}
         return SAMPLES[sample](sample_key, points, number), views
@@ -71,10 +71,11 @@ def reconstruction(
         return cloud_errors(module.apply(variables, points), chamfer)
 
     return Task(
+        name='reconstruction',
         loss=loss,
         scalars=('reconstruction', *projections),
         targets=targets,
-        draw=draw,
+        sample=sample_points,
         prepare=lambda split, number: (inference.prepare(split.points, number), targets(split)),
         answer=errors,
         measure=lambda errors, _: {'reconstruction': float(errors.mean())},

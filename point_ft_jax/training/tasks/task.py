@@ -1,4 +1,4 @@
-"""What a module is trained for: the loss of a step, and what evaluation measures."""
+"""What a model is trained for: its loss, its answers, its metrics and its voting."""
 
 import dataclasses
 from collections.abc import Callable
@@ -7,39 +7,51 @@ from typing import Any
 import flax.linen as nn
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from point_ft_jax.core import trees
 from point_ft_jax.core.trees import Array, Targets, Variables
+from point_ft_jax.data.augment import Augmentation
 from point_ft_jax.data.split import Split
+
+# (variables, split, num_points, key) to the answers to a split, as of `Task.answer`.
+Voter = Callable[[Variables, Split, int, jax.Array], Any]
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What `train` and `fit` need to know of it.
+    """Everything that depends on what a model is trained for.
 
     Attributes:
+        name: of the file in reports/ that has its section of a report.
         loss: (module, variables, points [B, N, 3], targets [B, ...], key) to the loss [], the
-            scalars named in `scalars`, and the statistics after the pass. The dropout of a step
-            is drawn from `key`, and whatever else is random in it.
+            scalars named in `scalars`, and the statistics after the pass. `key` is for dropout and
+            for every other random number of the pass.
         scalars: what a step logs beside 'train_loss' and 'gradient_norm'.
-        targets: the arrays [S, ...] of a split that the loss is told: one, or a tree of them.
-        draw: (key, points [B, N, 3], targets, number) to the points that a step sees, before they
+        targets: the arrays [S, ...] of a split that the loss needs: one, or a tree of them.
+        sample: (key, points [B, N, 3], targets, number) to the points that a step uses, before they
             are augmented, and their targets.
-        prepare: (split, number) to the points that evaluation sees, and their targets.
+        prepare: (split, number) to the points that evaluation uses, and their targets.
         answer: (module, variables, points, targets) to what evaluation keeps of a batch's outputs.
         measure: (answers, targets) of a split, on the host, to scalars.
         rank: a split's scalars to what epochs are compared by; the first entry counts most.
-        record: (answers, targets) of the test split to what the report needs, as JSON has it.
-        evaluation: (epoch, record) to what the report takes.
+        record: (answers, targets) of the test split to what the report needs, in JSON's types.
+        evaluation: (epoch, record) to the evaluation that the report is made of.
+        voter: (module, mesh, batch_size, augment, votes) to a function that answers by the mean
+            over `votes` augmented passes; None for a task that does not vote.
+        sampling: how points are sampled, in words for the report; '' where that is as usual.
     """
 
+    name: str
     loss: Callable[..., tuple[Array, tuple[dict[str, Array], trees.Tree]]]
     scalars: tuple[str, ...]
     targets: Callable[[Split], Targets]
-    draw: Callable[[jax.Array, Array, Targets, int], tuple[Array, Targets]]
+    sample: Callable[[jax.Array, Array, Targets, int], tuple[Array, Targets]]
     prepare: Callable[[Split, int], tuple[np.ndarray, Targets]]
     answer: Callable[[nn.Module, Variables, Array, Targets], Any]
     measure: Callable[[Any, Targets], dict[str, float]]
     rank: Callable[[dict[str, float]], list[float]]
     record: Callable[[Any, Targets], Any]
     evaluation: Callable[[int, Any], Any]
+    voter: Callable[[nn.Module, Mesh, int, Augmentation, int], Voter] | None = None
+    sampling: str = ''

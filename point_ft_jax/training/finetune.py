@@ -1,86 +1,213 @@
-"""Fine-tuning of a classifier on arrays, in one call."""
+"""Fine-tuning on arrays, in one call."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-import jax
 import numpy as np
+from tqdm.auto import tqdm
 
-from point_ft_jax.checkpoints import pretrained
-from point_ft_jax.core import devices, trees
+from point_ft_jax.checkpoints.pretrained import load_pretrained
+from point_ft_jax.core import trees
 from point_ft_jax.core.devices import make_mesh
-from point_ft_jax.data import augment, split
-from point_ft_jax.data.split import Split
-from point_ft_jax.evaluation import inference
-from point_ft_jax.models import create_model
+from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.trees import Variables
+from point_ft_jax.data import augment as augmentations
+from point_ft_jax.data.checks import check_clouds
+from point_ft_jax.data.split import Split, hold_out
+from point_ft_jax.models import Model, create_model
 from point_ft_jax.models.build import known
-from point_ft_jax.training import optimizer, schedules, step
-from point_ft_jax.training.fit import fit
+from point_ft_jax.models.tuned import TunedModel
+from point_ft_jax.training import optimizer, schedules
+from point_ft_jax.training.fit import Fitted, fit
+from point_ft_jax.training.interrupt import Stopped
 from point_ft_jax.training.plan import TrainingPlan
+from point_ft_jax.training.scoring import evaluate, task_of
+from point_ft_jax.training.step import Recipe
+
+WARMUP, WEIGHT_DECAY, CLIP = 3, 0.05, 10.0  # epochs, decoupled decay, global norm
 
 
 def finetune(
     data: Split,
     *,
-    checkpoint: str | None = None,
     backbone: str = 'recon',
     variant: str = 'tiny',
     method: str = 'dapt',
+    method_options: Mapping[str, object] | None = None,
+    checkpoint: str | None = None,
+    geometry: Mapping[str, object] | None = None,
+    validation: Split | float = 0.1,
     epochs: int = 20,
     batch_size: int = 32,
     lr: float = 5e-4,
+    augment: str = 'scale_translate',
+    class_weights: Sequence[float] | str | None = None,
+    patience: int | None = None,
     seed: int = 0,
-    geometry: Mapping[str, object] | None = None,
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Fine-tunes a classifier on labelled clouds.
+    progress: bool = True,
+) -> TunedModel:
+    """A model fine-tuned on labelled clouds, at its best epoch on the validation clouds.
 
-    A tenth of every class is held out to select the best epoch.
+    With part labels in `data` it segments parts, else it classifies clouds. AdamW, with a linear
+    warm-up of three epochs and a cosine. Ctrl-C ends training and returns the best epoch so far.
 
     Args:
-        data: the clouds; see `Split.from_arrays`.
-        checkpoint: what to take the backbone from, a .pth file, the folder of a run or
+        data: the clouds; see `Split.from_arrays` and `load_dataset`.
+        backbone, variant: see `create_model`.
+        method: one of `available('methods')`, or several, as 'ssf+lora'.
+        method_options: of the method, such as `{'rank': 8}`.
+        checkpoint: what the backbone starts from: a .pth file, the folder of a run or
             'shipped:recon_tiny'; None for random weights.
-        backbone, variant, method, geometry: see `models.create_model`.
-        epochs, batch_size, lr, seed: of the training.
+        geometry: fields of the backbone that differ from the variant's, such as `num_groups`.
+        validation: clouds to choose the epoch by, or the fraction (0 to 1) of every class that is
+            held out of `data` for it.
+        epochs: passes over the training clouds.
+        batch_size: clouds in a step; at most the number of training clouds is used.
+        lr: the peak of the learning rate.
+        augment: names of `data/augment.py`, joined by '+'; '' for none.
+        class_weights: C numbers, what a cloud of each class counts in the loss, or 'balanced' for
+            the inverse of the class's share of the clouds.
+        patience: epochs without a better one after which training ends; None for never.
+        seed: of the held-out clouds, the initial weights of tuner and head, and of training.
+        progress: whether a bar shows epochs, loss and validation accuracy.
 
     Returns:
-        A function of clouds [S, N, 3] to class probabilities [S, C], in the order of
-        `data.classes`.
+        The tuned model with its history and its scores on the validation clouds.
 
     Raises:
-        UserError: an unknown name, or a checkpoint or data that do not fit.
+        UserError: an unknown name or option, a checkpoint or data that do not fit, or a loss that
+            is not finite.
+        KeyboardInterrupt: Ctrl-C before the first epoch has ended.
+
+    Examples:
+        >>> from point_ft_jax import finetune, load_dataset
+        >>> train = load_dataset('shapes', num_points=64, train_size=60, test_size=15)['train']
+        >>> tuned = finetune(
+        ...     train, method='linear_probe', epochs=1, batch_size=15, progress=False,
+        ...     geometry={'num_groups': 8, 'depth': 1},
+        ... )
+        >>> tuned.history[0]['epoch'], sorted(tuned.parameters)
+        (1, ['backbone', 'head'])
     """
-    mesh = make_mesh()
-    training, validation = split.hold_out(data, 0.1, seed)
+    check_clouds(data.points)
+    training, held_out = _splits(data, validation, seed)
+    parts = data.part_labels is not None
     num_points = data.points.shape[1]
     fields = {**known(backbone, {'num_groups': min(64, num_points)}), **(geometry or {})}
-    built = create_model(
-        backbone, len(data.classes), variant=variant, method=method, geometry=fields
+    model = create_model(
+        backbone,
+        len(data.classes),
+        variant=variant,
+        method=method,
+        method_options=method_options,
+        num_parts=len(data.part_names) if parts else None,
+        geometry=fields,
     )
-    variables, report = pretrained.load_pretrained(built, checkpoint, seed=seed)
-    if report:
-        devices.say(f'{checkpoint}: {report}')
+    variables, _ = load_pretrained(model, checkpoint, seed=seed)
+    options = {} if class_weights is None else {'class_weights': _weights(class_weights, training)}
+    if parts and options:
+        raise UserError('class_weights are for classification; this data has part labels')
+    batch_size = min(batch_size, len(training))
+    steps = max(len(training) // batch_size, 1)
+    recipe = _recipe(model, task_of(data, parts, **options), num_points, epochs, steps, lr, augment)
+    plan = TrainingPlan(epochs, batch_size, seed, patience=patience or 0, return_when_stopped=True)
+    splits = {'train': training, 'validation': held_out}
+    fitted = _fit(recipe, variables, model, splits, plan, progress)
+    metadata = {**training_metadata(training, num_points), 'checkpoint': checkpoint or ''}
+    tuned = TunedModel(model, fitted.variables, metadata, fitted.history)
+    scores = evaluate(tuned, held_out, batch_size=batch_size).scores()
+    return TunedModel(model, fitted.variables, metadata, fitted.history, scores)
+
+
+def training_metadata(train: Split, num_points: int) -> dict[str, Any]:
+    """The classes and the scale of training clouds, to check other clouds against."""
+    radius = np.linalg.norm(train.points - train.points.mean(1, keepdims=True), axis=-1).max(1)
+    return {
+        'classes': list(train.classes),
+        'part_names': list(train.part_names),
+        'points': num_points,
+        'stored_points': train.points.shape[1],
+        'radius': [float(np.quantile(radius, q)) for q in (0.01, 0.5, 0.99)],
+    }
+
+
+def _splits(data: Split, validation: Split | float, seed: int) -> tuple[Split, Split]:
+    if not isinstance(validation, Split):
+        return hold_out(data, validation, seed)
+    if tuple(validation.classes) != tuple(data.classes):
+        raise UserError(
+            f'the validation clouds have the classes {", ".join(validation.classes[:4])}, …; '
+            f'expected those of the data, {", ".join(data.classes[:4])}, …, in the same order'
+        )
+    check_clouds(validation.points)
+    return data, validation
+
+
+def _weights(given: Sequence[float] | str, train: Split) -> tuple[float, ...]:
+    """What a cloud of each class counts."""
+    count = len(train.classes)
+    if isinstance(given, str):
+        if given != 'balanced':
+            raise UserError(f"class_weights is {given!r}; expected 'balanced' or {count} numbers")
+        clouds = np.bincount(train.labels, minlength=count)
+        return tuple((len(train) / (count * np.maximum(clouds, 1))).tolist())
+    weights = np.asarray(given, float)
+    if weights.shape != (count,) or not np.isfinite(weights).all() or (weights < 0).any():
+        raise UserError(
+            f'class_weights are {given}; expected {count} numbers, 0 or more, in the order of the '
+            'classes'
+        )
+    return tuple(weights.tolist())
+
+
+def _recipe(
+    model: Model,
+    task: Any,
+    num_points: int,
+    epochs: int,
+    steps: int,
+    lr: float,
+    augment: str,
+) -> Recipe:
+    warmup = min(WARMUP, epochs - 1)
     schedule = schedules.make_schedule(
-        'cosine_by_step',
-        lr,
-        epochs=epochs,
-        warmup=min(3, epochs - 1),
-        steps_per_epoch=max(len(training) // batch_size, 1),
+        'cosine_by_step', lr, epochs=epochs, warmup=warmup, steps_per_epoch=steps
     )
-    recipe = step.Recipe(
-        module=built.module,
-        tx=optimizer.make(schedule, weight_decay=0.05, clip=10.0),
+    return Recipe(
+        module=model.module,
+        tx=optimizer.make(schedule, weight_decay=WEIGHT_DECAY, clip=CLIP),
         schedule=schedule,
         num_points=num_points,
-        augment=augment.named('scale_translate'),
-        mesh=mesh,
+        augment=augmentations.named(augment),
+        mesh=make_mesh(),
+        task=task,
     )
-    trainable = trees.select(variables['params'], built.trainable)
-    splits = {'train': training, 'validation': validation}
-    fitted = fit(recipe, variables, trainable, splits, TrainingPlan(epochs, batch_size, seed))
-    predict = inference.make_predict(built.module, mesh, batch_size)
 
-    def classify(points: np.ndarray) -> np.ndarray:
-        logits = predict(fitted.variables, inference.prepare(points, num_points))
-        return np.asarray(jax.nn.softmax(logits))
 
-    return classify
+def _fit(
+    recipe: Recipe,
+    variables: Variables,
+    model: Model,
+    splits: Mapping[str, Split],
+    plan: TrainingPlan,
+    progress: bool,
+) -> Fitted:
+    trainable = trees.select(variables['params'], model.trainable)
+    with tqdm(total=plan.epochs, unit='epoch', disable=not progress, desc='compiling') as bar:
+        try:
+            return fit(recipe, variables, trainable, splits, plan, show=_shown_by(bar))
+        except Stopped:
+            raise KeyboardInterrupt from None
+
+
+def _shown_by(bar: tqdm) -> Callable[..., None]:
+    """The function that `fit` calls, moving a bar."""
+
+    def show(epoch: float, resumed: bool = False, **values: float | None) -> None:
+        bar.set_description('training', refresh=False)
+        known = {k: v for k, v in values.items() if v is not None and k in ('loss', 'accuracy')}
+        words = {'validation ' * (k == 'accuracy') + k: f'{v:.4f}' for k, v in known.items()}
+        bar.set_postfix(words, refresh=False)
+        bar.update(epoch - bar.n)
+
+    return show

@@ -43,13 +43,15 @@ class Fitted:
         score: what selected the best epoch: the first number that the task ranks by (of
             classification the accuracy, a fraction) on the split that `TrainingPlan.select` names;
             for 'last_epoch' the number of the epoch.
-        cost: the fields of `reports.finetuning.Cost`, of all members together.
+        cost: the fields of `reports.costs.Cost`, of all members together.
+        history: the scalars of each epoch that this call trained, with its 'epoch'.
     """
 
     variables: dict[str, trees.Tree]
     records: dict[str, Any]
     score: float
     cost: dict[str, float]
+    history: Sequence[dict[str, float]] = ()
 
 
 def fit(
@@ -140,7 +142,10 @@ class _Fit:
             for path in (folders if folders and main_process() else [None] * len(self._members))
         ]
         self._evaluator = Evaluator(training, splits, plan.batch_size)
-        self._interrupt = resources.enter_context(interruptible(folder is not None))
+        self._interrupt = resources.enter_context(
+            interruptible(folder is not None or plan.return_when_stopped)
+        )
+        self._history: list[list[dict[str, float]]] = [[] for _ in self._members]
         self._saved_at = time.monotonic()
         self._seconds_per_step = 0.0
 
@@ -148,13 +153,25 @@ class _Fit:
         """All epochs that remain; the result of every member."""
         first = self._training.steps_done // self._steps
         self._checkpoints.repair_best(self._training, self._steps)
-        if first >= self._plan.epochs:
+        if first >= self._plan.epochs or self._is_stale(first):
             return self._results(self._read_cost())
         advance, cost = self._compile(first)
         for epoch in range(first + 1, self._plan.epochs + 1):
-            self._train_epoch(advance, epoch)
-            self._end_epoch(epoch)
+            try:
+                self._train_epoch(advance, epoch)
+                self._end_epoch(epoch)
+            except Stopped:
+                if not (self._plan.return_when_stopped and all(self._checkpoints.records)):
+                    raise
+                break
+            if self._is_stale(epoch):
+                break
         return self._results(self._measure_cost(cost))
+
+    def _is_stale(self, epoch: int) -> bool:
+        """Whether no member had a new best epoch for as long as the plan waits for one."""
+        best = [records['chosen']['epoch'] for records in self._checkpoints.records if records]
+        return bool(self._plan.patience and best and epoch - max(best) >= self._plan.patience)
 
     def _compile(self, epoch: int) -> tuple[loop.Advance, dict[str, float]]:
         """The compiled steps of an epoch, and their cost."""
@@ -262,6 +279,7 @@ class _Fit:
             scalars = {name: float(values[k]) for name, values in means.items()}
             scalars['learning_rate'] = rate * member.rate
             write(step, epoch, scalars | measured[k], timing)
+            self._history[k].append({'epoch': epoch, **scalars, **measured[k]})
         accuracies = [m.get('validation_accuracy', m.get('test_accuracy')) for m in measured]
         accuracy = None if None in accuracies else float(np.mean(accuracies))
         loss = float(means['train_loss'].mean())
@@ -313,8 +331,10 @@ class _Fit:
             for k in range(len(self._members))
         ]
         return [
-            self._result(records, frozen, *half, cost)
-            for records, half in zip(self._checkpoints.records, halves, strict=True)
+            self._result(records, frozen, *half, cost, history)
+            for records, half, history in zip(
+                self._checkpoints.records, halves, self._history, strict=True
+            )
         ]
 
     def _result(
@@ -324,6 +344,7 @@ class _Fit:
         trainable: trees.Tree,
         statistics: trees.Tree,
         cost: dict[str, float],
+        history: Sequence[dict[str, float]],
     ) -> Fitted:
         """What the training of one member gave."""
         return Fitted(
@@ -335,4 +356,5 @@ class _Fit:
             },
             score=records['chosen']['rank'][0],
             cost=cost,
+            history=tuple(history),
         )

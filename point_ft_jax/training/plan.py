@@ -23,6 +23,9 @@ class TrainingPlan:
         save_every_seconds: between checkpoints; the last epoch is always saved.
         device_bytes: the largest training split that is stored on the device; the batches of a
             larger one are sent to it one by one.
+        patience: epochs without a new best one after which training ends; 0 for never.
+        return_when_stopped: whether Ctrl-C ends training with the best epoch so far, if there is
+            one, in place of raising `Stopped`.
     """
 
     epochs: int
@@ -32,6 +35,8 @@ class TrainingPlan:
     evaluate_every: int = 1
     save_every_seconds: float = 30.0
     device_bytes: int = 4 * 2**30
+    patience: int = 0
+    return_when_stopped: bool = False
 
 
 def check(

@@ -28,6 +28,7 @@ from point_ft_jax.reports.finetuning import TASKS, Finetuning, Protocol, SeedRes
 from point_ft_jax.reports.part_segmentation import Gallery
 from point_ft_jax.reports.report import Report
 from point_ft_jax.training import metrics_log, plan
+from point_ft_jax.training.finetune import training_metadata
 from point_ft_jax.training.fit import Fitted
 from point_ft_jax.training.tasks.task import Task
 
@@ -62,7 +63,7 @@ def run(config: ConfigDict, command: str = '') -> Report:
         {
             'config': plain,
             'checkpoint': config.init.checkpoint,
-            **_data_metadata(config, train),
+            **training_metadata(train, config.points),
         },
     )
     shapes = model.shapes()['params']
@@ -220,18 +221,6 @@ def describe(splits: Mapping[str, Split], shapes: trees.Tree, trainable: trees.T
         f'{len(splits["train"].classes)} classes\n'
         f'{trains:,} of {total:,} parameters train ({100 * trains / total:.2f} %)'
     )
-
-
-def _data_metadata(config: ConfigDict, train: Split) -> dict[str, Any]:
-    """The classes and the scale of the training clouds, to check other clouds against."""
-    radius = np.linalg.norm(train.points - train.points.mean(1, keepdims=True), axis=-1).max(1)
-    return {
-        'classes': list(train.classes),
-        'part_names': list(train.part_names),
-        'points': config.points,
-        'stored_points': train.points.shape[1],
-        'radius': [float(np.quantile(radius, q)) for q in (0.01, 0.5, 0.99)],
-    }
 
 
 def _protocol(config: ConfigDict, task: Task) -> Protocol:

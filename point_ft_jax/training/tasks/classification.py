@@ -1,5 +1,7 @@
 """Classification of whole clouds: cross entropy, accuracy. Answers are logits [S, C]."""
 
+from collections.abc import Sequence
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -29,8 +31,14 @@ def confusion(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return metrics.confusion_matrix(labels, np.argmax(logits, axis=-1), logits.shape[-1])
 
 
-def classification(smoothing: float = 0.0) -> Task:
-    """Cross entropy with class labels, smoothed by `smoothing`; epochs are ranked by accuracy."""
+def classification(smoothing: float = 0.0, class_weights: Sequence[float] = ()) -> Task:
+    """Cross entropy with class labels; epochs are ranked by accuracy.
+
+    Args:
+        smoothing: of the labels; see `cross_entropy`.
+        class_weights: C numbers, what a cloud of each class counts in the mean of the training
+            loss; () for all alike.
+    """
 
     def loss(
         module: nn.Module, variables: Variables, points: Array, labels: Array, key: jax.Array
@@ -40,7 +48,11 @@ def classification(smoothing: float = 0.0) -> Task:
         )
         losses = cross_entropy(logits, labels, smoothing)
         accuracy = jnp.mean(jnp.argmax(logits, -1) == labels)
-        return losses.mean(), ({'train_accuracy': accuracy}, updates.get('batch_stats', {}))
+        mean = losses.mean()
+        if class_weights:
+            weights = jnp.asarray(class_weights, losses.dtype)[labels]
+            mean = (weights * losses).sum() / weights.sum()
+        return mean, ({'train_accuracy': accuracy}, updates.get('batch_stats', {}))
 
     return Task(
         name='classification',

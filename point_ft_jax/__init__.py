@@ -9,7 +9,7 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from point_ft_jax.core import _former_names
+from point_ft_jax.core import former_names
 
 if TYPE_CHECKING:
     from point_ft_jax import weight_space
@@ -65,7 +65,7 @@ __all__ = [
     'weight_space',
 ]
 
-sys.meta_path.append(_former_names.Finder())
+sys.meta_path.append(former_names.Finder())
 
 
 def __getattr__(name: str) -> Any:

@@ -19,14 +19,17 @@ from point_ft_jax.experiments.jobs import finetune
 from point_ft_jax.models import create_model
 
 MISTAKES = {
-    'unknown backbone': ({'model.backbone': 'pointnet'}, "no plug-in 'pointnet' in backbones"),
-    'unknown method': ({'method.name': 'lorax'}, "no plug-in 'lorax' in methods; there are"),
-    'unknown data': ({'data.name': 'shapenet'}, "no plug-in 'shapenet' in data; there are"),
+    'unknown backbone': ({'model.backbone': 'pointnet'}, "no 'pointnet' among the backbones"),
+    'unknown method': (
+        {'method.name': 'lorax'},
+        "no 'lorax' among the methods; did you",
+    ),
+    'unknown data': ({'data.name': 'shapenet'}, "no 'shapenet' among the datasets; did you mean"),
     'unknown variant': ({'model.variant': 'huge'}, "no variant 'huge' of recon; there are base"),
     'unknown augmentation': ({'train.augment': 'flip'}, "no augmentation 'flip'"),
     'unknown schedule': ({'optim.schedule': 'linear'}, "no schedule 'linear'"),
     'unknown selection': ({'select': 'best'}, "select is 'best'; expected one of"),
-    'unknown compute type': ({'model.compute': 'float8'}, "model.compute is 'float8'"),
+    'unknown compute type': ({'model.compute': 'float8'}, "the compute type is 'float8'"),
     'unknown batch norm': ({'batch_norm': 'off'}, "batch_norm is 'off'; expected 'hold'"),
     'unknown readout': ({'model.readout': ('max',)}, 'expected one or more of cls'),
     'readout of absent tokens': (

@@ -305,7 +305,7 @@ def test_a_method_without_a_tuner_adds_what_it_trains() -> None:
         ('adaptformer+dapt', None, 'name one of them at most, and name it last'),
         ('ssf+lora', {'rank': 4}, "has no part rank: .* keyed by their names, {'ssf'"),
         ('ssf+lora', {'lora': {'width': 4}}, 'method lora has no option width; it has rank'),
-        ('ssf+lore', None, "no plug-in 'lore' in methods"),
+        ('ssf+lore', None, "no 'lore' among the methods"),
     ],
 )
 def test_methods_that_do_not_go_together(method: str, options: dict | None, message: str) -> None:

@@ -81,6 +81,12 @@ def create_model(
 
     Raises:
         UserError: an unknown name or option; the message lists what there is.
+
+    Examples:
+        >>> from point_ft_jax import create_model
+        >>> model = create_model('point_mae', 40, method='dapt')
+        >>> model.spec.method, model.trainable[0]
+        ('dapt', 'tuner/*')
     """
     return _build_model(
         ModelSpec(

@@ -22,7 +22,7 @@ from point_ft_jax.core import cache
 from point_ft_jax.core.errors import raise_all
 from point_ft_jax.data import shapes as generator
 from point_ft_jax.data.shapes.classes import BACKGROUND, CLASS_SETS
-from point_ft_jax.data.shapes.clouds import VARIANTS, complete, scanned
+from point_ft_jax.data.shapes.clouds import VARIANTS, complete, scanned, turned
 from point_ft_jax.data.shapes.compositions import PART, composition
 from point_ft_jax.data.shapes.solids import Solid
 from point_ft_jax.data.split import Split
@@ -162,6 +162,7 @@ def _made(recipe: _Recipe, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _make(recipe: _Recipe, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Points [S, N, 3] and part labels [S, N]."""
+    aligned = recipe.objects == 'assemblies' or CLASS_SETS[recipe.objects].aligned
     points = np.empty((size, recipe.num_points, 3), np.float32)
     parts = np.empty((size, recipe.num_points), np.int32)
     for number in range(size):
@@ -169,6 +170,8 @@ def _make(recipe: _Recipe, size: int) -> tuple[np.ndarray, np.ndarray]:
         ids = _part_ids(recipe.objects, number)
         if recipe.look == 'cad':
             cloud = complete(ids, solids, recipe.num_points, rng)
+            if not aligned:
+                cloud = turned(cloud, rng)
         else:
             cloud = scanned(ids, solids, recipe.look, recipe.num_points, rng)
         points[number], parts[number] = cloud.points, cloud.parts
@@ -179,8 +182,8 @@ def _object(recipe: _Recipe, number: int) -> list[Solid]:
     rng = recipe.stream(number, 'object')
     if recipe.objects == 'assemblies':
         return composition(recipe.plan(number), rng)
-    kinds = CLASS_SETS[recipe.objects].kinds
-    return tuple(kinds.values())[number % len(kinds)].build(rng)
+    classes = CLASS_SETS[recipe.objects]
+    return classes.build(number % len(classes.names), rng)
 
 
 def _part_ids(objects: str, number: int) -> dict[str, int]:

@@ -21,7 +21,7 @@ from point_ft_jax.data.shapes import (
     vehicles,
     vessels,
 )
-from point_ft_jax.data.shapes.solids import Solid
+from point_ft_jax.data.shapes.solids import Solid, stretched
 
 BACKGROUND = 0
 BACKGROUND_NAME = 'background'
@@ -46,9 +46,14 @@ class ClassSet:
 
     Attributes:
         kinds: the classes by name, in the order of the labels.
+        stretch: by how much the proportions of an object vary besides: the standard deviation of
+            the logarithm of a factor for each axis.
+        aligned: whether complete objects of a class face the same way, or any way about y.
     """
 
     kinds: dict[str, Kind]
+    stretch: float = 0.0
+    aligned: bool = True
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -60,6 +65,14 @@ class ClassSet:
         """The parts of all classes by id, as 'chair leg', after the background."""
         parts = (f'{name} {part}' for name, kind in self.kinds.items() for part in kind.parts)
         return (BACKGROUND_NAME, *parts)
+
+    def build(self, label: int, rng: np.random.Generator) -> list[Solid]:
+        """An object of the class with a label."""
+        solids = self.kinds[self.names[label]].build(rng)
+        if not self.stretch:
+            return solids
+        factors = np.exp(rng.normal(0, self.stretch, 3).clip(-2 * self.stretch, 2 * self.stretch))
+        return [stretched(solid, factors) for solid in solids]
 
     def part_ids(self, name: str) -> tuple[int, ...]:
         """The part ids of a class in the order of its parts: indices into `part_names`, from 1 up.
@@ -106,7 +119,7 @@ SCAN15 = ClassSet(
     }
 )
 
-# ModelNet40's classes in its order.
+# ModelNet40's classes in its order; its objects stand upright, and don't face one way either.
 CAD40 = ClassSet(
     {
         'airplane': Kind(vehicles.airplane, ('fuselage', 'wing', 'tail', 'engine')),
@@ -135,7 +148,7 @@ CAD40 = ClassSet(
         'night_stand': Kind(storage.night_stand, ('body', 'drawer', 'foot', 'top')),
         'person': Kind(figures.person, ('head', 'torso', 'arm', 'leg')),
         'piano': Kind(instruments.piano, ('body', 'keys', 'leg', 'lid')),
-        'plant': Kind(plants.plant, ('leaf', 'stem', 'pot', 'rim')),
+        'plant': Kind(plants.plant, ('pot', 'stem', 'leaf', 'rim')),
         'radio': Kind(devices.radio, ('body', 'speaker', 'panel', 'antenna')),
         'range_hood': Kind(structures.range_hood, ('canopy', 'lip', 'chimney')),
         'sink': SINK,
@@ -149,7 +162,9 @@ CAD40 = ClassSet(
         'vase': Kind(vessels.vase, ('body', 'neck', 'foot', 'flower')),
         'wardrobe': Kind(storage.wardrobe, ('body', 'door', 'handle', 'foot')),
         'xbox': Kind(devices.xbox, ('case', 'front', 'foot', 'controller')),
-    }
+    },
+    stretch=0.3,
+    aligned=False,
 )
 
 CLASS_SETS = {'scan15': SCAN15, 'cad40': CAD40}

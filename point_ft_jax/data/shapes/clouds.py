@@ -73,6 +73,12 @@ def scanned(
     return seen.take(kept)._replace(points=points)
 
 
+def turned(surface: Surface, rng: np.random.Generator) -> Surface:
+    """The surface turned about y by any angle."""
+    rotation = turn(1, rng.uniform(0, 2 * np.pi)).T
+    return surface._replace(points=surface.points @ rotation, normals=surface.normals @ rotation)
+
+
 def _surface(
     ids: Mapping[str, int],
     solids: Sequence[Solid],

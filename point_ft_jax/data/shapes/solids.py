@@ -175,6 +175,20 @@ def turned(
     return solids
 
 
+def stretched(solid: Solid, factors: Sequence[float]) -> Solid:
+    """The solid as scaling the space by `factors` [3] leaves it, its corners kept right angles.
+
+    Exact where its axes lie along those of the space; a rod or a plank keeps its ends everywhere.
+    """
+    axes = np.asarray(factors)[:, None] * solid.rotation
+    size = np.asarray(solid.size) * np.linalg.norm(axes, axis=0)
+    along = axes[:, 1] / np.linalg.norm(axes[:, 1])
+    side = axes[:, 0] - along * (along @ axes[:, 0])
+    side = side / np.linalg.norm(side)
+    rotation = np.stack([side, along, cross(side, along)], axis=1)
+    return solid._replace(center=np.multiply(solid.center, factors), size=size, rotation=rotation)
+
+
 def shifted(point: Sequence[float], x: float, y: float, z: float) -> np.ndarray:
     """[3], the point moved along the axes."""
     return np.add(point, (x, y, z))

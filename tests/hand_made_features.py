@@ -5,21 +5,19 @@ Moments, bounding box, distances between pairs of points (D2 of Osada et al., "S
 """
 
 import numpy as np
-from scipy.spatial import cKDTree
 from sklearn.ensemble import RandomForestClassifier
 
 PAIRS = 2048
 BINS = 16
 CENTERS = 128
 NEIGHBOURS = 24
-SHAPES = ('linear', 'planar', 'round')
 
 
 def hand_made_features(points: np.ndarray, seed: int = 0) -> np.ndarray:
     """[S, F] float64, features of clouds [S, N, 3] that know nothing of any training.
 
     Args:
-        points: clouds in a common pose, centred and scaled or not.
+        points: clouds of `NEIGHBOURS` points or more, in any place and size.
         seed: of the random pairs and neighbourhoods, the same in every cloud.
     """
     rng = np.random.default_rng(seed)
@@ -75,7 +73,8 @@ def _boxes(cloud: np.ndarray) -> np.ndarray:
 
 def _eigenvalues(cloud: np.ndarray, centers: np.ndarray) -> np.ndarray:
     """Histograms over neighbourhoods of how linear, planar and round they are."""
-    _, near = cKDTree(cloud).query(cloud[centers], k=min(NEIGHBOURS, len(cloud)))
+    squares = ((cloud[centers, None] - cloud) ** 2).sum(axis=-1)
+    near = np.argpartition(squares, NEIGHBOURS - 1, axis=1)[:, :NEIGHBOURS]
     groups = cloud[near] - cloud[near].mean(axis=1, keepdims=True)
     values = np.linalg.eigvalsh(np.einsum('cki,ckj->cij', groups, groups))[:, ::-1]
     first, second, third = np.maximum(values, 0).T / np.maximum(values[:, 0], 1e-12)

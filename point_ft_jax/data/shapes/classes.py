@@ -163,7 +163,7 @@ CAD40 = ClassSet(
         'wardrobe': Kind(storage.wardrobe, ('body', 'door', 'handle', 'foot')),
         'xbox': Kind(devices.xbox, ('case', 'front', 'foot', 'controller')),
     },
-    stretch=0.3,
+    stretch=0.35,
     aligned=False,
 )
 

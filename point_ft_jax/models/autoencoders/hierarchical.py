@@ -180,3 +180,4 @@ TORCH_NAMES = {
 }
 PREFIX = ''  # of the backbone's names
 CONV = ('h_encoder.token_embed.*', 'token_prop.*', 'rec_head.*')
+UNDECAYED = ('decoder/mask_token', 'decoder/propagation/*')  # 'token' is in `token_prop`, too

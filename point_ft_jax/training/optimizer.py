@@ -35,13 +35,13 @@ def make(
     schedule: Schedule,
     *,
     weight_decay: float,
+    undecayed: Sequence[str],
     clip: float | None,
     clip_percentile: int = 0,
     steps: int = 0,
     faster: Sequence[str] = (),
     faster_schedule: Schedule | None = None,
     decay_faster: bool = False,
-    undecayed: Sequence[str] = (),
     double_step: bool = False,
 ) -> optax.GradientTransformation:
     """Clipping by the global norm, then AdamW (betas 0.9 and 0.999, epsilon 1e-8).

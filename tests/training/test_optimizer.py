@@ -106,6 +106,7 @@ def test_holes_get_no_state_and_the_faster_group_learns_faster() -> None:
         clip=None,
         faster=('head/*',),
         faster_schedule=faster_schedule,
+        undecayed=(),
     )
     state = tx.init(tree)
     updates, _ = tx.update(tree, state, tree)
@@ -122,7 +123,12 @@ def test_decaying_the_faster_group_reaches_its_vectors() -> None:
     zero = {'head': {'bias': jnp.zeros(2)}}
     for decay_faster, expected in ((False, 0.0), (True, -1e-2 * 0.5)):
         tx = optimizer.make(
-            schedule, weight_decay=0.5, clip=None, faster=('head/*',), decay_faster=decay_faster
+            schedule,
+            weight_decay=0.5,
+            clip=None,
+            faster=('head/*',),
+            decay_faster=decay_faster,
+            undecayed=(),
         )
         updates, _ = tx.update(zero, tx.init(tree), tree)
         np.testing.assert_allclose(updates['head']['bias'], expected, rtol=1e-6)
@@ -203,7 +209,7 @@ def test_packed_vectors_step_as_they_would_one_by_one(double_step: bool) -> None
 def test_clipping_is_by_the_norm_of_what_trains() -> None:
     tree = {'head': {'kernel': jnp.full((2, 2), 50.0), 'frozen': None}}
     schedule = schedules.make_schedule('constant', 1.0, epochs=1, warmup=0, steps_per_epoch=1)
-    tx = optimizer.make(schedule, weight_decay=0.0, clip=10.0)
+    tx = optimizer.make(schedule, weight_decay=0.0, clip=10.0, undecayed=())
     _, state = tx.update(tree, tx.init(tree), tree)
     # Adam's first moment is a tenth of the first gradient: of norm 100, clipped to 10.
     np.testing.assert_allclose(optax.tree.norm(optax.tree.get(state, 'mu')), 1.0, rtol=1e-5)

@@ -39,6 +39,8 @@ class Backbone:
         prefixes: the prefixes below which a pre-training file keeps this backbone, best first.
         may_lack: PyTorch names that a pre-training file of this backbone legitimately lacks.
         leaves: PyTorch names in such files that are no part of it: decoders, teachers, other heads.
+        undecayed: patterns (`fnmatch`) over the tree paths below 'backbone' of what weight decay
+            spares beside vectors: what has 'token' in its PyTorch name; see `optimizer.decays`.
         pretraining: fields of the module that differ while a masked autoencoder pre-trains it; None
             where none has been published.
     """
@@ -53,6 +55,7 @@ class Backbone:
     prefixes: tuple[str, ...] = ()
     may_lack: tuple[str, ...] = ()
     leaves: tuple[str, ...] = ()
+    undecayed: tuple[str, ...] = ('cls_token',)
     pretraining: Mapping[str, object] | None = None
 
 

@@ -130,6 +130,14 @@ class Model(Drawn):
         return (*self.backbone.conv, *self.method.conv, *self.module.head.conv)
 
     @property
+    def undecayed(self) -> tuple[str, ...]:
+        """Patterns over the paths of what weight decay spares; see `optimizer.decays`."""
+        return (
+            *(f'backbone/{path}' for path in self.backbone.undecayed),
+            *(f'tuner/{path}' for path in self.method.undecayed),
+        )
+
+    @property
     def torch_names(self) -> dict[str, str]:
         """The PyTorch names of the whole tree."""
         return {

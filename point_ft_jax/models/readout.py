@@ -64,15 +64,20 @@ def read_stages(stages: Sequence[Tokens], readout: tuple[str, ...]) -> Array:
     """
     found = [stages[-1].patches[:, 0, :0]]
     for name in readout:
-        read = stages[-1:] if name.startswith('cls') else stages
+        read = stages[-1:] if _kind(name) == 'cls' else stages
         found += [_read(tokens, name) for tokens in read]
     return jnp.concatenate(found, axis=-1)
+
+
+def _kind(name: str) -> str:
+    """The kind of tokens that a readout is of: its first word, a field of `Tokens`."""
+    return name.split('_')[0]
 
 
 def _read(tokens: Tokens, name: str) -> Array:
     if name not in READOUTS:
         raise UserError(f'readout {name!r}: {EXPECTED}')
-    kind = name.split('_')[0]
+    kind = _kind(name)
     if getattr(tokens, kind).shape[1] == 0:
         raise UserError(
             f'readout {name!r} needs {kind} tokens, and this backbone with this method has '

@@ -53,8 +53,9 @@ class Method:
         torch_names: the tuner's tree paths to PyTorch names, as a backbone's `torch_names`.
         conv: PyTorch names of the tuner's convolutions, as a backbone's `conv`; a name that fits
             two is two-dimensional.
-        torch_twins: second names to first, for modules that the reference registers twice; parts
-            of PyTorch names.
+        torch_twins: second names to first, for modules that the reference registers twice: what
+            whole PyTorch names begin with, up to a dot.
+        undecayed: patterns over the tuner's paths, as a backbone's `undecayed`.
         identity_at_start: whether a fresh tuner leaves the backbone's function as it is.
         identity: patterns over the tuner's paths to the values at which it leaves the backbone's
             function as it is, the pre-trained end of an interpolation; or why there are none.
@@ -70,6 +71,7 @@ class Method:
     torch_names: Mapping[str, str] = dataclasses.field(default_factory=dict)
     conv: tuple[str, ...] = ()
     torch_twins: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    undecayed: tuple[str, ...] = ()
     identity_at_start: bool = False
     identity: Mapping[str, float] | str = 'nobody has written at which values it does nothing'
     merge: Callable[[Tree, Tree, Tuner], Tree] | str = 'nobody has written how'

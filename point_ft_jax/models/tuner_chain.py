@@ -96,6 +96,7 @@ def chain(plans: Mapping[str, Method]) -> Method:
         },
         conv=tuple(name for plan in tuned.values() for name in plan.conv),
         torch_twins={a: b for plan in tuned.values() for a, b in plan.torch_twins.items()},
+        undecayed=tuple(inside(n, path) for n, plan in tuned.items() for path in plan.undecayed),
         identity_at_start=all(plan.identity_at_start for plan in plans.values()),
         identity='; '.join(none)
         or {inside(n, path): v for n, plan in tuned.items() for path, v in plan.identity.items()},

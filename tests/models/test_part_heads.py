@@ -106,6 +106,27 @@ def test_a_published_segmenter_loads_whole_and_is_exported_under_its_keys(
         assert exported == {key: value.shape for key, value in state.items()}
 
 
+def test_the_published_segmenter_of_scenes_loads_without_a_category() -> None:
+    model = create_model('act', 1, num_parts=13, head={'sees_category': False})
+    state = state_dict('seg_act_s3dis')
+    loaded, report = model.load_all(model.shapes(), state, 'seg_act_s3dis')
+    assert len(report.loaded) + report.counters == len(state)
+    assert report.parameters == trees.count(loaded['params']) == 27_020_301
+    exported = {key: value.shape for key, value in model.export(loaded).items()}
+    assert exported == {key: value.shape for key, value in state.items()}
+
+
+@pytest.mark.parametrize('backbone', ['act', 'point_m2ae', 'point_bert'])
+def test_without_categories_a_segmenter_says_the_same_of_any(backbone: str) -> None:
+    geometry = LEVELS if backbone == 'point_m2ae' else PLAIN
+    head = {**NARROW, 'sees_category': False}
+    model = create_model(backbone, 1, num_parts=7, geometry=geometry, head=head)
+    assert 'category' not in model.shapes()['params']['head']
+    points = jnp.zeros((2, 32, 3))
+    logits = jax.eval_shape(model.module.apply, model.shapes(), points, jnp.zeros(2, jnp.int32))
+    assert logits.shape == (2, 32, 7)
+
+
 @pytest.mark.parametrize(
     ('file', 'backbone', 'new', 'left'),
     [

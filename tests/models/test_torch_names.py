@@ -288,3 +288,14 @@ def test_a_report_reads_well() -> None:
         "loaded 2 keys (1,234 parameters) below prefix 'MAE_encoder.'; new: none; left in the "
         'file: 2 (x 2); 3 step counters ignored'
     )
+
+
+def test_names_are_changed_by_whole_parts_only() -> None:
+    """A part 'module' goes, wherever it stands; a word that ends so stays. So do twins."""
+    state = dict.fromkeys(('module.a.module.b', 'submodule.b', 'a.modules.b'), np.zeros(1))
+    assert list(torch_names.without_module(state)) == ['a.b', 'submodule.b', 'a.modules.b']
+    twins = {'cls.conv1.1.': 'cls.bn1.'}
+    both = {'module.cls.bn1.weight': 1, 'module.cls.conv1.1.weight': 2, 'x.cls.conv1.1.weight': 3}
+    merged = torch_names.merge_twins(both, twins)
+    assert merged == {'cls.bn1.weight': 2, 'x.cls.conv1.1.weight': 3}
+    assert torch_names.add_twins(merged, twins) == {**merged, 'cls.conv1.1.weight': 2}

@@ -75,6 +75,12 @@ class Autoencoder(Drawn):
         return self._room.CONV
 
     @property
+    def undecayed(self) -> tuple[str, ...]:
+        """Patterns over the paths of what weight decay spares; see `optimizer.decays`."""
+        own = (f'backbone/{path}' for path in self.backbone.undecayed)
+        return (*own, *self._room.UNDECAYED)
+
+    @property
     def torch_names(self) -> dict[str, str]:
         """The PyTorch names of the whole tree."""
         prefix = self._room.PREFIX

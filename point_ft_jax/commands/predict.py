@@ -49,6 +49,7 @@ def predict_files(
 
     from point_ft_jax.checkpoints import run as saved
     from point_ft_jax.core.devices import make_mesh
+    from point_ft_jax.data import precision
     from point_ft_jax.data.normalize import unit_sphere
     from point_ft_jax.evaluation import inference
 
@@ -71,8 +72,8 @@ def predict_files(
             f'the model takes {metadata["points"]} points; these clouds have fewer:\n  '
             + '\n  '.join(small)
         )
-    if normalize:
-        clouds = [unit_sphere(cloud[None])[0] for cloud in clouds]
+    place = unit_sphere if normalize else precision.to_float32
+    clouds = [place(cloud[None])[0] for cloud in clouds]
     predict = inference.make_predict(loaded.model.module, make_mesh(), min(len(clouds), 32))
     points = np.concatenate(
         [inference.prepare(cloud[None], metadata['points']) for cloud in clouds]

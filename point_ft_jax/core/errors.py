@@ -1,6 +1,6 @@
 """The one exception that a user's mistake ends in."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 class UserError(ValueError):
@@ -15,3 +15,10 @@ def raise_all(problems: Sequence[str], heading: str) -> None:
     """Raises one `UserError` with every problem on a line of its own; none, and nothing happens."""
     if problems:
         raise UserError('\n'.join([heading, *(f'  - {problem}' for problem in problems)]))
+
+
+def some(items: Iterable, limit: int = 5) -> str:
+    """'a, b, c, d, e and 7 more': the first `limit` of the items, and how many more there are."""
+    items = [str(item) for item in items]
+    rest = f' and {len(items) - limit:,} more' if len(items) > limit else ''
+    return ', '.join(items[:limit]) + rest

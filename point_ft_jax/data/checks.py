@@ -1,11 +1,12 @@
 """What must hold for labelled clouds before anything trains on them: one check for every reader."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from point_ft_jax.core.errors import raise_all
+from point_ft_jax.core.errors import raise_all, some
+from point_ft_jax.data import precision
 
 
 def problems(
@@ -35,24 +36,36 @@ def check_clouds(points: ArrayLike) -> np.ndarray:
     clouds = np.asarray(points)
     labels = np.zeros(len(clouds) if clouds.ndim else 0, int)
     raise_all(problems(clouds, labels, [''], complete=False), 'these clouds cannot be used:')
-    return clouds.astype(np.float32)
+    return precision.to_float32(clouds)
 
 
 def cloud_problems(clouds: Sequence[np.ndarray], names: Sequence[str]) -> list[str]:
     """What is wrong with the coordinates, the first three columns, of clouds of any size."""
-    broken, flat = [], []
+    broken, flat, merged = [], [], []
     for cloud, name in zip(clouds, names, strict=True):
         low, high = cloud[:, :3].min(axis=0), cloud[:, :3].max(axis=0)
         if not np.isfinite([low, high]).all():
             broken.append(name)
         elif (low == high).all():
             flat.append(name)
+        elif precision.are_merged(cloud[None, :, :3])[0]:
+            merged.append(name)
     found = []
     if broken:
         found.append(f'NaN or infinite coordinates in {len(broken):,} clouds: {some(broken)}')
     if flat:
         found.append(f'{len(flat):,} clouds have all points in one place: {some(flat)}')
+    if merged:
+        found.append(_merged(len(merged), some(merged)))
     return found
+
+
+def _merged(count: int, which: str) -> str:
+    return (
+        f'{count:,} clouds have lost their shape to rounding: {which}; their coordinates are so '
+        f'large that single precision has fewer than {precision.STEPS} steps over the extent: save '
+        'them as float64, or subtract an offset before they are saved'
+    )
 
 
 def part_problems(
@@ -94,13 +107,6 @@ def are_part_ids(value: object) -> bool:
     )
 
 
-def some(items: Iterable, limit: int = 5) -> str:
-    """'a, b, c, d, e and 7 more': the first `limit` of the items, and how many more there are."""
-    items = [str(item) for item in items]
-    rest = f' and {len(items) - limit:,} more' if len(items) > limit else ''
-    return ', '.join(items[:limit]) + rest
-
-
 def _shape_problems(points: np.ndarray, labels: np.ndarray) -> list[str]:
     found = []
     if points.dtype.kind not in 'fiu':
@@ -133,7 +139,9 @@ def _value_problems(points: np.ndarray) -> list[str]:
     low, high = points.min(axis=1), points.max(axis=1)
     finite = ((low >= -limit) & (high <= limit)).all(axis=1)
     broken = np.flatnonzero(~finite)
-    flat = np.flatnonzero(finite & (low == high).all(axis=1))
+    same = (low == high).all(axis=1)
+    flat = np.flatnonzero(finite & same)
+    merged = np.flatnonzero(precision.are_merged(points) & finite & ~same)
     found = []
     if len(broken):
         found.append(
@@ -145,6 +153,8 @@ def _value_problems(points: np.ndarray) -> list[str]:
             f'{len(flat):,} clouds have all points in one place (numbers {some(flat)}); '
             'leave out these clouds'
         )
+    if len(merged):
+        found.append(_merged(len(merged), f'numbers {some(merged)}'))
     return found
 
 

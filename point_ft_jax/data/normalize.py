@@ -7,18 +7,19 @@ import numpy as np
 
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.data.checks import some
+from point_ft_jax.data.precision import centred
 
 
 def unit_sphere(points: np.ndarray) -> np.ndarray:
     """Clouds [S, N, 3] with their centroids in the origin and their farthest points at distance 1.
 
-    Returns float32 [S, N, 3]. The clouds must have some extent.
+    Returns float32 [S, N, 3], cast from float64 at the end. The clouds must have some extent.
     """
     result = np.empty(points.shape, np.float32)
     # Cloud by cloud: a whole data set in float64 would triple the memory it needs.
     for index, cloud in enumerate(points):
-        centred = cloud - cloud.mean(axis=0, dtype=np.float64)
-        result[index] = centred / np.sqrt((centred**2).sum(axis=1).max())
+        moved = centred(cloud)
+        result[index] = moved / np.sqrt((moved**2).sum(axis=1).max())
     return result
 
 

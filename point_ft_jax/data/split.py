@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from point_ft_jax.core.errors import UserError, raise_all
-from point_ft_jax.data import checks
+from point_ft_jax.data import checks, precision
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Split:
         """A split of one's own arrays, checked as the files of a data set are.
 
         Args:
-            points: [S, N, 3] real numbers; kept as float32, in their own units.
+            points: [S, N, 3] real numbers; kept as float32, in their own units. Clouds far from the
+                origin are moved there first, see `precision.to_float32`.
             labels: [S] integers from 0.
             classes: the class names by label, some of which may have no cloud. Without them the
                 classes are '0', '1', ..., and each needs a cloud.
@@ -88,7 +89,7 @@ class Split:
             elif part_labels.size and part_labels.min() < 0:
                 problems.append(f'part_labels go down to {part_labels.min()}; expected 0 or more')
         raise_all(problems, 'these arrays are no split of labelled clouds:')
-        split = Split(points.astype(np.float32), labels.astype(np.int32), tuple(classes))
+        split = Split(precision.to_float32(points), labels.astype(np.int32), tuple(classes))
         if part_labels is None:
             return split
         parts = [np.unique(part_labels[labels == label]).tolist() for label in range(len(classes))]

@@ -75,7 +75,7 @@ def divide(base: pathlib.Path, test_fraction: float, seed: int) -> tuple[Files, 
 def read(
     split: str, base: pathlib.Path, files: Files, num_points: int | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Points [S, num_points, 3] float32 of a split's files, and labels [S].
+    """Points [S, num_points, 3] of a split's files, in their precision, and labels [S].
 
     Without `num_points`, the files of every split are read, to find the smallest cloud.
 

@@ -15,6 +15,7 @@ from point_ft_jax.data.checks import some
 from point_ft_jax.data.datasets._options import read_names
 from point_ft_jax.data.files import array_pickle
 from point_ft_jax.data.files import points as point_files
+from point_ft_jax.data.precision import to_float32
 
 BATCH = 32  # clouds that are sampled in one call
 
@@ -114,6 +115,7 @@ def _read_cloud(
 ) -> np.ndarray | None:
     try:
         points = point_files.read(folder / _class_of(identity) / f'{identity}.txt')
+        points = to_float32(points[None], [identity])[0]
     except UserError as error:
         problems.append(str(error))
         return None

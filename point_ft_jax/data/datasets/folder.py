@@ -20,6 +20,7 @@ from point_ft_jax.data.datasets._options import SPLITS, check_folder_options, re
 from point_ft_jax.data.files import h5 as _h5
 from point_ft_jax.data.files.folders import existing_root
 from point_ft_jax.data.normalize import same_size, unit_sphere
+from point_ft_jax.data.precision import to_float32
 from point_ft_jax.data.split import Split
 
 LAYOUTS = {
@@ -63,7 +64,7 @@ def load(
         points, labels = _class_folders.read(split, base, files, num_points, seed)
     problems = checks.problems(points, labels, classes, complete=split == 'train')
     raise_all(problems, f'{base} has no sound {split} split:')
-    points = unit_sphere(points) if normalize else points.astype(np.float32, copy=False)
+    points = unit_sphere(points) if normalize else to_float32(points)
     return Split(points, labels.astype(np.int32), classes)
 
 

@@ -19,6 +19,7 @@ from point_ft_jax.data.datasets._options import SPLITS, check_folder_options
 from point_ft_jax.data.files import points as point_files
 from point_ft_jax.data.files.folders import existing_root
 from point_ft_jax.data.normalize import same_size, unit_sphere
+from point_ft_jax.data.precision import to_float32
 from point_ft_jax.data.split import Split
 
 
@@ -81,7 +82,7 @@ def load(
     points = np.ascontiguousarray(table[..., :3])
     count = 1 + int(max(ids.max() for ids in parts.values()))
     return Split(
-        unit_sphere(points) if normalize else points,
+        unit_sphere(points) if normalize else to_float32(points),
         np.array([label for _, label in files[split]], np.int32),
         classes,
         table[..., 3].astype(np.int32),
@@ -92,10 +93,10 @@ def load(
 
 
 def _cloud(path: pathlib.Path) -> np.ndarray:
-    """[N, 4] float32: x, y, z, part."""
+    """[N, 4] in the precision of the file: x, y, z, part."""
     table = point_files.read_table(path)
     if table.shape[1] < 4:
         raise UserError(
             f'{path}: {table.shape[1]} columns; expected x, y, z first and the part last'
         )
-    return table[:, [0, 1, 2, -1]].astype(np.float32)
+    return table[:, [0, 1, 2, -1]]

@@ -89,8 +89,7 @@ def load(
             'official=False for other data in this layout'
         )
     raise_all(problems, f'{folder} is not the {split} split of ShapeNetPart ({form}):')
-    for cloud in clouds:
-        cloud[:, :3] = unit_sphere(cloud[None, :, :3])[0]
+    clouds = [_normalised(cloud) for cloud in clouds]
     sizes = None
     if replacement:
         sizes = np.array([len(cloud) for cloud in clouds], np.int32)
@@ -126,6 +125,11 @@ def describe(
     kind = 'official counts' if official else 'counts not checked'
     lists = ' and '.join(_lists(split, use_val))
     return f'ShapeNetPart {form} ({kind}), {folder}, list of {lists}'
+
+
+def _normalised(cloud: np.ndarray) -> np.ndarray:
+    """[N, 4] float32 of [N, 4] in any precision: x, y, z in the unit sphere, part."""
+    return np.concatenate([unit_sphere(cloud[None, :, :3])[0], cloud[:, 3:]], 1, dtype=np.float32)
 
 
 def _lists(split: str, use_val: bool) -> tuple[str, ...]:
@@ -220,13 +224,13 @@ def _listed(path: pathlib.Path) -> list[str]:
 
 
 def _table(path: pathlib.Path) -> np.ndarray:
-    """A shape's file as [N, 4] float32: x, y, z, part."""
+    """A shape's file as [N, 4] in its precision: x, y, z, part."""
     table = point_files.read_table(path)
     if table.shape[1] not in COLUMNS:
         raise UserError(
             f'{path}: {table.shape[1]} columns; expected 7, x y z nx ny nz part (or 4, x y z part)'
         )
-    return table[:, [0, 1, 2, -1]].astype(np.float32)
+    return table[:, [0, 1, 2, -1]]
 
 
 def _read_h5(folder: pathlib.Path, lists: Sequence[str], names: Sequence[str]) -> Clouds:
@@ -244,7 +248,8 @@ def _read_h5(folder: pathlib.Path, lists: Sequence[str], names: Sequence[str]) -
             f'pid has shape {list(parts.shape)}; expected {list(points.shape[:2])}, a part a point'
         )
     raise_all(problems, f'the h5 files of {folder} are not as they should be:')
-    clouds = list(np.concatenate([points, parts[..., None]], axis=-1, dtype=np.float32))
+    precise = np.result_type(points.dtype, np.float32)
+    clouds = list(np.concatenate([points, parts[..., None]], axis=-1, dtype=precise))
     shapes = [f'{lists[0]} {index}' for index in range(len(clouds))]
     return clouds, labels.astype(np.int32), shapes
 

@@ -20,7 +20,9 @@ def is_cloud(path: pathlib.Path) -> bool:
 
 
 def read(path: str | pathlib.Path) -> np.ndarray:
-    """The points of a file, [N, 3] float32 in the file's own units.
+    """The points of a file, [N, 3] in the file's own units and precision.
+
+    Text and .ply come as float64; cast them by `precision.to_float32`, after any subsampling.
 
     Tables and arrays may have more than three columns: x, y, z are those named so in a .ply or in
     the header of a text file, else the first three. Text is split at commas, semicolons or blanks;
@@ -74,7 +76,7 @@ def _read(
 
 
 def _checked(points: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(_table_checked(points)[:, :3], dtype=np.float32)
+    return np.ascontiguousarray(_table_checked(points)[:, :3])
 
 
 def _table_checked(points: np.ndarray) -> np.ndarray:

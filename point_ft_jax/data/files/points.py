@@ -1,15 +1,15 @@
 """One point cloud from one file: .npy, .npz, .ply, or text (.txt, .xyz, .pts, .csv)."""
 
 import pathlib
-import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from point_ft_jax.core.errors import UserError, raise_all
-from point_ft_jax.data.files import ply
+from point_ft_jax.data.files import ply, text
 
+PART_NAMES = ('part', 'label', 'seg', 'pid', 'part_label', 'part_id')  # of a column of parts
 NAMES = ('points', 'data', 'xyz', 'pos', 'vertices')  # the arrays looked for in an .npz, in order
 
 
@@ -25,8 +25,9 @@ def read(path: str | pathlib.Path) -> np.ndarray:
     Text and .ply come as float64; cast them by `precision.to_float32`, after any subsampling.
 
     Tables and arrays may have more than three columns: x, y, z are those named so in a .ply or in
-    the header of a text file, else the first three. Text is split at commas, semicolons or blanks;
-    lines that begin with # or // are comments, and a .pts may begin with its number of points.
+    the header of a text file, else the first three. Text is split at commas, semicolons, bars or
+    blanks; lines that begin with #, // or % are remarks, and the first line may be the number of
+    points. What can be read in two ways is refused.
 
     Raises:
         UserError: a missing, damaged or empty file, an unknown ending, too few columns, a value
@@ -119,40 +120,20 @@ def _npz(path: pathlib.Path) -> np.ndarray:
 
 
 def _text(path: pathlib.Path) -> np.ndarray:
-    try:
-        lines = path.read_text(encoding='utf-8-sig').splitlines()
-    except UnicodeDecodeError:
-        raise UserError('no text file: it holds bytes that are no UTF-8') from None
-    lines = [line for line in map(str.strip, lines) if line and not line.startswith(('#', '//'))]
-    if not lines:
-        raise UserError('no points in it')
-    separator = next((s for s in ';,' if s in lines[0]), None)
-    head = [word.strip().strip('"').lower() for word in lines[0].split(separator)]
-    columns = None
-    if not _is_number(head[0]):
-        columns = [head.index(axis) for axis in 'xyz' if axis in head]
-        if len(columns) < 3:
-            raise UserError(f'header {lines[0]!r} names no x, y, z; name them or remove the header')
-        lines = lines[1:]
-    elif head == [str(len(lines) - 1)]:
-        lines = lines[1:]
-    return _table(lines, separator, columns)
+    return text.table(path, lambda names: [names.index(axis) for axis in text.AXES])
 
 
-def _table(lines: list[str], separator: str | None, columns: list[int] | None) -> np.ndarray:
-    with warnings.catch_warnings(action='ignore', category=UserWarning):  # no rows: checked after
-        try:
-            return np.loadtxt(lines, delimiter=separator, usecols=columns, ndmin=2, comments=None)
-        except ValueError as error:
-            raise UserError(f'no table of numbers: {error}') from None
+def _text_table(path: pathlib.Path) -> np.ndarray:
+    """x, y, z, the other columns in their order, and last the one that is named as the part."""
 
+    def pick(names: list[str]) -> list[int]:
+        axes = [names.index(axis) for axis in text.AXES]
+        parts = [i for i, name in enumerate(names) if name in PART_NAMES]
+        parts = parts if len(parts) == 1 else []
+        others = [i for i, name in enumerate(names) if name and i not in (*axes, *parts)]
+        return [*axes, *others, *parts]
 
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
+    return text.table(path, pick)
 
 
 READERS = {
@@ -161,4 +142,4 @@ READERS = {
     '.ply': lambda path: ply.parse(path.read_bytes()),
     **dict.fromkeys(('.txt', '.xyz', '.pts', '.csv'), _text),
 }
-TABLES = {ending: reader for ending, reader in READERS.items() if reader in (_npy, _text)}
+TABLES = {'.npy': _npy, **dict.fromkeys(('.txt', '.xyz', '.pts', '.csv'), _text_table)}

@@ -1,0 +1,274 @@
+"""Tables of numbers in text files, whose columns may have names.
+
+The numbers are parsed by numpy and quoted fields by csv. pandas would be the heaviest package of
+all, and it guesses: a header one name short moves every name by a column without a word. Here a
+file that can be read in two ways is refused, and its first two lines are shown.
+"""
+
+import codecs
+import csv
+import pathlib
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from point_ft_jax.core.errors import UserError
+
+AXES = ('x', 'y', 'z')
+REMARKS = ('#', '//', '%')  # what a line begins with that is no row
+SEPARATORS = (';', '\t', ',', '|')  # in their order of trust; else blanks
+PLACE = r'(?:points?|pos|position|coords?|coordinates?|location|vertex)'
+ALIASES = (  # what exporters call an axis: Points:0, pos_x, x_coord
+    re.compile(rf'{PLACE}[\s_:.-]*([xyz])'),
+    re.compile(r'points?[_:]([012])'),
+    re.compile(rf'([xyz])[\s_.-]*(?:{PLACE}|m|mm|cm)'),
+)
+
+Pick = Callable[[list[str]], list[int]]
+
+
+def table(path: pathlib.Path, pick: Pick) -> np.ndarray:
+    """A text file's table [N, C] float64: all of it or, with a header, the columns that are picked.
+
+    A header is a line of names before the rows, or a remark (#, // or %) with a name for every
+    column. Names come to `pick` without quotes and units, in lower case, the axes as x, y, z.
+
+    Args:
+        path: the file; UTF-8 or, with a byte order mark, UTF-16.
+        pick: from the names, each axis once among them, to the columns that are wanted.
+
+    Raises:
+        UserError: no text, no table of numbers, a header without x, y, z, or a table that can be
+            read in two ways.
+    """
+    lines, remarks = _lines(path)
+    if not lines:
+        raise UserError('no points in it')
+    shown = '\n'.join(f'    {line[:100]}' for line in lines[:2])
+    lines, count = _without_count(lines)
+    head = _split([lines[0]], _separator(lines[0]))[0] if lines else []
+    named = not all(map(_is_number, head))
+    body = lines[1:] if named else lines
+    if not body:
+        raise UserError('no points in it')
+    separator = _separator(body[0])
+    rows, width, empty = _rows(body, separator)
+    if count is not None and count != len(body):
+        raise UserError(f'its first line says {count:,} points, and {len(body):,} rows follow')
+    if named:
+        names = _header(head, rows, width, empty, lines[0], shown)
+    else:
+        names = _remarked(remarks, width, shown)
+        if names is None and _counted(head) is not None:
+            names, rows = _numbered(head, rows, shown)
+    columns = None if names is None else pick(names)
+    found = _numbers(rows, separator, columns)
+    if names is None and width > 3 and _is_index(found[:, 0]):
+        raise _ambiguous('its first column counts the rows: it can be an index or x', shown)
+    return found
+
+
+def _lines(path: pathlib.Path) -> tuple[list[str], list[str]]:
+    """The lines that are rows or a header, and the remarks before them, without their marks."""
+    content = path.read_bytes()
+    marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    encoding = 'utf-16' if content.startswith(marks) else 'utf-8-sig'
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError:
+        # Remarks and names in an older encoding: the numbers are ASCII in all of them.
+        text = content.decode('latin1') if encoding == 'utf-8-sig' else '\0'
+    if re.search('[\0-\x08\x0e-\x19]', text):
+        raise UserError('no text file: it holds bytes that are no text')
+    lines, remarks = [], []
+    for line in re.split('\r\n|\r|\n', text.rstrip('\x1a')):  # a mark of DOS for the end
+        line = line.strip(' \f\v')
+        if line.startswith(REMARKS):
+            if not lines:
+                remarks.append(line.lstrip('#/% \t'))
+        elif line.strip():
+            lines.append(line)
+    return lines, remarks
+
+
+def _without_count(lines: list[str]) -> tuple[list[str], int | None]:
+    """The lines without a first one that is a number of points, and that number."""
+    several = len(lines) > 1 and len(re.split(r'[\s;,|]+', lines[1].strip())) > 1
+    if several and re.fullmatch(r'\d+', lines[0].strip()):
+        return lines[1:], int(lines[0])
+    return lines, None
+
+
+def _separator(line: str) -> str | None:
+    found = next((s for s in SEPARATORS if s in line), None)
+    blanks = found == '\t' and '\t\t' not in line and all(map(_is_number, line.split()))
+    return None if blanks and line == line.strip() else found
+
+
+def _split(lines: Sequence[str], separator: str | None) -> list[list[str]]:
+    """The fields of each line; quotes may hold separators."""
+    if any('"' in line for line in lines):
+        reader = csv.reader(
+            map(str.strip, lines), delimiter=separator or ' ', skipinitialspace=True
+        )
+        return [[field.strip() for field in row] for row in reader]
+    return [[field.strip() for field in line.split(separator)] for line in lines]
+
+
+def _rows(body: list[str], separator: str | None) -> tuple[list[str] | list[list[str]], int, int]:
+    """The rows, split where they have quotes, how many fields each has, and empty ones at the end."""
+    if any('"' in line for line in body):
+        rows = _split(body, separator)
+        widths = np.array(list(map(len, rows)))
+        last = [row[-1] for row in rows]
+    elif separator is None:
+        rows, last = body, ['-']
+        widths = np.array([len(line.split()) for line in body])
+    else:
+        rows, last = body, [line.rpartition(separator)[2].strip() for line in body]
+        widths = np.array([line.count(separator) + 1 for line in body])
+    wrong = np.flatnonzero(widths != widths[0])
+    if len(wrong):
+        raise UserError(
+            f'no table of numbers: row {wrong[0] + 1} has {widths[wrong[0]]} columns, the first '
+            f'row {widths[0]}'
+        )
+    empty = int(not any(last))
+    return rows, int(widths[0]) - empty, empty
+
+
+def _header(
+    head: list[str],
+    rows: list[str] | list[list[str]],
+    width: int,
+    empty: int,
+    line: str,
+    shown: str,
+) -> list[str]:
+    """The names of all columns, from a line of names; '' for a column of row names."""
+    names = _names(head)
+    if names is None:
+        raise UserError(
+            f'header {line[:200]!r} names no x, y, z, each once; name them or remove the header'
+            + _hint(line, ';')
+        )
+    while len(names) > width and not names[-1]:
+        names.pop()
+    if len(names) == width - 1 and _are_row_names(rows):
+        return ['', *names]
+    if len(names) not in (width, width + empty):
+        raise _ambiguous(f'its header has {len(names)} names and its rows {width} columns', shown)
+    return names
+
+
+def _remarked(remarks: list[str], width: int, shown: str) -> list[str] | None:
+    """The names of all columns from the last remark that names x, y, z; None without one."""
+    for remark in reversed(remarks):
+        words = _split([remark], _separator(remark))[0]
+        names = _names(words[-width:])
+        before = words[:-width]
+        if names is not None and len(names) == width and (not before or before[-1][-1:] in ':='):
+            return names
+        names = _names(words)
+        if names is not None and names[:3] != list(AXES):
+            raise _ambiguous(f'a remark names {len(names)} columns, of {width}: {remark!r}', shown)
+    return None
+
+
+def _names(words: Sequence[str]) -> list[str] | None:
+    """The words as names of columns; None if an axis is not among them, or twice."""
+    plain = [re.sub(r'\s*[(\[].*[)\]]$', '', word.strip('"\' \t').lower()) for word in words]
+    for names in (plain, [_axis(name) for name in plain]):
+        if all(names.count(axis) == 1 for axis in AXES):
+            return names
+    return None
+
+
+def _axis(name: str) -> str:
+    found = next((m for pattern in ALIASES if (m := pattern.fullmatch(name))), None)
+    return name if found is None else found[1].translate({48: 'x', 49: 'y', 50: 'z'})
+
+
+def _counted(head: Sequence[str]) -> int | None:
+    """What a first row of numbers counts from, 0 or 1, if it may be a header; else None."""
+    words = head[1:] if head and not head[0] else head
+    for start in (0, 1):
+        if len(words) >= 3 and [*map(_number, words)] == [*range(start, start + len(words))]:
+            return start
+    return None
+
+
+def _numbered(
+    head: list[str], rows: list[str] | list[list[str]], shown: str
+) -> tuple[list[str] | None, list[str] | list[list[str]]]:
+    """The names and the rows of a table whose first row counts 0, 1, 2, ... or 1, 2, 3, ..."""
+    if not head[0] and _are_row_names(rows[1:]):  # pandas: an index, and columns without names
+        return ['', *AXES, *map(str, range(4, len(head)))], rows[1:]
+    whole = not any(re.search(r'\d[.eE]|\.\d', _joined(row)) for row in rows)
+    if not head[0] or _counted(head) == 0 or not whole:
+        raise _ambiguous('its first line counts: it can be a header or a point', shown)
+    return None, rows
+
+
+def _joined(row: str | list[str]) -> str:
+    return row if isinstance(row, str) else ' '.join(row)
+
+
+def _are_row_names(rows: list[str] | list[list[str]]) -> bool:
+    """Whether the first field of each row is no coordinate: a word, quoted, or a running number."""
+    if not rows:
+        return False
+    separator = _separator(rows[0]) if isinstance(rows[0], str) else None
+    first = [row.split(separator)[0] if isinstance(row, str) else row[0] for row in rows]
+    if not any(map(_is_number, first)):
+        return True
+    return all(map(_is_number, first)) and _is_index(np.array([*map(_number, first)]))
+
+
+def _is_index(column: np.ndarray) -> bool:
+    """Whether a column counts from 0 or 1 on."""
+    counts = np.arange(len(column))
+    return len(column) >= 3 and any(np.array_equal(column, counts + start) for start in (0, 1))
+
+
+def _numbers(
+    rows: list[str] | list[list[str]], separator: str | None, columns: list[int] | None
+) -> np.ndarray:
+    try:
+        if isinstance(rows[0], str):
+            if columns is None and rows[0].rstrip().endswith(separator or '\n'):
+                columns = list(range(rows[0].count(separator)))
+            return np.loadtxt(rows, delimiter=separator, usecols=columns, ndmin=2, comments=None)
+        chosen = range(len(rows[0])) if columns is None else columns
+        return np.array([[float(row[i]) for i in chosen] for row in rows])
+    except ValueError as error:
+        hint = _hint(_joined(rows[0]), separator)
+        raise UserError(f'no table of numbers: {error}{hint}') from None
+
+
+def _hint(line: str, separator: str | None) -> str:
+    commas = separator != ',' and re.search(r'\d,\d+(;|\s|$)', line)
+    return '; write a decimal point in the place of the comma' if commas else ''
+
+
+def _number(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        return np.nan
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word or 0)
+    except ValueError:
+        return False
+    return True
+
+
+def _ambiguous(what: str, shown: str) -> UserError:
+    return UserError(
+        f'{what}. It begins\n{shown}\n    Give every column a name, x, y, z among them, or leave '
+        'names and row names out'
+    )

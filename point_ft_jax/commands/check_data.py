@@ -1,4 +1,4 @@
-"""Checks a data set: what was found, counts, sizes, repeated clouds, and every problem.
+"""Checks a data set: what was found, counts, sizes, repeated and unused clouds, every problem.
 
     point-ft check_data NAME [--OPTION=VALUE ...]
 
@@ -7,22 +7,25 @@ status 0 if both splits load, with 1 if not.
 """
 
 import argparse
-import collections
-import hashlib
+import contextlib
 import inspect
 import sys
+import textwrap
 import types
 import typing
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from point_ft_jax.core import plugins
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.data import judgements
 from point_ft_jax.data.checks import some
 from point_ft_jax.data.split import Split
 
 SPLITS = ('train', 'test')
+LONGEST_TABLE = 8  # classes; more are listed several a line
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,24 +81,60 @@ def _boolean(text: str) -> bool:
 
 def _report(module: types.ModuleType, options: dict) -> int:
     """Prints what is known of both splits; returns the command's status."""
-    splits, problems = {}, {}
-    for split in SPLITS:
-        try:
-            if hasattr(module, 'describe'):
-                print(f'{split}: {module.describe(split, **options)}')
-            splits[split] = module.load(split, **options)
-            print(f'{split}: {_summary(splits[split])}')
-        except UserError as error:
-            problems[split] = str(error)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always', UserWarning)
+        splits, notes, problems = _read(module, options)
+    notes += [str(one.message) for one in caught]
+    for text in _descriptions(module, options):
+        print(text)
+    for split, data in splits.items():
+        print(f'{split}: {_summary(data)}')
     if splits:
         print('\n'.join(['', *_class_table(splits)]))
-        notes = _notes(splits)
-        print('\n'.join(['', *(f'note: {note}' for note in notes)] if notes else []))
+        notes += _differences(*(splits[split] for split in SPLITS)) if len(splits) == 2 else []
+        print('\n'.join(['', *(f'note: {note}' for note in dict.fromkeys(notes))] if notes else []))
     for message in dict.fromkeys(problems.values()):
         where = ' and '.join(split for split in SPLITS if problems.get(split) == message)
         print(f'problem in {where}: {message}')
     print('no problems' if not problems else 'this data set cannot be used as it is')
     return 1 if problems else 0
+
+
+def _read(
+    module: types.ModuleType, options: dict
+) -> tuple[dict[str, Split], list[str], dict[str, str]]:
+    """The splits that load, what is odd about them, and the problems of those that do not."""
+    if hasattr(module, 'examine'):
+        try:
+            return *module.examine(**options), {}
+        except UserError:
+            pass  # which of the splits has the problem is found below
+    splits, problems = {}, {}
+    for split in SPLITS:
+        try:
+            splits[split] = module.load(split, **options)
+        except UserError as error:
+            problems[split] = str(error)
+    if not splits:
+        return splits, [], problems
+    surveys = {
+        split: judgements.survey(
+            data.points, data.labels, data.names or [f'{split} {i}' for i in range(len(data))]
+        )
+        for split, data in splits.items()
+    }
+    return splits, judgements.judged(surveys, next(iter(splits.values())).classes), problems
+
+
+def _descriptions(module: types.ModuleType, options: dict) -> list[str]:
+    """What the data set says was found, one line if it says the same of both splits."""
+    found = {}
+    for split in SPLITS if hasattr(module, 'describe') else ():
+        with contextlib.suppress(UserError):  # it is among the problems
+            found[split] = module.describe(split, **options)
+    if len(set(found.values())) == 1:
+        return [f'{" and ".join(found)}: {next(iter(found.values()))}']
+    return [f'{split}: {text}' for split, text in found.items()]
 
 
 def _summary(data: Split) -> str:
@@ -121,6 +160,8 @@ def _offset(data: Split) -> float:
 
 def _class_table(splits: dict[str, Split]) -> list[str]:
     classes = next(iter(splits.values())).classes
+    if len(classes) > LONGEST_TABLE:
+        return [*_class_lines(splits, classes), *_part_lines(splits)]
     width = max(map(len, (*classes, 'class')))
     counts = {s: np.bincount(d.labels, minlength=len(classes)) for s, d in splits.items()}
     head = f'{"label":>5}  {"class":<{width}}' + ''.join(f'{split:>8}' for split in counts)
@@ -129,6 +170,21 @@ def _class_table(splits: dict[str, Split]) -> list[str]:
         for label, name in enumerate(classes)
     ]
     return [head, *rows, *_part_lines(splits)]
+
+
+def _class_lines(splits: dict[str, Split], classes: Sequence[str]) -> list[str]:
+    """The numbers of clouds of many classes, several a line."""
+    counts = [np.bincount(data.labels, minlength=len(classes)) for data in splits.values()]
+    entries = [
+        # a blank within an entry does not end a line
+        f'{name} {"/".join(f"{count[label]:,}" for count in counts)}'.replace(' ', '\xa0')
+        for label, name in enumerate(classes)
+    ]
+    text = f'{len(classes)} classes ({"/".join(splits)}): {", ".join(entries)}'
+    lines = textwrap.wrap(
+        text, 110, break_long_words=False, break_on_hyphens=False, max_lines=10, placeholder=' ...'
+    )
+    return [line.replace('\xa0', ' ') for line in lines]
 
 
 def _part_lines(splits: dict[str, Split]) -> list[str]:
@@ -143,37 +199,6 @@ def _part_lines(splits: dict[str, Split]) -> list[str]:
         f'parts: {", ".join(counts)}',
         *([f'parts without a point: {some(absent)}'] if absent else []),
     ]
-
-
-def _notes(splits: dict[str, Split]) -> list[str]:
-    """What a user should know though it stops nothing."""
-    found = []
-    for split, data in splits.items():
-        absent = [c for i, c in enumerate(data.classes) if i not in set(data.labels.tolist())]
-        if absent:
-            found.append(f'{split} has no cloud of {some(absent)}')
-    numbers = {split: _by_content(data) for split, data in splits.items()}
-    for split, content in numbers.items():
-        again = [indices for indices in content.values() if len(indices) > 1]
-        if again:
-            found.append(f'{len(again):,} clouds occur more than once in {split}: {some(again)}')
-    if len(splits) == 2:
-        found += _differences(*(splits[split] for split in SPLITS))
-        shared = [numbers['test'][key][0] for key in numbers['test'] if key in numbers['train']]
-        if shared:
-            found.append(
-                f'{len(shared):,} clouds of test are also in train (numbers {some(shared)}): '
-                'the test accuracy will be too high'
-            )
-    return found
-
-
-def _by_content(data: Split) -> dict[bytes, list[int]]:
-    """The numbers of the clouds with the same points in the same order."""
-    groups = collections.defaultdict(list)
-    for index, cloud in enumerate(data.points):
-        groups[hashlib.sha256(np.ascontiguousarray(cloud)).digest()].append(index)
-    return groups
 
 
 def _differences(train: Split, test: Split) -> list[str]:

@@ -97,6 +97,12 @@ def part_problems(
     return found
 
 
+def is_turned(shape: Sequence[int]) -> bool:
+    """Whether a table of points is on its side: [3, N] in place of [N, 3], or [6, N] of [N, 6]."""
+    rows, columns = shape
+    return columns > max(rows, 3)
+
+
 def are_part_ids(value: object) -> bool:
     """Whether a value is a list of part ids: one whole number from 0 or more, none twice."""
     return (
@@ -125,8 +131,8 @@ def _shape_problems(points: np.ndarray, labels: np.ndarray) -> list[str]:
 
 
 def _hint(points: np.ndarray) -> str:
-    if points.ndim == 3 and points.shape[1] == 3:
-        return ': swap the last two axes'
+    if points.ndim == 3 and is_turned(points.shape[1:]):
+        return ': swap the last two axes, points.swapaxes(1, 2)'
     if points.ndim == 3 and points.shape[2] > 3:
         return ': keep x, y, z with points[..., :3]'
     if points.ndim == 2:

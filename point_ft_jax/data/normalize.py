@@ -7,6 +7,7 @@ import numpy as np
 
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.data.checks import some
+from point_ft_jax.data.files.inventory import composed
 from point_ft_jax.data.precision import centred
 
 
@@ -50,5 +51,5 @@ def same_size(
 def _draw(cloud: np.ndarray, name: str, num_points: int, seed: int) -> np.ndarray:
     if len(cloud) == num_points:
         return cloud
-    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    rng = np.random.default_rng([seed, zlib.crc32(composed(name).encode())])
     return cloud[np.sort(rng.choice(len(cloud), num_points, replace=False))]

@@ -51,8 +51,10 @@ def test_what_is_suspicious_is_noted(root, capsys):
     write(root, 'test', np.stack([train[0], 100 * train[2]]), [0, 0])
     assert check_data.main(['folder', f'--root={root}']) == 0
     out = capsys.readouterr().out
-    assert 'note: 1 clouds occur more than once in train: [0, 1]' in out
-    assert 'note: 1 clouds of test are also in train (numbers 0)' in out
+    assert 'note: 1 clouds occur more than once in train: train.h5, cloud 0 = train.h5, cl' in out
+    assert 'note: 1 clouds of test are also in train (train.h5, cloud 0 = train.h5, cloud 1' in out
+    assert 'note: 1 clouds have two labels: train.h5, cloud 0 (bag) = train.h5, cloud 1 (cha' in out
+    assert 'note: 1 clouds of another size than their class: test.h5, cloud 1' in out
     assert 'note: test has no cloud of chair' in out
     assert 'times as large as those of train' in out
 

@@ -1,110 +1,225 @@
 """One file a cloud, one folder a class: which files there are, their split, and their points."""
 
+import dataclasses
+import hashlib
 import pathlib
-import zlib
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from point_ft_jax.core.errors import raise_all
-from point_ft_jax.data.checks import some
+from point_ft_jax.core.errors import UserError, raise_all, some
 from point_ft_jax.data.datasets._options import SPLITS
+from point_ft_jax.data.files import inventory
 from point_ft_jax.data.files import points as point_files
-from point_ft_jax.data.normalize import same_size
+from point_ft_jax.data.files.inventory import Unused, composed, is_system
 
-Files = dict[str, list[tuple[pathlib.Path, int]]]  # for each split its files with their labels
-
-
-def folders(base: pathlib.Path) -> list[pathlib.Path]:
-    """The sub-folders of a folder but hidden ones, in alphabetical order; [] without a folder."""
-    if not base.is_dir():
-        return []
-    return sorted(p for p in base.iterdir() if p.is_dir() and not p.name.startswith('.'))
+OTHER_SPLITS = ('training', 'testing', 'val', 'valid', 'validation', 'dev', 'eval', 'trainval')
 
 
-def others(base: pathlib.Path) -> list[str]:
-    """The names of the files below a folder that are no clouds, but for hidden ones."""
-    files = (p for p in sorted(base.rglob('*')) if p.is_file() and not p.name.startswith('.'))
-    return [p.name for p in files if p.suffix.lower() not in point_files.READERS]
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """The files of a folder of clouds.
+
+    Attributes:
+        base: the folder.
+        files: for each split its files, class by class.
+        labels: of these files.
+        classes: the names of the classes, by label.
+        unused: what else lies there.
+    """
+
+    base: pathlib.Path
+    files: Mapping[str, Sequence[pathlib.Path]]
+    labels: Mapping[str, np.ndarray]
+    classes: tuple[str, ...]
+    unused: Unused
+
+    def names(self, split: str) -> list[str]:
+        """The paths of a split's files from the folder, in one spelling."""
+        return [composed(path.relative_to(self.base).as_posix()) for path in self.files[split]]
+
+    def read(self, read: Callable[[pathlib.Path], np.ndarray]) -> dict[str, list[np.ndarray]]:
+        """What `read` returns of each file, by split.
+
+        Raises:
+            UserError: files that cannot be read, all of them in one message.
+        """
+        clouds: dict[str, list[np.ndarray]] = {split: [] for split in self.files}
+        problems = []
+        for split, paths in self.files.items():
+            for path in paths:
+                try:
+                    clouds[split].append(read(path))
+                except UserError as error:
+                    problems.append(str(error))
+        total = sum(map(len, self.files.values()))
+        raise_all(problems, f'{len(problems):,} of {total:,} files cannot be read:')
+        return clouds
 
 
-def divided(base: pathlib.Path) -> tuple[Files, tuple[str, ...]]:
-    """The files of base/{train,test}/<class>/ and the classes, which are those of train.
+def folders(base: pathlib.Path) -> dict[str, list[pathlib.Path]]:
+    """The sub-folders of a folder by name, in alphabetical order, but those of the system.
+
+    Two folders whose names differ in their spelling alone (NFC and NFD) are one class.
+    """
+    found: dict[str, list[pathlib.Path]] = {}
+    if base.is_dir():
+        for path in sorted(base.iterdir()):
+            if path.is_dir() and not is_system(path.name):
+                found.setdefault(composed(path.name), []).append(path)
+    return dict(sorted(found.items()))
+
+
+def split_folders(base: pathlib.Path) -> dict[str, pathlib.Path]:
+    """The folders of the splits that have folders in them, in whatever capitals.
+
+    Raises:
+        UserError: two folders for one split.
+    """
+    found: dict[str, pathlib.Path] = {}
+    for name, paths in folders(base).items():
+        split = name.lower()
+        if split in SPLITS and folders(paths[0]):
+            if split in found:
+                raise UserError(f'{base} has {found[split].name}/ and {name}/; keep one of them')
+            found[split] = paths[0]
+    return found
+
+
+def listing(base: pathlib.Path, test_fraction: float, seed: int) -> Listing:
+    """The files of base/{train,test}/<class>/ or, divided here, of base/<class>/.
+
+    Raises:
+        UserError: no class folders, or a class without clouds.
+    """
+    places = split_folders(base)
+    return divided(base, places) if places else divide(base, test_fraction, seed)
+
+
+def divided(base: pathlib.Path, places: Mapping[str, pathlib.Path]) -> Listing:
+    """The files of base/{train,test}/<class>/; the classes are those of train.
 
     Raises:
         UserError: a split without folders, a class without clouds, a class of test only.
     """
-    names = {split: [folder.name for folder in folders(base / split)] for split in SPLITS}
-    problems = [f'no class folders in {base / split}' for split in SPLITS if not names[split]]
-    extra = sorted(set(names['test']) - set(names['train']))
-    if extra and names['train']:
+    found = {split: folders(places[split]) if split in places else {} for split in SPLITS}
+    problems = [f'no class folders in {base / split}' for split in SPLITS if not found[split]]
+    extra = sorted(set(found['test']) - set(found['train']))
+    if extra and found['train']:
         problems.append(f'classes in test that train does not have: {some(extra)}')
-    classes = tuple(names['train'])
-    problems += _empty([base / split / name for split in SPLITS for name in names[split]])
+    for split in SPLITS:
+        problems += _empty(found[split])
     raise_all(problems, f'{base} has no sound train/<class>/ and test/<class>/:')
-    labels = {name: label for label, name in enumerate(classes)}
-    files = {
-        split: [(p, labels[name]) for name in names[split] for p in _clouds(base / split / name)]
-        for split in SPLITS
-    }
-    return files, classes
+    return _listing(base, found, tuple(found['train']))
 
 
-def divide(base: pathlib.Path, test_fraction: float, seed: int) -> tuple[Files, tuple[str, ...]]:
-    """The files of base/<class>/, `test_fraction` of each class for test, and the classes.
+def divide(base: pathlib.Path, test_fraction: float, seed: int) -> Listing:
+    """The files of base/<class>/, some `test_fraction` of which are for test.
 
-    A class's split depends on the seed, its name and its own files alone.
+    On which side a cloud is depends on the seed, its class and its own name without the ending, and
+    on no other file: no cloud changes sides when others come or go. Only a class of which none
+    would be on a side gives that side the cloud that is nearest to it.
 
     Raises:
-        UserError: a class with fewer than two clouds.
+        UserError: folders of splits that are not train and test, or a class with fewer than two
+            clouds.
     """
     classes = folders(base)
-    problems = _empty(classes)
-    files: Files = {split: [] for split in SPLITS}
-    for label, folder in enumerate(classes):
-        clouds = _clouds(folder)
-        if len(clouds) == 1:
-            problems.append(f'{folder} has 1 cloud; expected 2 or more, to train and to test on')
-        rng = np.random.default_rng([seed, zlib.crc32(folder.name.encode())])
-        tested = set(rng.permutation(len(clouds))[: _share(len(clouds), test_fraction)].tolist())
-        for index, path in enumerate(clouds):
-            files['test' if index in tested else 'train'].append((path, label))
+    problems = _layout_problems(base, classes) or _empty(classes)
+    sides: dict[str, dict[str, list[pathlib.Path]]] = {split: {} for split in SPLITS}
+    for name, places in classes.items():
+        files = clouds(places)
+        if len(files) == 1:
+            problems.append(f'{places[0]} has 1 cloud; expected 2 or more, to train and to test on')
+        for split, mine in _sides(files, name, test_fraction, seed).items():
+            sides[split][name] = mine
     raise_all(problems, f'{base} cannot be divided into train and test:')
-    return files, tuple(folder.name for folder in classes)
+    return _of_files(base, sides, tuple(classes))
 
 
-def read(
-    split: str, base: pathlib.Path, files: Files, num_points: int | None, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Points [S, num_points, 3] of a split's files, in their precision, and labels [S].
-
-    Without `num_points`, the files of every split are read, to find the smallest cloud.
-
-    Raises:
-        UserError: files that cannot be read, or clouds that are too small; all at once.
-    """
-    wanted = [split] if num_points else SPLITS
-    asked = [path for name in wanted for path, _ in files[name]]
-    clouds = dict(zip(asked, point_files.read_all(asked), strict=True))
-    num_points = num_points or min(map(len, clouds.values()))
-    paths = [path for path, _ in files[split]]
-    names = [path.relative_to(base).as_posix() for path in paths]
-    points = same_size([clouds[path] for path in paths], names, num_points, seed)
-    return points, np.array([label for _, label in files[split]], np.int32)
+def _sides(
+    files: Sequence[pathlib.Path], class_name: str, test_fraction: float, seed: int
+) -> dict[str, list[pathlib.Path]]:
+    order = sorted(files, key=lambda path: position(class_name, path.stem, seed))
+    tested = [path for path in order if position(class_name, path.stem, seed) < test_fraction]
+    count = min(max(len(tested), 1), max(len(order) - 1, 0))
+    chosen = set(order[:count])
+    return {
+        'train': [path for path in files if path not in chosen],
+        'test': [path for path in files if path in chosen],
+    }
 
 
-def _clouds(folder: pathlib.Path) -> list[pathlib.Path]:
-    return [path for path in sorted(folder.iterdir()) if point_files.is_cloud(path)]
+def position(class_name: str, stem: str, seed: int) -> float:
+    """Where a cloud stands between 0 and 1, evenly: for test if below the fraction for test."""
+    text = f'{seed}\n{composed(class_name)}\n{composed(stem)}'
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
 
 
-def _empty(classes: list[pathlib.Path]) -> list[str]:
+def clouds(places: Sequence[pathlib.Path]) -> list[pathlib.Path]:
+    """The clouds of a class: those directly in its folders."""
+    found = [path for place in places for path in place.iterdir() if point_files.is_cloud(path)]
+    return sorted(found, key=lambda path: composed(path.name))
+
+
+def _listing(
+    base: pathlib.Path,
+    found: Mapping[str, Mapping[str, list[pathlib.Path]]],
+    classes: tuple[str, ...],
+) -> Listing:
+    sides = {
+        split: {name: clouds(places) for name, places in found[split].items()} for split in SPLITS
+    }
+    return _of_files(base, sides, classes)
+
+
+def _of_files(
+    base: pathlib.Path,
+    sides: Mapping[str, Mapping[str, list[pathlib.Path]]],
+    classes: tuple[str, ...],
+) -> Listing:
+    files = {split: [p for paths in sides[split].values() for p in paths] for split in SPLITS}
+    labels = {
+        split: np.array([classes.index(n) for n, p in sides[split].items() for _ in p], np.int32)
+        for split in SPLITS
+    }
+    used = [path for paths in files.values() for path in paths]
+    return Listing(base, files, labels, classes, inventory.unused(base, used))
+
+
+def _layout_problems(base: pathlib.Path, classes: Mapping[str, list[pathlib.Path]]) -> list[str]:
+    """What is wrong with folders that are no classes: splits, or one folder around them all."""
+    strange = [name for name in classes if name.lower() in (*SPLITS, *OTHER_SPLITS)]
+    if strange:
+        return [f'{some(strange)} may be splits, not classes; expected train/<class>/ and test/...']
+    inside = {name: folders(places[0]) for name, places in classes.items()}
+    turned = [
+        f'{name}/{split}'
+        for name, below in inside.items()
+        for split in below
+        if split.lower() in (*SPLITS, *OTHER_SPLITS) and not clouds(classes[name])
+    ]
+    if turned:
+        return [
+            f'found <class>/<split>/, such as {some(turned, 3)}; expected <split>/<class>/: '
+            f'rename {turned[0]} to {"/".join(reversed(turned[0].split("/")))}, and so on'
+        ]
+    if len(inside) == 1:
+        (name,) = inside
+        if not clouds(classes[name]) and any(map(clouds, inside[name].values())):
+            return [f'its classes lie a folder further down: set root to {classes[name][0]}']
+    return []
+
+
+def _empty(classes: Mapping[str, list[pathlib.Path]]) -> list[str]:
     return [
-        f'{folder} has no cloud: found {some(others(folder)) or "no file"}, expected files '
-        f'ending in {", ".join(point_files.READERS)}'
-        for folder in classes
-        if not _clouds(folder)
+        f'{places[0]} has no cloud: found {_found(places[0])}, expected files ending in '
+        f'{", ".join(point_files.READERS)}'
+        for places in classes.values()
+        if not clouds(places)
     ]
 
 
-def _share(count: int, fraction: float) -> int:
-    """How many of a class are tested on: at least one, and one is left."""
-    return min(max(1, round(fraction * count)), count - 1) if count > 1 else 0
+def _found(place: pathlib.Path) -> str:
+    found = inventory.unused(place, [])
+    return some([*found.data, *found.lists, *found.documents]) or 'no file'

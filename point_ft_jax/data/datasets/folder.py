@@ -4,20 +4,23 @@ Three layouts, recognised by what is there:
 
     root/train.h5, root/test.h5         `data` [S, N, 3 or more], `label` [S]; root/shape_names.txt
     root/{train,test}/<class>/<cloud>   .npy .npz .ply .txt .xyz .pts .csv
-    root/<class>/<cloud>                divided here, class by class
+    root/<class>/<cloud>                divided here, by the names of the clouds
 
-Classes of folders are labelled in alphabetical order. Files with other endings are left alone.
+Classes of folders are labelled in alphabetical order. What else lies there is left alone: clouds,
+meshes and lists with a warning, other files with a count by check_data.
 """
 
 import pathlib
-
-import numpy as np
+from collections.abc import Sequence
+from typing import Any
 
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.data import checks
-from point_ft_jax.data.datasets import _class_folders
-from point_ft_jax.data.datasets._options import SPLITS, check_folder_options, read_names
+from point_ft_jax.data.datasets import _class_folders, _h5_folder
+from point_ft_jax.data.datasets._options import SPLITS, check_folder_options
+from point_ft_jax.data.datasets._raw import Raw
 from point_ft_jax.data.files import h5 as _h5
+from point_ft_jax.data.files import points as point_files
 from point_ft_jax.data.files.folders import existing_root
 from point_ft_jax.data.normalize import same_size, unit_sphere
 from point_ft_jax.data.precision import to_float32
@@ -26,7 +29,7 @@ from point_ft_jax.data.split import Split
 LAYOUTS = {
     'h5': 'train.h5 and test.h5',
     'split': 'train/<class>/ and test/<class>/',
-    'classes': '<class>/, divided by test_fraction and seed',
+    'classes': '<class>/, divided by test_fraction, seed and the names of the clouds',
 }
 
 
@@ -38,6 +41,7 @@ def load(
     test_fraction: float = 0.2,
     seed: int = 0,
     normalize: bool = False,
+    nonfinite: str = 'refuse',
 ) -> Split:
     """A split of a folder of labelled clouds.
 
@@ -46,26 +50,50 @@ def load(
         root: the folder.
         num_points: the points kept of every cloud, drawn without replacement and the same in every
             run; None for as many as the smallest cloud of both splits has.
-        test_fraction: the share of each class that is tested on, where the folder has no split;
-            every class keeps at least one cloud on either side.
+        test_fraction: the share of the clouds that is tested on, where the folder has no split. On
+            which side a cloud is depends on its class, its name and the seed alone, so that no
+            cloud changes sides when others are added. (It once depended on the number of files:
+            runs of that time had other sides.)
         seed: draws the split and the points.
         normalize: whether each cloud is centred and scaled to the unit sphere.
+        nonfinite: 'refuse' clouds with points that are NaN or infinite, or 'drop' these points.
 
     Raises:
         UserError: no layout or two of them, files that cannot be read, clouds of fewer than
             `num_points` points, wrong values or labels.
     """
-    check_folder_options(split, num_points, test_fraction, seed)
-    base, layout = _layout(root)
-    if layout == 'h5':
-        points, labels, classes = _read_h5(split, base, num_points, seed)
-    else:
-        files, classes = _files(base, layout, test_fraction, seed)
-        points, labels = _class_folders.read(split, base, files, num_points, seed)
-    problems = checks.problems(points, labels, classes, complete=split == 'train')
-    raise_all(problems, f'{base} has no sound {split} split:')
-    points = unit_sphere(points) if normalize else to_float32(points)
-    return Split(points, labels.astype(np.int32), classes)
+    check_folder_options(split, num_points, test_fraction, seed, nonfinite)
+    asked = SPLITS if num_points is None else (split,)
+    raw = _read(root, test_fraction, seed, nonfinite, asked)
+    raw.warn()
+    return _split(split, raw, num_points, seed, normalize)
+
+
+def load_splits(**options: Any) -> dict[str, Split]:
+    """Both splits, drawn in one reading of the folder; the options are those of `load`."""
+    splits, raw = _both(**options)
+    raw.warn()
+    return splits
+
+
+def examine(**options: Any) -> tuple[dict[str, Split], list[str]]:
+    """Both splits, and what is odd about their files as they are; options as of `load`."""
+    splits, raw = _both(**options)
+    return splits, raw.judged()
+
+
+def _both(
+    *,
+    root: str,
+    num_points: int | None = None,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+    normalize: bool = False,
+    nonfinite: str = 'refuse',
+) -> tuple[dict[str, Split], Raw]:
+    check_folder_options('train', num_points, test_fraction, seed, nonfinite)
+    raw = _read(root, test_fraction, seed, nonfinite, SPLITS)
+    return {name: _split(name, raw, num_points, seed, normalize) for name in SPLITS}, raw
 
 
 def describe(
@@ -76,18 +104,16 @@ def describe(
     test_fraction: float = 0.2,
     seed: int = 0,
     normalize: bool = False,
+    nonfinite: str = 'refuse',
 ) -> str:
-    """One line on what is found for a split: the layout, and the files that are left alone."""
+    """One line on what is found for a split: the folder and its layout."""
     base, layout = _layout(root)
-    text = f'{base}, {LAYOUTS[layout]}'
-    others = [] if layout == 'h5' else _class_folders.others(base)
-    return text + (f'; left alone: {checks.some(others)}' if others else '')
+    return f'{base}, {LAYOUTS[layout]}'
 
 
 def _layout(root: str) -> tuple[pathlib.Path, str]:
     base = existing_root(root)
-    h5 = any((base / f'{split}.h5').is_file() for split in SPLITS)
-    divided = any(_class_folders.folders(base / split) for split in SPLITS)
+    h5, divided = bool(_h5_folder.files(base)), bool(_class_folders.split_folders(base))
     if h5 and divided:
         raise UserError(f'{base} holds both h5 files and folders of a split; keep one of them')
     if h5 or divided:
@@ -98,38 +124,25 @@ def _layout(root: str) -> tuple[pathlib.Path, str]:
     return base, 'classes'
 
 
-def _files(
-    base: pathlib.Path, layout: str, test_fraction: float, seed: int
-) -> tuple[_class_folders.Files, tuple[str, ...]]:
-    if layout == 'split':
-        return _class_folders.divided(base)
-    return _class_folders.divide(base, test_fraction, seed)
+def _read(root: str, test_fraction: float, seed: int, nonfinite: str, splits: Sequence[str]) -> Raw:
+    """The clouds of h5 files, of the splits that are asked for; of folders those of both."""
+    base, layout = _layout(root)
+    if layout == 'h5':
+        return _h5_folder.read(base, splits, nonfinite)
+    found = _class_folders.listing(base, test_fraction, seed)
+    clouds = found.read(lambda path: point_files.read(path, nonfinite))
+    names = {split: found.names(split) for split in SPLITS}
+    problems = [
+        problem
+        for split in SPLITS
+        for problem in checks.cloud_problems(clouds[split], names[split])
+    ]
+    raise_all(problems, f'{base} has no sound clouds:')
+    return Raw(base, clouds, found.labels, names, found.classes, found.unused)
 
 
-def _read_h5(
-    split: str, base: pathlib.Path, num_points: int | None, seed: int
-) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    paths = [base / f'{name}.h5' for name in SPLITS]
-    points, labels = _h5.read(base / f'{split}.h5')
-    if points.ndim != 3 or not len(points):
-        return points, labels, ()  # the checks say what is wrong
-    if num_points is None:
-        num_points = min(shape[1] for shape in map(_h5.shape, paths) if len(shape) > 1)
-    if points.shape[2] > 3:
-        points = points[..., :3]
-    if num_points != points.shape[1]:
-        names = [f'{split}.h5, cloud {index}' for index in range(len(points))]
-        points = same_size(points, names, num_points, seed)
-    names = base / 'shape_names.txt'
-    if names.is_file():
-        classes = read_names(names)
-    else:
-        classes = _numbered(_h5.read(base / 'train.h5')[1])
-    return points, labels, classes
-
-
-def _numbered(labels: np.ndarray) -> tuple[str, ...]:
-    """Class names for labels without any: '0', '1', ..."""
-    if labels.dtype.kind not in 'iu' or not labels.size:
-        return ()
-    return tuple(str(label) for label in range(int(labels.max()) + 1))
+def _split(split: str, raw: Raw, num_points: int | None, seed: int, normalize: bool) -> Split:
+    clouds, names = raw.clouds[split], raw.names[split]
+    points = same_size(clouds, names, num_points or raw.smallest(), seed)
+    points = unit_sphere(points) if normalize else to_float32(points, names)
+    return Split(points, raw.labels[split], raw.classes, names=tuple(names))

@@ -1,7 +1,7 @@
 """Clouds of one's own with a part for every point: one file a cloud, in one folder a class.
 
     root/{train,test}/<class>/<cloud>   .txt .xyz .pts .csv .npy
-    root/<class>/<cloud>                divided here, class by class
+    root/<class>/<cloud>                divided here, by the names of the clouds
 
 The first three columns of a file are x, y, z, the last is the part, a whole number from 0. The
 parts of a class are those that its clouds have; classes may share parts. Clouds in h5 files, and
@@ -9,13 +9,15 @@ lists of shapes, are read by `shapenetpart` with `official=False`.
 """
 
 import pathlib
+from typing import Any
 
 import numpy as np
 
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.data import checks
 from point_ft_jax.data.datasets import _class_folders
-from point_ft_jax.data.datasets._options import SPLITS, check_folder_options
+from point_ft_jax.data.datasets._options import SPLITS, check_choice, check_folder_options
+from point_ft_jax.data.datasets._raw import Raw
 from point_ft_jax.data.files import points as point_files
 from point_ft_jax.data.files.folders import existing_root
 from point_ft_jax.data.normalize import same_size, unit_sphere
@@ -31,6 +33,7 @@ def load(
     test_fraction: float = 0.2,
     seed: int = 0,
     normalize: bool = True,
+    nonfinite: str = 'refuse',
 ) -> Split:
     """A split of a folder of clouds with part labels.
 
@@ -39,62 +42,108 @@ def load(
         root: the folder.
         num_points: the points kept of every cloud, drawn without replacement and the same in every
             run; None for as many as the smallest cloud of both splits has.
-        test_fraction: the share of each class that is tested on, where the folder has no split.
+        test_fraction: the share of the clouds that is tested on, where the folder has no split;
+            drawn as `folder.load` does.
         seed: draws the split and the points.
         normalize: whether each cloud is centred and scaled to the unit sphere.
+        nonfinite: 'refuse' clouds with points that are NaN or infinite, or 'drop' these points.
 
     Raises:
         UserError: no class folders, files that cannot be read, clouds of fewer than `num_points`
             points, wrong values or labels; all files at once.
     """
-    check_folder_options(split, num_points, test_fraction, seed)
+    check_choice('split', split, SPLITS)
+    return load_splits(
+        root=root,
+        num_points=num_points,
+        test_fraction=test_fraction,
+        seed=seed,
+        normalize=normalize,
+        nonfinite=nonfinite,
+    )[split]
+
+
+def load_splits(**options: Any) -> dict[str, Split]:
+    """Both splits, drawn in one reading of the folder; the options are those of `load`."""
+    splits, raw = _both(**options)
+    raw.warn()
+    return splits
+
+
+def examine(**options: Any) -> tuple[dict[str, Split], list[str]]:
+    """Both splits, and what is odd about their files as they are; options as of `load`."""
+    splits, raw = _both(**options)
+    return splits, raw.judged()
+
+
+def _both(
+    *,
+    root: str,
+    num_points: int | None = None,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+    normalize: bool = True,
+    nonfinite: str = 'refuse',
+) -> tuple[dict[str, Split], Raw]:
+    check_folder_options('train', num_points, test_fraction, seed, nonfinite)
     base = existing_root(root)
-    if any(_class_folders.folders(base / name) for name in SPLITS):
-        files, classes = _class_folders.divided(base)
-    elif _class_folders.folders(base):
-        files, classes = _class_folders.divide(base, test_fraction, seed)
-    else:
+    if not _class_folders.folders(base):
         raise UserError(
             f'no clouds in {base}; expected train/<class>/ and test/<class>/, or <class>/'
         )
-    entries = [entry for name in SPLITS for entry in files[name]]
-    clouds, problems = {}, []
-    for path, _ in entries:
-        try:
-            clouds[path] = _cloud(path)
-        except UserError as error:
-            problems.append(str(error))
-    raise_all(problems, f'{len(problems):,} files of {base} cannot be read:')
-    parts = {
-        name: np.unique(np.concatenate([clouds[p][:, 3] for p, at in entries if at == label]))
-        for label, name in enumerate(classes)
-    }
-    names = {path: path.relative_to(base).as_posix() for path, _ in entries}
-    tables, labels = [clouds[p] for p, _ in entries], np.array([label for _, label in entries])
-    problems = checks.cloud_problems(tables, list(names.values()))
-    whole = {name: ids[ids >= 0] for name, ids in parts.items()}
+    listing = _class_folders.listing(base, test_fraction, seed)
+    clouds = listing.read(lambda path: _cloud(path, nonfinite))
+    names = {split: listing.names(split) for split in SPLITS}
+    raw = Raw(base, clouds, listing.labels, names, listing.classes, listing.unused)
+    parts = _parts(raw)
+    size = num_points or raw.smallest()
+    return {split: _split(split, raw, parts, size, seed, normalize) for split in SPLITS}, raw
+
+
+def _parts(raw: Raw) -> tuple[tuple[int, ...], ...]:
+    """The parts of each class, those that its clouds have."""
+    tables = [table for split in SPLITS for table in raw.clouds[split]]
+    labels = np.concatenate([raw.labels[split] for split in SPLITS])
+    names = [name for split in SPLITS for name in raw.names[split]]
     columns = [table[:, 3] for table in tables]
-    problems += checks.part_problems(columns, labels, list(names.values()), whole)
-    raise_all(problems, f'{base} has no sound clouds with parts:')
-    chosen = [path for path, _ in files[split]]
-    size = num_points or min(map(len, tables))
-    table = same_size([clouds[p] for p in chosen], [names[p] for p in chosen], size, seed)
+    found = {
+        name: np.unique(
+            np.concatenate([c for c, at in zip(columns, labels, strict=True) if at == label])
+        )
+        for label, name in enumerate(raw.classes)
+    }
+    whole = {name: ids[ids >= 0] for name, ids in found.items()}
+    problems = checks.cloud_problems(tables, names)
+    problems += checks.part_problems(columns, labels, names, whole)
+    raise_all(problems, f'{raw.base} has no sound clouds with parts:')
+    return tuple(tuple(ids.astype(int).tolist()) for ids in found.values())
+
+
+def _split(
+    split: str,
+    raw: Raw,
+    parts: tuple[tuple[int, ...], ...],
+    size: int,
+    seed: int,
+    normalize: bool,
+) -> Split:
+    names = raw.names[split]
+    table = same_size(raw.clouds[split], names, size, seed)
     points = np.ascontiguousarray(table[..., :3])
-    count = 1 + int(max(ids.max() for ids in parts.values()))
     return Split(
-        unit_sphere(points) if normalize else to_float32(points),
-        np.array([label for _, label in files[split]], np.int32),
-        classes,
+        unit_sphere(points) if normalize else to_float32(points, names),
+        raw.labels[split],
+        raw.classes,
         table[..., 3].astype(np.int32),
-        part_names=tuple(f'part {part}' for part in range(count)),
-        parts=tuple(tuple(ids.astype(int).tolist()) for ids in parts.values()),
-        names=tuple(names[p] for p in chosen),
+        part_names=tuple(f'part {part}' for part in range(1 + max(map(max, parts)))),
+        parts=parts,
+        names=tuple(names),
     )
 
 
-def _cloud(path: pathlib.Path) -> np.ndarray:
+def _cloud(path: pathlib.Path, nonfinite: str) -> np.ndarray:
     """[N, 4] in the precision of the file: x, y, z, part."""
-    table = point_files.read_table(path)
+    table = point_files.read_table(path, nonfinite)
     if table.shape[1] < 4:
         raise UserError(
             f'{path}: {table.shape[1]} columns; expected x, y, z first and the part last'

@@ -88,7 +88,8 @@ def _read(folder: pathlib.Path, names: tuple[str, ...], num_points: int | None) 
         except (OSError, ValueError) as error:
             problems.append(f'{name}: not a numpy file ({error})')
             continue
-        if cloud.ndim != 2 or cloud.shape[1] < 3 or cloud.dtype.kind != 'f':
+        wrong = cloud.ndim != 2 or cloud.shape[1] < 3 or checks.is_turned(cloud.shape)
+        if wrong or cloud.dtype.kind != 'f':
             problems.append(f'{name}: {cloud.dtype} {cloud.shape}; expected floats [points, 3]')
         elif num_points is not None and len(cloud) < num_points:
             problems.append(f'{name}: {len(cloud)} points, and num_points is {num_points}')

@@ -24,10 +24,10 @@ def read(path: pathlib.Path, keys: Sequence[str] = KEYS) -> tuple[np.ndarray, ..
     return tuple(a[:, 0] if a.ndim == 2 and a.shape[1] == 1 else a for a in arrays)
 
 
-def shape(path: pathlib.Path) -> tuple[int, ...]:
-    """The shape of `data`, without reading it; errors as `read`."""
-    with _opened(path, KEYS) as file:
-        return file['data'].shape
+def keys(path: pathlib.Path) -> list[str]:
+    """The names of what a file holds; errors as `read`."""
+    with _opened(path, ()) as file:
+        return list(file)
 
 
 def read_all(paths: Sequence[pathlib.Path], keys: Sequence[str] = KEYS) -> tuple[np.ndarray, ...]:

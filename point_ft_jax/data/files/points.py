@@ -7,19 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from point_ft_jax.core.errors import UserError, raise_all
-from point_ft_jax.data.files import ply, text
+from point_ft_jax.data.checks import is_turned
+from point_ft_jax.data.files import inventory, ply, text
 
 PART_NAMES = ('part', 'label', 'seg', 'pid', 'part_label', 'part_id')  # of a column of parts
 NAMES = ('points', 'data', 'xyz', 'pos', 'vertices')  # the arrays looked for in an .npz, in order
 
 
 def is_cloud(path: pathlib.Path) -> bool:
-    """Whether a file of a folder is read as a cloud: of a known ending, and not hidden."""
-    known = path.suffix.lower() in READERS
-    return known and not path.name.startswith('.') and path.is_file()
+    """Whether a file of a folder is read as a cloud: of a known ending, not hidden, no document."""
+    known = path.suffix.lower() in READERS and not inventory.is_system(path.name)
+    return known and path.is_file() and not inventory.is_document(path)
 
 
-def read(path: str | pathlib.Path) -> np.ndarray:
+def read(path: str | pathlib.Path, nonfinite: str = 'refuse') -> np.ndarray:
     """The points of a file, [N, 3] in the file's own units and precision.
 
     Text and .ply come as float64; cast them by `precision.to_float32`, after any subsampling.
@@ -29,11 +30,15 @@ def read(path: str | pathlib.Path) -> np.ndarray:
     blanks; lines that begin with #, // or % are remarks, and the first line may be the number of
     points. What can be read in two ways is refused.
 
+    Args:
+        path: the file.
+        nonfinite: 'refuse' a file with points that are NaN or infinite, or 'drop' these points.
+
     Raises:
-        UserError: a missing, damaged or empty file, an unknown ending, too few columns, a value
-            that is no finite number.
+        UserError: a missing, damaged or empty file, an unknown ending, too few columns, more
+            columns than rows, a value that is no finite number.
     """
-    return _read(path, READERS, _checked)
+    return np.ascontiguousarray(_read(path, READERS, nonfinite)[:, :3])
 
 
 def read_all(paths: Sequence[str | pathlib.Path]) -> list[np.ndarray]:
@@ -52,15 +57,15 @@ def read_all(paths: Sequence[str | pathlib.Path]) -> list[np.ndarray]:
     return clouds
 
 
-def read_table(path: str | pathlib.Path) -> np.ndarray:
-    """All columns of a text or .npy file, [N, C] float64, C at least 3; errors as `read`."""
-    return _read(path, TABLES, _table_checked)
+def read_table(path: str | pathlib.Path, nonfinite: str = 'refuse') -> np.ndarray:
+    """All columns of a text or .npy file, [N, C], C at least 3; see `read`."""
+    return _read(path, TABLES, nonfinite)
 
 
 def _read(
     path: str | pathlib.Path,
     readers: Mapping[str, Callable[[pathlib.Path], np.ndarray]],
-    check: Callable[[np.ndarray], np.ndarray],
+    nonfinite: str,
 ) -> np.ndarray:
     path = pathlib.Path(path)
     reader = readers.get(path.suffix.lower())
@@ -71,16 +76,12 @@ def _read(
     if not path.is_file():
         raise UserError(f'no file {path}')
     try:
-        return check(reader(path))
+        return _checked(reader(path), nonfinite)
     except (UserError, OSError) as error:
         raise UserError(f'{path}: {error}') from None
 
 
-def _checked(points: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(_table_checked(points)[:, :3])
-
-
-def _table_checked(points: np.ndarray) -> np.ndarray:
+def _checked(points: np.ndarray, nonfinite: str) -> np.ndarray:
     if points.ndim != 2 or points.shape[1] < 3 or points.dtype.kind not in 'fiu':
         raise UserError(
             f'found {points.dtype} of shape {list(points.shape)}; expected real numbers '
@@ -88,11 +89,21 @@ def _table_checked(points: np.ndarray) -> np.ndarray:
         )
     if not len(points):
         raise UserError('no points in it')
+    if is_turned(points.shape):
+        raise UserError(
+            f'found {points.shape[1]:,} columns and {len(points):,} rows; expected a row for each '
+            'point: swap the axes, points.T'
+        )
     with np.errstate(over='ignore'):
         finite = np.isfinite(points[:, :3].astype(np.float32)).all(axis=1)
+    if nonfinite == 'drop' and finite.any():
+        return points[finite]
     if not finite.all():
         broken = np.count_nonzero(~finite)
-        raise UserError(f'{broken:,} of {len(points):,} points are NaN or infinite; remove them')
+        raise UserError(
+            f'{broken:,} of {len(points):,} points are NaN or infinite; remove them, or '
+            "set nonfinite='drop'"
+        )
     return points
 
 

@@ -117,7 +117,7 @@ def _split(lines: Sequence[str], separator: str | None) -> list[list[str]]:
 
 
 def _rows(body: list[str], separator: str | None) -> tuple[list[str] | list[list[str]], int, int]:
-    """The rows, split where they have quotes, how many fields each has, and empty ones at the end."""
+    """The rows, split where they have quotes; the fields of each; 1 if an empty one follows."""
     if any('"' in line for line in body):
         rows = _split(body, separator)
         widths = np.array(list(map(len, rows)))

@@ -1,0 +1,51 @@
+"""The splits of a folder as its files hold them, before anything is cut to size or normalised."""
+
+import dataclasses
+import pathlib
+import warnings
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from point_ft_jax.data import judgements
+from point_ft_jax.data.files.inventory import Unused
+
+
+@dataclasses.dataclass(frozen=True)
+class Raw:
+    """Clouds of any size, and what is known of them.
+
+    Attributes:
+        base: the folder.
+        clouds: of each split [N, 3 or more] in the precision of their files.
+        labels: of each split [S] int32.
+        names: of each split's clouds.
+        classes: the class names by label.
+        unused: what else lies in the folder.
+        notes: what the reader has to say.
+    """
+
+    base: pathlib.Path
+    clouds: Mapping[str, Sequence[np.ndarray]]
+    labels: Mapping[str, np.ndarray]
+    names: Mapping[str, Sequence[str]]
+    classes: tuple[str, ...]
+    unused: Unused
+    notes: Sequence[str] = ()
+
+    def smallest(self) -> int:
+        """The number of points of the smallest cloud."""
+        return min(len(cloud) for clouds in self.clouds.values() for cloud in clouds)
+
+    def judged(self) -> list[str]:
+        """What is odd about the clouds and the folder."""
+        surveys = {
+            split: judgements.survey(clouds, self.labels[split], self.names[split])
+            for split, clouds in self.clouds.items()
+        }
+        return [*judgements.judged(surveys, self.classes, self.unused), *self.notes]
+
+    def warn(self) -> None:
+        """Warns of data that are not used."""
+        if losses := self.unused.losses():
+            warnings.warn(f'{self.base}: {"; ".join(losses)}', stacklevel=3)

@@ -18,10 +18,15 @@ from point_ft_jax.models import create_model, torch_names
 from point_ft_jax.models.model import Model
 from point_ft_jax.models.networks import Classifier
 from point_ft_jax.models.tokenizer import MiniPointNet
-from point_ft_jax.training.losses import cross_entropy
+from point_ft_jax.training.losses import auxiliary, cross_entropy
 
 FOLDER = pathlib.Path(__file__).parent / 'golden'
 
+# The released propagation, without dropout.
+GAPROMPT = {
+    'propagation': 'reference',
+    **dict.fromkeys(('prompt_dropout', 'adapter_dropout', 'shift_dropout', 'shape_dropout'), 0.0),
+}
 # fixture: backbone, method, options of `create_model`
 MODELS = {
     'point_mae': ('point_mae', 'full', {}),
@@ -30,6 +35,17 @@ MODELS = {
     'dapt': ('recon', 'dapt', {}),
     'idpt': ('point_mae', 'idpt', {}),
     'vpt': ('point_mae', 'vpt', {}),
+    # With gradients for everything, as the reference computed them.
+    'stag_std': ('point_mae', 'stag', {'method_options': {'detach': False}}),
+    'stag_sl': (
+        'point_mae',
+        'stag',
+        {'method_options': {'first': 3, 'share': 3, 'detach': False}},
+    ),
+    'pointgst': ('point_mae', 'pointgst', {'geometry': {'num_groups': 64}}),
+    'ppt': ('point_mae', 'ppt', {}),
+    'pointlora': ('point_mae', 'pointlora', {}),
+    'gaprompt': ('point_mae', 'gaprompt', {'method_options': GAPROMPT}),
     'point_bert': ('point_bert', 'full', {'num_classes': 40, 'geometry': {'num_groups': 64}}),
     'm2ae_modelnet': ('point_m2ae', 'full', {'num_classes': 40}),
     'm2ae_scan': (
@@ -152,11 +168,11 @@ def training_pass(golden: Model, tree: dict, arrays: dict, smoothing: float = 0.
             {**tree, 'params': p},
             arrays['points'].astype(jax.tree.leaves(p)[0].dtype),
             train=True,
-            mutable=['batch_stats'],
+            mutable=['batch_stats', 'losses'],
             rngs={'dropout': jax.random.key(0)},
         )
         losses = cross_entropy(logits, arrays['labels'], smoothing)
-        return losses.mean(), (logits, updates['batch_stats'])
+        return losses.mean() + auxiliary(updates), (logits, updates['batch_stats'])
 
     return jax.jit(jax.value_and_grad(loss, has_aux=True))(tree['params'])
 

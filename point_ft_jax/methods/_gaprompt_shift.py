@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from kernels import farthest_point_sample, gather_points, knn
+from point_ft_jax.core.trees import Array
 from point_ft_jax.methods._modules import ZEROS
-from point_ft_jax.models.layers import Array, BatchNorm, Dtype, Linear, gelu, max_pool
+from point_ft_jax.models.layers import BatchNorm, Dtype, Linear, gelu, max_pool
 
 FREQUENCIES = (1.0, 2.0, 4.0, 8.0)
 SHARPNESS = 1e-4  # added to squared distances where features are interpolated

@@ -26,6 +26,7 @@ import jax.numpy as jnp
 
 from kernels import farthest_point_sample, gather_points, knn
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.trees import Array
 from point_ft_jax.methods._gaprompt_shift import (
     CONVOLUTIONS,
     TORCH_NAMES,
@@ -34,7 +35,7 @@ from point_ft_jax.methods._gaprompt_shift import (
 )
 from point_ft_jax.methods._modules import recall
 from point_ft_jax.models.embedding import Embedding
-from point_ft_jax.models.layers import Array, BatchNorm, Dtype, Linear, gelu, layer_norm, max_pool
+from point_ft_jax.models.layers import BatchNorm, Dtype, Linear, gelu, layer_norm, max_pool
 from point_ft_jax.models.tokens import Tokens, no_prompts
 from point_ft_jax.models.transformer import spread
 from point_ft_jax.models.tuner import HEAD_AND_CLS, Method, Tuner
@@ -129,10 +130,10 @@ def look_up(tokens: Tokens, values: Array, indices: Array, propagation: str) -> 
     prompts = tokens.slots.shape[1]
     if propagation == 'aligned':
         return gather_points(values[:, prompts:], indices)
-    batch, groups, width = tokens.patches.shape
+    batch, groups, _ = tokens.patches.shape
     first = groups * jnp.arange(batch, dtype=indices.dtype)
     rows = indices + first.reshape(-1, *[1] * (indices.ndim - 1))
-    return gather_points(values.reshape(1, -1, width), rows[None])[0]
+    return gather_points(values.reshape(1, -1, values.shape[-1]), rows[None])[0]
 
 
 class GapromptTuner(Tuner):

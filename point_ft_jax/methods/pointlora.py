@@ -30,9 +30,10 @@ import jax
 import jax.numpy as jnp
 
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.trees import Array
 from point_ft_jax.methods._modules import SmallMlp, recall
 from point_ft_jax.models.embedding import Embedding
-from point_ft_jax.models.layers import Array, Dtype, Linear
+from point_ft_jax.models.layers import Dtype, Linear
 from point_ft_jax.models.tokens import Tokens
 from point_ft_jax.models.tuner import HEAD_AND_CLS, Method, Tuner
 

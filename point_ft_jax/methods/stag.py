@@ -25,9 +25,10 @@ import jax.numpy as jnp
 
 from kernels import gather_points, knn
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.trees import Array
 from point_ft_jax.methods._modules import recall
 from point_ft_jax.models.embedding import Embedding
-from point_ft_jax.models.layers import Array, Dtype, Linear, max_pool
+from point_ft_jax.models.layers import Dtype, Linear, max_pool
 from point_ft_jax.models.tokens import Tokens
 from point_ft_jax.models.tuner import Method, Tuner
 

@@ -167,5 +167,5 @@ class Tokens:
 
 
 def no_prompts(patches: Array) -> Array:
-    """[B, 0, D]: the prompts of a backbone that nobody prompts."""
-    return patches[:, :0]
+    """[B, 0, D]: the prompts of a backbone that nobody prompts; no gradient, not even of zeros."""
+    return jax.lax.stop_gradient(patches[:, :0])

@@ -11,8 +11,7 @@ from small_methods import FAST, LABELS, POINTS, SMALL, same, small
 from point_ft_jax.commands import memory
 from point_ft_jax.core import trees
 from point_ft_jax.methods import stag
-from point_ft_jax.models.build import build
-from point_ft_jax.models.model import Model
+from point_ft_jax.models import Model, create_model
 from point_ft_jax.training import costs
 from point_ft_jax.training.losses import cross_entropy
 
@@ -22,7 +21,7 @@ OPTIONS = {'first': 2, 'width': 6, 'neighbors': 3}
 
 def deep(method: str = 'stag', **options: object) -> Model:
     """A narrow model of six blocks."""
-    return build('point_mae', method, 3, geometry=DEEP, method_options=options)
+    return create_model('point_mae', 3, method=method, geometry=DEEP, method_options=options)
 
 
 def total(model: Model, variables: dict, params: dict) -> jax.Array:
@@ -33,7 +32,9 @@ def total(model: Model, variables: dict, params: dict) -> jax.Array:
 @pytest.mark.parametrize('remat', [False, True])
 def test_no_gradient_passes_the_first_displacement(remat: bool) -> None:
     """What comes before has zeros for gradients, not small numbers: weights of NaN leave them."""
-    model = build('point_mae', 'stag', 3, geometry={**DEEP, 'remat': remat}, method_options=OPTIONS)
+    model = create_model(
+        'point_mae', 3, method='stag', geometry={**DEEP, 'remat': remat}, method_options=OPTIONS
+    )
     variables = model.init(jax.random.key(0))
     variables = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), variables)
     grad = jax.jit(jax.grad(functools.partial(total, model, variables)), compiler_options=FAST)
@@ -104,7 +105,7 @@ def test_a_step_takes_less_memory_than_that_of_other_methods() -> None:
 
 def test_maps_are_shared_as_published() -> None:
     def maps(**options: object) -> set[str]:
-        model = build('point_mae', 'stag', 15, method_options=options)
+        model = create_model('point_mae', 15, method='stag', method_options=options)
         return set(model.shapes()['params']['tuner'])
 
     assert maps() == {'down_0', 'edges_6', 'up_6'}

@@ -46,7 +46,7 @@ def get_config(variant: str = '') -> ConfigDict:
             'propagation': 'aligned',
         }
     )
-    config.model.head = ConfigDict({'dropout': 0.6})
+    config.model.head.dropout = 0.6
     if dataset == 'modelnet40':
         config.train.epochs = 401  # 0 to max_epoch = 400, both included
         config.optim.epochs = 400

@@ -64,6 +64,9 @@ SEGMENTERS = {
     'seg_m2ae': ('point_m2ae', 'full'),
 }
 SHAPENETPART = {'num_classes': 16, 'num_parts': 50}
+# Fixtures of two and three clouds, over which the head's batch norms divide by what may be a small
+# difference: rounding in float32 comes out larger. In float64 they are held as the others.
+LOOSE = {'pointgst': 3, 'pointlora': 3}
 SMOOTHING = {'m2ae_modelnet': 0.3}  # of the labels; elsewhere none
 
 
@@ -190,14 +193,14 @@ def assert_statistics(facts: dict, found: dict[str, np.ndarray]) -> None:
             assert_near(probe(key, value), expected, 1e-4, key)
 
 
-def assert_gradients(errors: dict[str, float], dtype: str) -> None:
-    """The errors of the gradients' probes are within the tolerances of the type."""
+def assert_gradients(errors: dict[str, float], dtype: str, loose: float = 1) -> None:
+    """The errors of the gradients' probes are within the tolerances of the type, times `loose`."""
     worst = sorted(errors.items(), key=lambda e: -e[1])[:5]
     if dtype == 'float64':
         assert max(errors.values()) < 1e-4, worst
     else:
-        assert np.median(list(errors.values())) < 1e-2
-        assert max(errors.values()) < 5e-2, worst
+        assert np.median(list(errors.values())) < loose * 1e-2
+        assert max(errors.values()) < loose * 5e-2, worst
 
 
 def gradient_errors(facts: dict, gradients: dict, dtype: str) -> dict[str, float]:

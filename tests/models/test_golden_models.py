@@ -56,11 +56,12 @@ def test_training_gives_the_reference(
         (loss, (logits, statistics)), gradients = g.training_pass(
             golden, tree, arrays, g.SMOOTHING.get(name, 0.0)
         )
-        g.assert_near(loss, arrays['loss'], 1e-4, 'loss')
-        g.assert_near(logits, arrays['train_logits'], 1e-4, 'logits')
+        loose = g.LOOSE.get(name, 1) if dtype == 'float32' else 1
+        g.assert_near(loss, arrays['loss'], loose * 1e-4, 'loss')
+        g.assert_near(logits, arrays['train_logits'], loose * 1e-4, 'logits')
         g.assert_statistics(facts, g.torch_arrays(golden, statistics))
         errors = g.gradient_errors(facts, g.torch_arrays(golden, gradients), dtype)
-    g.assert_gradients(errors, dtype)
+    g.assert_gradients(errors, dtype, loose)
 
 
 def give_bases(monkeypatch: pytest.MonkeyPatch, arrays: dict[str, np.ndarray]) -> None:

@@ -19,7 +19,7 @@ from point_ft_jax.weight_space.deltas import (
     ties,
     trim,
 )
-from point_ft_jax.weight_space.fisher import fisher, fisher_interpolate
+from point_ft_jax.weight_space.fisher_information import fisher, fisher_interpolate
 from point_ft_jax.weight_space.layerwise import choose_alphas, layers_of, lines
 from point_ft_jax.weight_space.merges import merge
 from point_ft_jax.weight_space.soups import ema, greedy_members, greedy_soup, model_stock

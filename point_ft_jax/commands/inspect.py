@@ -95,7 +95,7 @@ def candidates(state: Mapping[str, np.ndarray]) -> list[Candidate]:
         if best.fit.misshapen:  # the right keys: perhaps another size
             others = [v for v in plugins.load('backbones', name).BACKBONE.variants if v != 'base']
             sizes = [best, *(_candidate(name, variant, state) for variant in others)]
-            best = min(sizes, key=lambda candidate: len(candidate.fit.misshapen))
+            best = min(sizes, key=lambda candidate: len(candidate.fit.problems))
         if best.fit.report.loaded:
             found.append(best)
     return sorted(found, key=lambda candidate: len(candidate.fit.problems))

@@ -33,7 +33,9 @@ class Tokens:
             None.
         mask: [B, G, G] bool or None; which patches a patch attends to. Other tokens see all.
         empty: how many slots are empty.
-        memo: what tuners have computed from the centres, by name, for later blocks to use again.
+        memo: what has been computed from the centres, by name, for later blocks to use again.
+        features: what a backbone itself reads off for a head, [B, F] each, by name: 'aligned' is
+            where the cloud is in a space of texts.
     """
 
     cls: Array
@@ -46,6 +48,7 @@ class Tokens:
     mask: Array | None = None
     empty: int = struct.field(pytree_node=False, default=0)
     memo: Mapping[str, object] = struct.field(default_factory=dict)
+    features: Mapping[str, Array] = struct.field(default_factory=dict)
 
     @property
     def prompts(self) -> Array:

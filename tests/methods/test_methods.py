@@ -14,6 +14,7 @@ from small_methods import (
     METHODS,
     ONE_LEVEL,
     POINTS,
+    WITHOUT_CLS,
     disturbed,
     fits,
     fresh,
@@ -253,9 +254,10 @@ def test_a_method_that_starts_with_the_points_says_so_to_a_hierarchy(method: str
 
 
 @pytest.mark.parametrize('method', ['dapt', 'idpt'])
-def test_a_readout_without_its_tokens_says_so(method: str) -> None:
+@pytest.mark.parametrize('backbone', WITHOUT_CLS)
+def test_a_readout_without_its_tokens_says_so(backbone: str, method: str) -> None:
     with pytest.raises(UserError, match="readout 'cls' needs cls tokens"):
-        small('point_m2ae', method, readout=None).shapes()
+        small(backbone, method, readout=None).shapes()
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from point_ft_jax.models.aligned_transformer import AlignedTransformer
 from point_ft_jax.models.hierarchical import HierarchicalTransformer
 from point_ft_jax.models.model import Model
 from point_ft_jax.models.point_transformer import PointTransformer
+from point_ft_jax.models.query_transformer import QueryTransformer
 
 BACKBONES = plugins.available('backbones')
 POINTS, CLASSES = 40, 5
@@ -26,6 +27,10 @@ SMALL = {
     AlignedTransformer: {
         **{'width': 48, 'heads': 3, 'depth': 1, 'num_groups': 9, 'group_size': 7},
         **{'aligned_width': 10, 'image_tokens': 5, 'image_classes': 2},
+    },
+    QueryTransformer: {
+        **{'width': 48, 'heads': 3, 'depth': 1, 'num_groups': 9, 'group_size': 7},
+        'aligned_width': 10,
     },
     HierarchicalTransformer: {
         'widths': (12, 24, 48),
@@ -79,7 +84,8 @@ def clouds(batch: int = 3) -> np.ndarray:
 def test_clouds_become_tokens_features_and_logits(name: str) -> None:
     points = clouds()
     tokens, logits = compiled(name)(variables(name), points)
-    num_cls = len(getattr(small(name).module.backbone, 'global_tokens', ()))
+    backbone = small(name).module.backbone
+    num_cls = getattr(backbone, 'num_queries', len(getattr(backbone, 'global_tokens', ())))
     assert tokens.cls.shape == (3, num_cls, 48)
     assert tokens.patches.shape == (3, 9, 48)
     assert tokens.prompts.shape == (3, 0, 48)

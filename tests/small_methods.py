@@ -38,6 +38,7 @@ FAST = {'xla_backend_optimization_level': 0}  # compiling is nearly all that tak
 METHODS = plugins.available('methods')
 # These start where points become tokens, once for all blocks.
 ONE_LEVEL = ('gaprompt', 'pointlora', 'ppt', 'stag')
+RARE = ('point_femae', 'recon_pp', 'recon_pp_causal', 'uni3d')  # most of their tests are slow
 WITHOUT_CLS = ('point_m2ae', 'point_femae')
 MERGEABLE = ('full', 'linear_probe', 'bitfit', 'lora', 'ssf')
 

@@ -54,7 +54,7 @@ def _prepared(cloud: np.ndarray, swap_yz: bool) -> np.ndarray:
 def _load(weights: str, texts: np.ndarray) -> tuple[Model, dict[str, trees.Tree]]:
     """The model that a file fits, with the texts for a head."""
     state = pretrained.state_dict(weights)
-    model = _model(state, weights, len(texts))
+    model = zero_shot.by_text(form_of(state, weights), len(texts))
     width = model.module.backbone.aligned_width
     if texts.shape[1] != width:
         raise UserError(
@@ -68,14 +68,15 @@ def _load(weights: str, texts: np.ndarray) -> tuple[Model, dict[str, trees.Tree]
     return model, backbone
 
 
-def _model(state: Mapping[str, np.ndarray], weights: str, num_classes: int) -> Model:
+def form_of(state: Mapping[str, np.ndarray], weights: str) -> Model:
+    """The model with a space of texts that a file fits; UserError if it fits none."""
     tried = []
     for name in plugins.names('backbones'):
         backbone = plugins.load('backbones', name).BACKBONE
         if not hasattr(backbone.build(), 'aligned_width'):
             continue
         for variant in backbone.variants:
-            model = zero_shot.by_text(create_model(name, num_classes, variant=variant), num_classes)
+            model = create_model(name, 1, variant=variant)
             if not model.fit_backbone(model.shapes(), state).problems:
                 return model
             tried.append(f'{name} ({variant})')

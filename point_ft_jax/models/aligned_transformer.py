@@ -66,13 +66,14 @@ class AlignedTransformer(PointTransformer):
 
     def setup(self) -> None:
         self.norm = eva_norm(self.dtype)
+        self.positions = self.position_map(self.width, dtype=self.dtype)
         self.align = Linear(self.aligned_width, dtype=self.dtype)
         self.image = ImageEnds(self.width, self.image_tokens, self.image_classes)
 
     def encode(
-        self, grouped: Groups, tuner: Tuner, train: bool = False, keep: Array | None = None
+        self, cloud: Array | Groups, tuner: Tuner, train: bool = False, keep: Array | None = None
     ) -> Tokens:
-        tokens = super().encode(grouped, tuner, train, keep)
+        tokens = super().encode(cloud, tuner, train, keep)
         self.image()
         return tokens.replace(features={'aligned': self.align(tokens.cls[:, 0])})
 

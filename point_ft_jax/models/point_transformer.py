@@ -30,6 +30,8 @@ class PointTransformer(nn.Module):
             NAME_token and NAME_pos [1, 1, D].
         tokenizer_width: E, the tokenizer's output, which a linear map takes to `width`; None for
             `width` itself, without such a map.
+        tokenizer_widths: of the tokenizer's maps but the last; see `MiniPointNet`.
+        position_map: makes what takes centres [B, G, 3] to positions [B, G, D], from D and `dtype`.
         block: the block style.
         drop_path: the last block's rate; the first has 0.
         skip_near_origin: whether the centres avoid points near the origin (MaskPoint's do not).
@@ -49,6 +51,8 @@ class PointTransformer(nn.Module):
     group_size: int = 32
     global_tokens: tuple[str, ...] = ('cls',)
     tokenizer_width: int | None = None
+    tokenizer_widths: tuple[int, ...] = (128, 256, 512)
+    position_map: Callable[..., nn.Module] = Positions
     block: Callable[..., nn.Module] = Block
     drop_path: float = 0.0
     skip_near_origin: bool = True
@@ -76,6 +80,7 @@ class PointTransformer(nn.Module):
 
     def setup(self) -> None:
         self.norm = layer_norm(self.dtype)
+        self.positions = self.position_map(self.width, dtype=self.dtype)
 
     def __call__(self, points: Array, tuner: Tuner, train: bool = False) -> Tokens:
         return self.encode(points, tuner, train)
@@ -156,11 +161,11 @@ class PointTransformer(nn.Module):
         tokenizer = (nn.remat(MiniPointNet) if self.remat else MiniPointNet)(
             self.tokenizer_width or self.width,
             use_running=self.hold_statistics or not train,
+            widths=self.tokenizer_widths,
             dtype=self.dtype,
             name='tokenizer',
         )
         reduce = self.tokenizer_width and Linear(self.width, dtype=self.dtype, name='reduce')
-        positions = Positions(self.width, dtype=self.dtype, name='positions')
         cls, cls_pos = (self._global_tokens(what) for what in ('token', 'pos'))
 
         def tokens(grouped: Groups) -> Tokens:
@@ -175,10 +180,10 @@ class PointTransformer(nn.Module):
                 centers=grouped.centers,
                 slots=none,
                 cls_pos=jnp.concatenate([none, *(spread(pos, patches) for pos in cls_pos)], axis=1),
-                patch_pos=positions(grouped.centers),
+                patch_pos=self.positions(grouped.centers),
             )
 
-        return Embedding(self.group, tokens, positions, self.depth, train, self.dtype)
+        return Embedding(self.group, tokens, self.positions, self.depth, train, self.dtype)
 
     def _global_tokens(self, what: str) -> list[Array]:
         """The learned tokens or their positions, each [1, 1, D]."""

@@ -67,7 +67,7 @@ class QueryBlock(Block):
         """The tokens with the queries' own step taken."""
         queries = tokens.cls
         h, memory = self._split(self.tuner.layer(self.norm1_queries, tokens.sequence()))
-        mask = tokens.replace(mask=None).attention_mask()
+        mask = tokens.replace(mask=None, causal=False).attention_mask()
         if mask is not None:
             mask = mask[..., self.num_queries :]
         queries = queries + self.drop(self.attention_queries(h, memory, mask))
@@ -81,14 +81,10 @@ class QueryBlock(Block):
 class QueryTransformer(PointTransformer):
     """Clouds [B, N, 3 + F] to normalised `Tokens`, whose global tokens are the queries.
 
-    Their features: 'queries' [B, 2D], the maximum over the queries of images, and over those of
-    texts; 'aligned' [B, E], where the cloud is in the space that both were aligned with: the mean
-    of the image queries' directions there, plus `text_share` times that of the text queries'.
+    Their feature 'queries' [B, E] is what each kind of query says.
 
     Attributes:
-        image_queries, text_queries: how many there are of each.
-        aligned_width: of the space (E).
-        text_share: 0.5 for the published ModelNet40 and Objaverse-LVIS, 0.3 for ScanObjectNN.
+        image_queries, text_queries: how many there are of each kind.
     """
 
     global_tokens: tuple[str, ...] = ()
@@ -96,8 +92,6 @@ class QueryTransformer(PointTransformer):
     qkv_bias: bool = True
     image_queries: int = 13
     text_queries: int = 3
-    aligned_width: int = 1280
-    text_share: float = 0.5
 
     @property
     def num_queries(self) -> int:
@@ -105,41 +99,56 @@ class QueryTransformer(PointTransformer):
         return self.image_queries + self.text_queries
 
     def setup(self) -> None:
-        self.norm = layer_norm(self.dtype)
+        super().setup()
         self.norm_queries = layer_norm(self.dtype)
-        self.align_image = Linear(self.aligned_width, dtype=self.dtype)
-        self.align_text = Linear(self.aligned_width, dtype=self.dtype)
 
     def enter(self, tokens: Tokens) -> Tokens:
         """The tokens with the queries in front, which have no positions."""
-        shape = (1, self.num_queries, self.width)
+        shape = (1, self.image_queries + self.text_queries, self.width)
         queries = self.param('queries', nn.initializers.zeros, shape)
         return tokens.replace(cls=spread(queries, tokens.patches), cls_pos=None)
 
     def encode(
-        self, grouped: Groups, tuner: Tuner, train: bool = False, keep: Array | None = None
+        self, cloud: Array | Groups, tuner: Tuner, train: bool = False, keep: Array | None = None
     ) -> Tokens:
-        tokens = self._normalize(self.after_blocks(grouped, tuner, train, keep)[-1], tuner)
-        image, text = self._queries(tokens)
-        image_place = unit(self.align_image(image)).mean(axis=1)
-        text_place = unit(self.align_text(text)).mean(axis=1)
-        features = {
-            'queries': jnp.concatenate([max_pool(image), max_pool(text)], axis=-1),
-            'aligned': image_place + self.text_share * text_place,
-        }
-        return tokens.replace(features=features)
-
-    def _normalize(self, tokens: Tokens, tuner: Tuner) -> Tokens:
-        """The tokens normalised, the queries by a norm of their own."""
-        size = tokens.cls.shape[1]
-        x = tokens.sequence()
+        tokens = self.after_blocks(cloud, tuner, train, keep)[-1]
+        size, x = self.num_queries, tokens.sequence()
         both = (tuner.layer(self.norm_queries, x[:, :size]), tuner.layer(self.norm, x[:, size:]))
-        return tokens.with_sequence(jnp.concatenate(both, axis=1))
-
-    def _queries(self, tokens: Tokens) -> tuple[Array, Array]:
-        """The queries of images and those of texts."""
+        tokens = tokens.with_sequence(jnp.concatenate(both, axis=1))
         end = self.image_queries + self.text_queries
-        return tokens.cls[:, : self.image_queries], tokens.cls[:, self.image_queries : end]
+        image, text = tokens.cls[:, : self.image_queries], tokens.cls[:, self.image_queries : end]
+        return tokens.replace(features=self.features(image, text, tokens.cls[:, end:]))
+
+    def features(self, image: Array, text: Array, others: Array) -> dict[str, Array]:
+        """What is read of the queries of images, of texts and, side by side, of others."""
+        maxima = [max_pool(queries) for queries in (image, text)]
+        others = others.reshape(others.shape[0], -1)
+        return {'queries': jnp.concatenate([others, *maxima], axis=-1)}
+
+
+class AlignedQueryTransformer(QueryTransformer):
+    """With a feature 'aligned' [B, E]: the place in the space that the queries were aligned with.
+
+    It is the mean of the image queries' directions there, plus `text_share` times the mean of the
+    text queries'.
+
+    Attributes:
+        aligned_width: of the space (E).
+        text_share: 0.5 for the published ModelNet40 and Objaverse-LVIS, 0.3 for ScanObjectNN.
+    """
+
+    aligned_width: int = 1280
+    text_share: float = 0.5
+
+    def setup(self) -> None:
+        super().setup()
+        self.align_image = Linear(self.aligned_width, dtype=self.dtype)
+        self.align_text = Linear(self.aligned_width, dtype=self.dtype)
+
+    def features(self, image: Array, text: Array, others: Array) -> dict[str, Array]:
+        places = unit(self.align_image(image)).mean(axis=1)
+        aligned = places + self.text_share * unit(self.align_text(text)).mean(axis=1)
+        return {**super().features(image, text, others), 'aligned': aligned}
 
 
 def torch_names(prefix: str = '') -> dict[str, str]:
@@ -151,6 +160,8 @@ def torch_names(prefix: str = '') -> dict[str, str]:
         'tokenizer/first_0': f'{prefix}embed.first_conv.0',
         'tokenizer/first_norm': f'{prefix}embed.first_conv.1',
         'tokenizer/first_1': f'{prefix}embed.first_conv.3',
+        'tokenizer/first_norm_2': f'{prefix}embed.first_conv.4',  # of the large tokenizer
+        'tokenizer/first_2': f'{prefix}embed.first_conv.6',
         'tokenizer/second_0': f'{prefix}embed.second_conv.0',
         'tokenizer/second_norm': f'{prefix}embed.second_conv.1',
         'tokenizer/second_1': f'{prefix}embed.second_conv.3',

@@ -14,6 +14,7 @@ from small_methods import (
     METHODS,
     ONE_LEVEL,
     POINTS,
+    RARE,
     WITHOUT_CLS,
     disturbed,
     fits,
@@ -43,7 +44,11 @@ def pairs(everyday: Callable[[str, str], bool]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(('backbone', 'method'), cases)
 
 
-CASES = pairs(lambda b, m: b == BACKBONES[0] or m in ('full', 'dapt', 'idpt', 'lora'))
+CASES = pairs(
+    lambda b, m: (
+        b == BACKBONES[0] or m in ('full', 'dapt', *(() if b in RARE else ('idpt', 'lora')))
+    )
+)
 TRAINED = pairs(lambda b, m: b == BACKBONES[0] or (b == 'maskpoint' and m in ('full', 'dapt')))
 
 
@@ -221,8 +226,14 @@ def test_a_tuned_model_at_its_identity_is_its_backbone_or_says_why_not(
         np.testing.assert_allclose(*both, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize('method', MERGEABLE)
-@pytest.mark.parametrize('backbone', BACKBONES)
+@pytest.mark.parametrize(
+    ('backbone', 'method'),
+    [
+        pytest.param(b, m, marks=[pytest.mark.slow] * (b in RARE and (b, m) != ('uni3d', 'ssf')))
+        for b in BACKBONES
+        for m in MERGEABLE
+    ],
+)
 def test_a_merged_model_needs_no_tuner(backbone: str, method: str) -> None:
     model, _ = fresh(backbone, method)
     variables = disturbed(backbone, method)

@@ -14,10 +14,11 @@ from point_ft_jax.core import plugins, trees
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.models import create_model, torch_names
 from point_ft_jax.models.aligned_transformer import AlignedTransformer
+from point_ft_jax.models.causal_query_transformer import CausalQueryTransformer
 from point_ft_jax.models.hierarchical import HierarchicalTransformer
 from point_ft_jax.models.model import Model
 from point_ft_jax.models.point_transformer import PointTransformer
-from point_ft_jax.models.query_transformer import QueryTransformer
+from point_ft_jax.models.query_transformer import AlignedQueryTransformer
 
 BACKBONES = plugins.available('backbones')
 POINTS, CLASSES = 40, 5
@@ -28,9 +29,13 @@ SMALL = {
         **{'width': 48, 'heads': 3, 'depth': 1, 'num_groups': 9, 'group_size': 7},
         **{'aligned_width': 10, 'image_tokens': 5, 'image_classes': 2},
     },
-    QueryTransformer: {
+    AlignedQueryTransformer: {
         **{'width': 48, 'heads': 3, 'depth': 1, 'num_groups': 9, 'group_size': 7},
         'aligned_width': 10,
+    },
+    CausalQueryTransformer: {
+        **{'width': 48, 'heads': 3, 'depth': 1, 'num_groups': 9, 'group_size': 7},
+        **{'decoder_depth': 1, 'tokenizer_widths': (128, 256, 512)},
     },
     HierarchicalTransformer: {
         'widths': (12, 24, 48),

@@ -11,8 +11,9 @@ A readout of 'cls' would be all sixteen queries side by side; 'queries' are thei
 import functools
 
 from point_ft_jax.models.backbone import FINE_TUNED_HEAD, Backbone
-from point_ft_jax.models.query_transformer import QueryTransformer, torch_names
+from point_ft_jax.models.query_transformer import AlignedQueryTransformer, torch_names
 
+LARGE_TOKENIZER = ('tokenizer/first_norm_2', 'tokenizer/first_2')
 SIZES = {
     'base': {},
     'tiny': {'width': 192, 'heads': 3, 'depth': 8},
@@ -21,12 +22,12 @@ SIZES = {
 
 BACKBONE = Backbone(
     build=functools.partial(
-        QueryTransformer, width=768, heads=12, num_groups=512, input_channels=6, fill=0.4
+        AlignedQueryTransformer, width=768, heads=12, num_groups=512, input_channels=6, fill=0.4
     ),
     variants=SIZES,
     readout=('queries', 'patches_max'),
     torch_names={
-        **torch_names('model.'),
+        **{p: n for p, n in torch_names('model.').items() if p not in LARGE_TOKENIZER},
         'positions/hidden': 'model.pos_embed.0',
         'positions/out': 'model.pos_embed.2',
         'align_image': 'img_proj',

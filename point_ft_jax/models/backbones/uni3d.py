@@ -59,6 +59,7 @@ BACKBONE = Backbone(
         'block_{block}/mlp/fc2': f'{BLOCK}.mlp.fc2',
     },
     prefixes=('point_encoder.',),
+    undecayed=('cls_token', 'image/cls_token'),
     may_lack=UNREAD,
     # Keys have no bias: what some files call so is a buffer of zeros. A part segmenter reads
     # nothing of the space of texts.

@@ -71,7 +71,7 @@ def _load(weights: str, texts: np.ndarray) -> tuple[Model, dict[str, trees.Tree]
 def form_of(state: Mapping[str, np.ndarray], weights: str) -> Model:
     """The model with a space of texts that a file fits; UserError if it fits none."""
     tried = []
-    for name in plugins.names('backbones'):
+    for name in plugins.available('backbones'):
         backbone = plugins.load('backbones', name).BACKBONE
         if not hasattr(backbone.build(), 'aligned_width'):
             continue

@@ -11,7 +11,7 @@ from point_ft_jax.core.errors import UserError
 from point_ft_jax.data import augment, sampling
 from point_ft_jax.data.datasets import folder
 from point_ft_jax.data.files import channels, points
-from point_ft_jax.data.split import from_arrays
+from point_ft_jax.data.split import Split
 
 R = np.random.default_rng(0)
 XYZ = R.uniform(-1, 1, (9, 3)).astype(np.float32)
@@ -120,10 +120,10 @@ def test_an_h5_file_has_an_array_for_each_word(tmp_path: pathlib.Path) -> None:
 
 def test_arrays_with_channels_are_a_split() -> None:
     clouds = np.stack([np.hstack([XYZ, NORMALS])] * 2)
-    split = from_arrays(clouds, [0, 1], channels=('normal',))
+    split = Split.from_arrays(clouds, [0, 1], channels=('normal',))
     assert split.channels == channels.NORMALS
     with pytest.raises(UserError, match=r'\[2, 9, 6\]; expected \[clouds, points, 4\] for x, y, z'):
-        from_arrays(clouds, [0, 1], channels=('intensity',))
+        Split.from_arrays(clouds, [0, 1], channels=('intensity',))
 
 
 def numbered() -> np.ndarray:

@@ -44,6 +44,7 @@ def pairs(everyday: Callable[[str, str], bool]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(('backbone', 'method'), cases)
 
 
+EVERYDAY = ('full', 'dapt', 'idpt', 'lora')
 CASES = pairs(
     lambda b, m: (
         b == BACKBONES[0] or m in ('full', 'dapt', *(() if b in RARE else ('idpt', 'lora')))

@@ -259,6 +259,23 @@ def test_a_file_of_uni3d_in_half_precision_gives_the_backbone(wrapper: str) -> N
         model.load_backbone(model.shapes(), state, 'uni3d')
 
 
+@pytest.mark.parametrize('wrapper', ['', 'module.'])
+def test_a_pretraining_file_of_point_femae_gives_the_backbone(wrapper: str) -> None:
+    """Its norms stand there under two names, too; the later value counts."""
+    keys = [(k, shape) for k, shape in key_list('femae_cls15') if 'cls_head' not in k]
+    names = [f'{wrapper}MAE_encoder.{key}' for key, _ in keys]
+    values = [np.full(shape, index, np.float32) for index, (_, shape) in enumerate(keys)]
+    state = dict(zip(names, values, strict=True))
+    state[f'{wrapper}mask_token_rand'] = np.zeros((1, 1, 384), np.float32)
+    model, variables = shapes('point_femae')
+    loaded, report = model.load_backbone(variables, state, 'femae')
+    assert (report.prefix, report.new) == ('MAE_encoder.', ())
+    assert report.left == ('mask_token_rand',)
+    scale = loaded['params']['backbone']['block_3']['local']['edge_norm']['scale']
+    later = state[f'{wrapper}MAE_encoder.blocks.blocks.3.cls.conv1.1.weight']
+    np.testing.assert_array_equal(scale, later)
+
+
 def parts(keys: tuple[str, ...]) -> dict[str, int]:
     """How many keys there are of each first word."""
     words = [key.split('.')[0] for key in keys]

@@ -19,6 +19,14 @@ from point_ft_jax.models.point_transformer import TORCH_NAMES, PointTransformer
 
 SUBSTRING_CLS = ('backbone/block_*/local/*', 'backbone/block_*/norm_local/*')
 BLOCK = 'blocks.blocks.{block}'
+PREFIXES = ('MAE_encoder.', 'base_model.')
+# The reference registers every batch norm of the enhancements by itself and with its convolution.
+TWINS = {
+    f'{prefix}blocks.blocks.{block}.cls.conv{n}.1.': f'{prefix}blocks.blocks.{block}.cls.bn{n}.'
+    for prefix in ('', *PREFIXES)
+    for block in range(24)
+    for n in (1, 2)
+}
 
 BACKBONE = Backbone(
     build=functools.partial(PointTransformer, global_tokens=(), block=LocalBlock),
@@ -35,8 +43,8 @@ BACKBONE = Backbone(
     },
     # The first convolution along the edges has two axes.
     conv=('encoder.*', 'blocks.blocks.*.cls.conv?.0.*', 'blocks.blocks.*.cls.conv1.0.*'),
-    torch_twins={'.cls.conv1.1.': '.cls.bn1.', '.cls.conv2.1.': '.cls.bn2.'},
-    prefixes=('MAE_encoder.', 'base_model.'),
+    torch_twins=TWINS,
+    prefixes=PREFIXES,
     leaves=(
         'mask_token*',
         'decoder_pos_embed*',

@@ -17,7 +17,7 @@ from point_ft_jax.models.autoencoders.reconstruction import chamfer_l1, chamfer_
 from point_ft_jax.models.channels import PLACE
 from point_ft_jax.models.layers import Dtype, Linear, layer_norm
 from point_ft_jax.models.patch_order import greedy_order, reorder
-from point_ft_jax.models.positions import OneFrequency, one_frequency
+from point_ft_jax.models.positions import one_frequency
 from point_ft_jax.models.query_transformer import QueryBlock, QueryTransformer
 from point_ft_jax.models.tokens import Tokens, no_prompts
 from point_ft_jax.models.transformer import Block, drop_path_rates, spread
@@ -25,6 +25,20 @@ from point_ft_jax.models.tuner import Tuner
 
 CENTERS = 'patch_centers'
 WITH_CLS = functools.partial(QueryBlock, num_queries=17)
+
+
+class SinglePositions(nn.Module):
+    """Positions [B, G, D] of centres [B, G, 3], in single precision.
+
+    The reference keeps centres so whatever it computes in: in double precision, too, the last
+    digits of a gradient are those of float32.
+    """
+
+    width: int
+    dtype: Dtype | None = None
+
+    def __call__(self, centers: Array) -> Array:
+        return one_frequency(centers.astype(jnp.float32), self.width)
 
 
 class CausalQueryTransformer(QueryTransformer):
@@ -39,7 +53,7 @@ class CausalQueryTransformer(QueryTransformer):
     """
 
     block: Callable[..., nn.Module] = WITH_CLS
-    position_map: Callable[..., nn.Module] = OneFrequency
+    position_map: Callable[..., nn.Module] = SinglePositions
     decoder_depth: int = 4
     generation_weight: float = 3.0
 
@@ -115,7 +129,7 @@ class PatchDecoder(nn.Module):
     def __call__(self, encoded: Array, centers: Array, train: bool = False) -> Array:
         batch, number, width = encoded.shape
         none = no_prompts(encoded)
-        places = one_frequency(directions(centers), width)
+        places = one_frequency(directions(centers.astype(jnp.float32)), width)
         tokens = Tokens(none, encoded, centers, slots=none, patch_pos=places, causal=True)
         for index, rate in enumerate(self.drop_paths):
             tokens = Block(

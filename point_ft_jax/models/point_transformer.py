@@ -6,8 +6,9 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax.numpy as jnp
 
-from kernels import Groups, group_points
+from kernels import Groups
 from point_ft_jax.core.trees import Array
+from point_ft_jax.models import channels
 from point_ft_jax.models.embedding import Embedding
 from point_ft_jax.models.layers import Dtype, Linear, layer_norm, token_init
 from point_ft_jax.models.tokenizer import MiniPointNet, require_points
@@ -17,7 +18,7 @@ from point_ft_jax.models.tuner import Tuner
 
 
 class PointTransformer(nn.Module):
-    """Clouds [B, N, 3] to normalised `Tokens`.
+    """Clouds [B, N, 3 + F] to normalised `Tokens`.
 
     A cloud with fewer points than groups or neighbours is a UserError at trace time. Duplicated
     points are fine; where they leave fewer distinct points than groups, centres repeat.
@@ -29,12 +30,16 @@ class PointTransformer(nn.Module):
             NAME_token and NAME_pos [1, 1, D].
         tokenizer_width: E, the tokenizer's output, which a linear map takes to `width`; None for
             `width` itself, without such a map.
+        tokenizer_widths: of the tokenizer's maps but the last; see `MiniPointNet`.
+        position_map: makes what takes centres [B, G, 3] to positions [B, G, D], from D and `dtype`.
         block: the block style.
         drop_path: the last block's rate; the first has 0.
         skip_near_origin: whether the centres avoid points near the origin (MaskPoint's do not).
         hold_statistics: normalise with the running statistics in training too, and leave them.
         qkv_bias: whether queries, keys and values have biases: no published model's, but a merged
             one's may.
+        input_channels: 3 + F, the coordinates and what else a point has; see `channels`.
+        fill: F values for clouds that have but coordinates; None to refuse them.
         remat: see `transformer.through`; the tokenizer's insides are forgotten too.
         dtype: what to compute in; None for the type of the parameters.
     """
@@ -46,11 +51,15 @@ class PointTransformer(nn.Module):
     group_size: int = 32
     global_tokens: tuple[str, ...] = ('cls',)
     tokenizer_width: int | None = None
+    tokenizer_widths: tuple[int, ...] = (128, 256, 512)
+    position_map: Callable[..., nn.Module] = Positions
     block: Callable[..., nn.Module] = Block
     drop_path: float = 0.0
     skip_near_origin: bool = True
     hold_statistics: bool = False
     qkv_bias: bool = False
+    input_channels: int = channels.PLACE
+    fill: float | None = None
     remat: bool = False
     dtype: Dtype | None = None
 
@@ -60,12 +69,18 @@ class PointTransformer(nn.Module):
         return max(self.num_groups, self.group_size)
 
     @property
+    def first_map(self) -> str:
+        """The path of the kernel that takes the channels of a point."""
+        return 'tokenizer/first_0/kernel'
+
+    @property
     def taps(self) -> tuple[int, ...]:
         """The blocks, from 0, that end the first, second and last third: 3, 7 and 11 of twelve."""
         return tuple(max(self.depth * third // 3 - 1, 0) for third in (1, 2, 3))
 
     def setup(self) -> None:
         self.norm = layer_norm(self.dtype)
+        self.positions = self.position_map(self.width, dtype=self.dtype)
 
     def __call__(self, points: Array, tuner: Tuner, train: bool = False) -> Tokens:
         return self.encode(points, tuner, train)
@@ -92,7 +107,8 @@ class PointTransformer(nn.Module):
         """The neighbourhoods that become patches; as many and as large as the geometry says."""
         number, size = num_groups or self.num_groups, group_size or self.group_size
         require_points(points, max(number, size))
-        return group_points(points, number, size, skip_near_origin=self.skip_near_origin)
+        points = channels.filled(points, self.input_channels, self.fill)
+        return channels.group(points, number, size, skip_near_origin=self.skip_near_origin)
 
     def encode(
         self, cloud: Array | Groups, tuner: Tuner, train: bool = False, keep: Array | None = None
@@ -116,6 +132,7 @@ class PointTransformer(nn.Module):
             tokens = embedding.tokens(cloud)
         else:
             tokens = tuner.tokens(embedding, cloud)
+        tokens = self.enter(tokens)
         if keep is not None:
             tokens = tokens.take(keep)
         blocks: list[Tokens] = []
@@ -129,21 +146,26 @@ class PointTransformer(nn.Module):
                 train=train,
                 dtype=self.dtype,
                 qkv_bias=self.qkv_bias,
+                hold_statistics=self.hold_statistics,
                 name=f'block_{index}',
             )
             blocks.append(through(block, blocks[-1] if blocks else tokens, self.remat))
         return blocks
+
+    def enter(self, tokens: Tokens) -> Tokens:
+        """The tokens as the first block gets them: here as they are."""
+        return tokens
 
     def _embedding(self, tuner: Tuner, train: bool) -> Embedding:
         """What makes the tokens that enter the first block."""
         tokenizer = (nn.remat(MiniPointNet) if self.remat else MiniPointNet)(
             self.tokenizer_width or self.width,
             use_running=self.hold_statistics or not train,
+            widths=self.tokenizer_widths,
             dtype=self.dtype,
             name='tokenizer',
         )
         reduce = self.tokenizer_width and Linear(self.width, dtype=self.dtype, name='reduce')
-        positions = Positions(self.width, dtype=self.dtype, name='positions')
         cls, cls_pos = (self._global_tokens(what) for what in ('token', 'pos'))
 
         def tokens(grouped: Groups) -> Tokens:
@@ -158,10 +180,10 @@ class PointTransformer(nn.Module):
                 centers=grouped.centers,
                 slots=none,
                 cls_pos=jnp.concatenate([none, *(spread(pos, patches) for pos in cls_pos)], axis=1),
-                patch_pos=positions(grouped.centers),
+                patch_pos=self.positions(grouped.centers),
             )
 
-        return Embedding(self.group, tokens, positions, self.depth, train, self.dtype)
+        return Embedding(self.group, tokens, self.positions, self.depth, train, self.dtype)
 
     def _global_tokens(self, what: str) -> list[Array]:
         """The learned tokens or their positions, each [1, 1, D]."""

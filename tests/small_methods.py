@@ -39,6 +39,7 @@ METHODS = plugins.available('methods')
 # These start where points become tokens, once for all blocks.
 ONE_LEVEL = ('gaprompt', 'pointlora', 'ppt', 'stag')
 RARE = ('point_femae', 'recon_pp', 'recon_pp_causal', 'uni3d')  # most of their tests are slow
+COLOURED = ('recon_pp', 'uni3d')
 WITHOUT_CLS = ('point_m2ae', 'point_femae')
 MERGEABLE = ('full', 'linear_probe', 'bitfit', 'lora', 'ssf')
 
@@ -56,6 +57,8 @@ def small(backbone: str, method: str, **changes: object) -> Model:
     readout = None
     if backbone in WITHOUT_CLS and method in ('dapt', 'idpt'):
         readout = ('prompts_mean', 'patches_max')
+    if backbone in WITHOUT_CLS and method in ('gaprompt', 'pointlora', 'ppt'):
+        readout = ('patches_mean', 'patches_max')
     if method == 'stag':  # so that its head is the backbone's
         readout = plugins.load('backbones', backbone).BACKBONE.readout
     options = {
@@ -80,6 +83,8 @@ def distinct() -> list[str]:
 
 def fits(backbone: str, method: str) -> bool:
     """Whether the method's form fits the backbone's."""
+    if method == 'gaprompt' and backbone in COLOURED:
+        return False
     return geometry(backbone) is not HIERARCHY or method not in ONE_LEVEL
 
 

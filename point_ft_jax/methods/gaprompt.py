@@ -164,6 +164,11 @@ class GapromptTuner(Tuner):
 
     def tokens(self, embedding: Embedding, points: Array) -> Tokens:
         self._check()
+        if points.shape[-1] != 3:
+            raise UserError(
+                f'GAPrompt learns points of x, y, z, and the points of this backbone have '
+                f'{points.shape[-1]} channels: choose another method'
+            )
         grouped = embedding.group(points).centers.shape[1]
         shift = functools.partial(
             ShiftNet,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from small_methods import (
     BACKBONES,
+    COLOURED,
     FAST,
     LABELS,
     MERGEABLE,
@@ -263,6 +264,12 @@ def test_what_can_not_be_merged_says_why(method: str) -> None:
 def test_a_method_that_starts_with_the_points_says_so_to_a_hierarchy(method: str) -> None:
     with pytest.raises(UserError, match=r'this backbone has no such place.* of one level'):
         small('point_m2ae', method, readout=('patches_max',)).shapes()
+
+
+@pytest.mark.parametrize('backbone', COLOURED)
+def test_learned_points_have_no_colours(backbone: str) -> None:
+    with pytest.raises(UserError, match=r'learns points of x, y, z, .* have 6 channels'):
+        small(backbone, 'gaprompt', readout=('patches_max',)).shapes()
 
 
 @pytest.mark.parametrize('method', ['dapt', 'idpt'])

@@ -25,6 +25,7 @@ FOLDER = pathlib.Path(__file__).parent / 'golden'
 # fixture: backbone, method, options of `create_model`
 MODELS = {
     'point_mae': ('point_mae', 'full', {}),
+    'pcp_mae': ('pcp_mae', 'full', {}),
     'act': ('act', 'full', {}),
     'recon': ('recon_two_stream', 'full', {}),
     'dapt': ('recon', 'dapt', {}),

@@ -14,6 +14,9 @@ from point_ft_jax.models.tokens import Tokens, no_prompts
 from point_ft_jax.models.transformer import Block, Positions, drop_path_rates, spread, through
 from point_ft_jax.models.tuner import Tuner
 
+# What an autoencoder does to the tokens that enter the first block.
+Enter = Callable[[Tokens], Tokens]
+
 
 class PointTransformer(nn.Module):
     """Clouds [B, N, 3] to normalised `Tokens`.
@@ -28,6 +31,7 @@ class PointTransformer(nn.Module):
             NAME_token and NAME_pos [1, 1, D].
         tokenizer_width: E, the tokenizer's output, which a linear map takes to `width`; None for
             `width` itself, without such a map.
+        position_map: makes what takes centres [B, G, 3] to positions [B, G, D], from D and `dtype`.
         block: the block style.
         drop_path: the last block's rate; the first has 0.
         skip_near_origin: whether the centres avoid points near the origin (MaskPoint's do not).
@@ -45,6 +49,7 @@ class PointTransformer(nn.Module):
     group_size: int = 32
     global_tokens: tuple[str, ...] = ('cls',)
     tokenizer_width: int | None = None
+    position_map: Callable[..., nn.Module] = Positions
     block: Callable[..., nn.Module] = Block
     drop_path: float = 0.0
     skip_near_origin: bool = True
@@ -65,6 +70,7 @@ class PointTransformer(nn.Module):
 
     def setup(self) -> None:
         self.norm = layer_norm(self.dtype)
+        self.positions = self.position_map(self.width, dtype=self.dtype)
 
     def __call__(self, points: Array, tuner: Tuner, train: bool = False) -> Tokens:
         return self.encode(self.group(points), tuner, train)
@@ -93,24 +99,24 @@ class PointTransformer(nn.Module):
         )
 
     def encode(
-        self, grouped: Groups, tuner: Tuner, train: bool = False, keep: Array | None = None
+        self, grouped: Groups, tuner: Tuner, train: bool = False, enter: Enter | None = None
     ) -> Tokens:
-        """The normalised tokens of neighbourhoods; of those in `keep`, see `after_blocks`."""
-        tokens = self.after_blocks(grouped, tuner, train, keep)[-1]
+        """The normalised tokens of neighbourhoods; for `enter` see `after_blocks`."""
+        tokens = self.after_blocks(grouped, tuner, train, enter)[-1]
         return tokens.with_sequence(tuner.layer(self.norm, tokens.sequence()))
 
     @nn.compact
     def after_blocks(
-        self, grouped: Groups, tuner: Tuner, train: bool = False, keep: Array | None = None
+        self, grouped: Groups, tuner: Tuner, train: bool = False, enter: Enter | None = None
     ) -> list[Tokens]:
         """The tokens after every block, not normalised.
 
-        With `keep` [B, V] int32 only those patches enter the blocks: what an autoencoder shows of a
-        cloud. The tokenizer, and its batch norm, sees all of them.
+        `enter` says what of a cloud's tokens enters the blocks, and what they see of each other: an
+        autoencoder hides some. The tokenizer, and its batch norm, sees all of them.
         """
         tokens = self._embed(grouped.groups, grouped.centers, tuner, train)
-        if keep is not None:
-            tokens = tokens.take(keep)
+        if enter is not None:
+            tokens = enter(tokens)
         blocks: list[Tokens] = []
         for index, rate in enumerate(drop_path_rates(self.drop_path, self.depth)):
             block = self.block(
@@ -146,7 +152,7 @@ class PointTransformer(nn.Module):
             centers=centers,
             slots=no_prompts(patches),
             cls_pos=self._global_tokens('pos', patches),
-            patch_pos=Positions(self.width, dtype=self.dtype, name='positions')(centers),
+            patch_pos=self.positions(centers),
         )
 
     def _global_tokens(self, what: str, like: Array) -> Array:

@@ -13,7 +13,9 @@ from point_ft_jax.core.errors import UserError
 from point_ft_jax.models import AutoencoderSpec, build, create_model
 from point_ft_jax.models.autoencoders import masking, reconstruction
 from point_ft_jax.models.autoencoders.build import Autoencoder
+from point_ft_jax.models.autoencoders.center_prediction import CenterPredictingAutoencoder, conceal
 from point_ft_jax.models.autoencoders.hierarchical import HierarchicalAutoencoder, carry_down
+from point_ft_jax.models.tokens import Tokens
 from point_ft_jax.training.tasks import reconstruction as objective
 
 BACKBONES = [
@@ -129,7 +131,7 @@ def test_the_loss_reaches_every_parameter_but_the_unread(name: str) -> None:
             rngs={'mask': jax.random.key(0)},
             mutable=['batch_stats'],
         )
-        return objective.losses(found, {})['reconstruction']
+        return sum(objective.losses(found, {}).values())
 
     gradient = jax.jit(jax.grad(loss))(tree['params'])
     still = [path for path, leaf in trees.flatten(gradient).items() if not np.any(leaf)]
@@ -160,6 +162,32 @@ def test_no_gradient_flows_from_the_global_stream_into_the_patches() -> None:
         assert not np.any(gradient[f'backbone/{path}'])
 
 
+def test_pcp_mae_shows_hidden_patches_to_themselves_and_where_they_are_to_nobody() -> None:
+    """Other hidden points change nothing visible, other hidden centres nothing at all."""
+    built, tree = small('pcp_mae'), variables('pcp_mae')
+    tree['params']['centers']['mask_pos'] = jnp.full((1, 1, 24), 0.5)
+    mask = np.tile(np.arange(10) < 6, (3, 1))
+    grouped = built.module.backbone.group(POINTS)
+
+    def encode(
+        module: CenterPredictingAutoencoder, groups: jax.Array, centers: jax.Array
+    ) -> Tokens:
+        moved = grouped._replace(groups=groups, centers=centers)
+        unknown = module.centers.position()
+        return module.backbone.encode(
+            moved, module.tuner, enter=lambda tokens: conceal(tokens, mask, unknown)
+        ).patches
+
+    run = jax.jit(lambda g, c: built.module.apply(tree, g, c, method=encode))
+    before = run(grouped.groups, grouped.centers)
+    moved = jnp.where(mask[..., None], grouped.centers + 1, grouped.centers)
+    np.testing.assert_array_equal(before, run(grouped.groups, moved))
+    larger = jnp.where(mask[..., None, None], 2 * grouped.groups, grouped.groups)
+    after = run(larger, grouped.centers)
+    np.testing.assert_array_equal(before[:, 6:], after[:, 6:])
+    assert np.abs(before - after)[:, :6].min(axis=(1, 2)).max() > 0
+
+
 def test_hidden_patches_give_the_tokenizer_nothing_but_statistics() -> None:
     """With running statistics it is the same whether it sees them."""
     options = {**PLAIN['options'], 'embed_hidden': False}
@@ -187,6 +215,7 @@ def test_a_finer_token_is_visible_if_a_visible_one_is_made_of_it() -> None:
     ('file', 'name', 'options'),
     [
         ('pmae_pre', 'point_mae', {}),
+        ('pcp_pre', 'pcp_mae', {}),
         ('recon_pre', 'recon_two_stream', {'teachers': {'image': 768, 'text': 512}}),
         ('m2ae_pre', 'point_m2ae', {}),
     ],

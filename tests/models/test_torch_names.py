@@ -28,6 +28,7 @@ def shapes(backbone: str, num_classes: int = 15) -> tuple[Model, dict]:
     ('backbone', 'options', 'of_15', 'of_40'),
     [
         ('point_mae', {}, 22_093_327, 22_099_752),
+        ('pcp_mae', {}, 22_338_959, 22_345_384),
         ('act', {}, 22_093_327, 22_099_752),
         ('recon', {}, 22_093_327, 22_099_752),
         ('point_bert', {}, 22_059_535, 22_065_960),
@@ -60,6 +61,7 @@ def test_recon_for_the_linear_svm_is_the_backbone_alone() -> None:
     ('file', 'backbone', 'num_classes', 'options'),
     [
         ('pmae_cls40', 'point_mae', 40, {}),
+        ('pcp_cls15', 'pcp_mae', 15, {}),
         ('act_cls40', 'act', 40, {}),
         ('pbert_cls40', 'point_bert', 40, {}),
         ('mp_cls40_2x', 'maskpoint', 40, {'head': TWICE}),
@@ -91,6 +93,19 @@ def test_a_fine_tuned_file_loads_whole_and_is_exported_under_its_keys(
             'MAE_encoder.',
             ('cls_pos', 'cls_token'),
             {'mask_token': 1, 'decoder_pos_embed': 4, 'MAE_decoder': 46, 'increase_dim': 2},
+        ),
+        (
+            'pcp_pre',
+            'pcp_mae',
+            'MAE_encoder.',
+            ('cls_pos', 'cls_token'),
+            {
+                'mask_token': 1,
+                'MAE_decoder': 46,
+                'increase_dim': 2,
+                'pred_pos_proj': 6,
+                'mask_pos_token': 1,
+            },
         ),
         (
             'act_pre',
@@ -262,6 +277,18 @@ def test_a_file_of_another_model_is_refused_not_ignored() -> None:
     narrow = {k.removeprefix('transformer_q.'): v for k, v in state_dict('pbert_pre').items()}
     with pytest.raises(UserError, match=r'second_conv.3.weight: found \(256, 512, 1\), expected'):
         model.load_backbone(variables, narrow, 'a 256-wide tokenizer')
+
+
+@pytest.mark.parametrize(
+    ('file', 'backbone', 'other'),
+    [('pcp_pre', 'point_mae', 'pcp_mae'), ('pmae_pre', 'pcp_mae', 'point_mae')],
+)
+def test_point_mae_and_pcp_mae_are_told_apart_by_their_position_map(
+    file: str, backbone: str, other: str
+) -> None:
+    model, variables = shapes(backbone)
+    with pytest.raises(UserError, match=rf'pos_embed\.0\.weight: found .*: choose {other}'):
+        model.load_backbone(variables, state_dict(file), file)
 
 
 @pytest.mark.parametrize(

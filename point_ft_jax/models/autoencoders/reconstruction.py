@@ -19,6 +19,7 @@ class Reconstruction:
         visible: [B, P, 3], the points that were to be seen, for pictures; NaN where none is.
         projections: what the learned tokens say of the whole cloud: 'image' [B, 768], 'text'
             [B, 512], 'contrast' [B, 128], or fewer.
+        auxiliary: terms [] of the loss beside the reconstruction's, by name.
     """
 
     predicted: Array
@@ -27,6 +28,7 @@ class Reconstruction:
     hidden: Array
     visible: Array
     projections: dict[str, Array] = struct.field(default_factory=dict)
+    auxiliary: dict[str, Array] = struct.field(default_factory=dict)
 
 
 def chamfer_l2(predicted: Array, target: Array) -> Array:

@@ -30,4 +30,5 @@ BACKBONE = Backbone(
         *FINE_TUNED_HEAD,
     ),
     pretraining={},
+    autoencoder='hierarchical',
 )

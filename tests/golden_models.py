@@ -18,7 +18,7 @@ from point_ft_jax.models import create_model, torch_names
 from point_ft_jax.models.model import Model
 from point_ft_jax.models.networks import Classifier
 from point_ft_jax.models.tokenizer import MiniPointNet
-from point_ft_jax.training.losses import cross_entropy
+from point_ft_jax.training.losses import auxiliary, cross_entropy
 
 FOLDER = pathlib.Path(__file__).parent / 'golden'
 
@@ -26,6 +26,7 @@ FOLDER = pathlib.Path(__file__).parent / 'golden'
 MODELS = {
     'point_mae': ('point_mae', 'full', {}),
     'pcp_mae': ('pcp_mae', 'full', {}),
+    'pointgpt': ('point_gpt', 'full', {'variant': 'small'}),
     'act': ('act', 'full', {}),
     'recon': ('recon_two_stream', 'full', {}),
     'dapt': ('recon', 'dapt', {}),
@@ -153,11 +154,11 @@ def training_pass(golden: Model, tree: dict, arrays: dict, smoothing: float = 0.
             {**tree, 'params': p},
             arrays['points'].astype(jax.tree.leaves(p)[0].dtype),
             train=True,
-            mutable=['batch_stats'],
+            mutable=['batch_stats', 'losses'],
             rngs={'dropout': jax.random.key(0)},
         )
         losses = cross_entropy(logits, arrays['labels'], smoothing)
-        return losses.mean(), (logits, updates['batch_stats'])
+        return losses.mean() + auxiliary(updates), (logits, updates['batch_stats'])
 
     return jax.jit(jax.value_and_grad(loss, has_aux=True))(tree['params'])
 

@@ -17,6 +17,7 @@ class ClassificationHead(nn.Module):
         widths: of the hidden layers; () is a single linear map.
         batch_norm: whether a batch norm follows every hidden linear map.
         dropout: rate after every hidden layer.
+        module: what the reference calls the head.
         dtype: what to compute in; None for the parameters' type. Logits are float32 at least.
 
     Called with `train`, dropout is on and batch statistics are used.
@@ -27,6 +28,7 @@ class ClassificationHead(nn.Module):
     batch_norm: bool = True
     dropout: float = 0.5
     outputs: int = 0
+    module: str = 'cls_head_finetune'
     dtype: Dtype | None = None
 
     conv = ()  # PyTorch names of convolutions: there are none
@@ -57,4 +59,4 @@ class ClassificationHead(nn.Module):
             names[f'layer_{index}'] = step * index
             if self.batch_norm:
                 names[f'norm_{index}'] = step * index + 1
-        return {path: f'cls_head_finetune.{number}' for path, number in names.items()}
+        return {path: f'{self.module}.{number}' for path, number in names.items()}

@@ -15,7 +15,7 @@ from point_ft_jax.models.transformer import Block, Positions, drop_path_rates, s
 from point_ft_jax.models.tuner import Tuner
 
 # What an autoencoder does to the tokens that enter the first block.
-Enter = Callable[[Tokens], Tokens]
+Admit = Callable[[Tokens], Tokens]
 
 
 class PointTransformer(nn.Module):
@@ -31,6 +31,7 @@ class PointTransformer(nn.Module):
             NAME_token and NAME_pos [1, 1, D].
         tokenizer_width: E, the tokenizer's output, which a linear map takes to `width`; None for
             `width` itself, without such a map.
+        tokenizer_widths: of the tokenizer's maps but the last; see `MiniPointNet`.
         position_map: makes what takes centres [B, G, 3] to positions [B, G, D], from D and `dtype`.
         block: the block style.
         drop_path: the last block's rate; the first has 0.
@@ -49,6 +50,7 @@ class PointTransformer(nn.Module):
     group_size: int = 32
     global_tokens: tuple[str, ...] = ('cls',)
     tokenizer_width: int | None = None
+    tokenizer_widths: tuple[int, ...] = (128, 256, 512)
     position_map: Callable[..., nn.Module] = Positions
     block: Callable[..., nn.Module] = Block
     drop_path: float = 0.0
@@ -99,24 +101,25 @@ class PointTransformer(nn.Module):
         )
 
     def encode(
-        self, grouped: Groups, tuner: Tuner, train: bool = False, enter: Enter | None = None
+        self, grouped: Groups, tuner: Tuner, train: bool = False, admit: Admit | None = None
     ) -> Tokens:
-        """The normalised tokens of neighbourhoods; for `enter` see `after_blocks`."""
-        tokens = self.after_blocks(grouped, tuner, train, enter)[-1]
+        """The normalised tokens of neighbourhoods; for `admit` see `after_blocks`."""
+        tokens = self.after_blocks(grouped, tuner, train, admit)[-1]
         return tokens.with_sequence(tuner.layer(self.norm, tokens.sequence()))
 
     @nn.compact
     def after_blocks(
-        self, grouped: Groups, tuner: Tuner, train: bool = False, enter: Enter | None = None
+        self, grouped: Groups, tuner: Tuner, train: bool = False, admit: Admit | None = None
     ) -> list[Tokens]:
         """The tokens after every block, not normalised.
 
-        `enter` says what of a cloud's tokens enters the blocks, and what they see of each other: an
+        `admit` says what of a cloud's tokens enters the blocks, and what they see of each other: an
         autoencoder hides some. The tokenizer, and its batch norm, sees all of them.
         """
         tokens = self._embed(grouped.groups, grouped.centers, tuner, train)
-        if enter is not None:
-            tokens = enter(tokens)
+        tokens = self.enter(tokens)
+        if admit is not None:
+            tokens = admit(tokens)
         blocks: list[Tokens] = []
         for index, rate in enumerate(drop_path_rates(self.drop_path, self.depth)):
             block = self.block(
@@ -133,11 +136,16 @@ class PointTransformer(nn.Module):
             blocks.append(through(block, blocks[-1] if blocks else tokens, self.remat))
         return blocks
 
+    def enter(self, tokens: Tokens) -> Tokens:
+        """The tokens as the first block gets them: here as they are."""
+        return tokens
+
     def _embed(self, groups: Array, centers: Array, tuner: Tuner, train: bool) -> Tokens:
         """The tokens that enter the first block."""
         tokenizer = (nn.remat(MiniPointNet) if self.remat else MiniPointNet)(
             self.tokenizer_width or self.width,
             use_running=self.hold_statistics or not train,
+            widths=self.tokenizer_widths,
             dtype=self.dtype,
             name='tokenizer',
         )

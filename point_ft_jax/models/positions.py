@@ -42,6 +42,29 @@ class SinusoidPositions(nn.Module):
         return self.out(gelu(self.hidden(codes)))
 
 
+def one_frequency(centers: Array, width: int) -> Array:
+    """PointGPT's code [..., width] of centres [..., 3], in float32 at least.
+
+    A sinusoid of temperature one, so that all frequencies are one: per axis sin(2πx) and cos(2πx)
+    by turns, in 2 (width // 6) channels.
+    """
+    centers = centers.astype(jnp.promote_types(centers.dtype, jnp.float32))
+    phases = 2 * jnp.pi * centers[..., None]
+    codes = jnp.concatenate([jnp.sin(phases), jnp.cos(phases)], axis=-1)
+    shape = (*centers.shape[:-1], -1)
+    return _padded(jnp.tile(codes, width // 6).reshape(shape), width)
+
+
+class OneFrequency(nn.Module):
+    """`one_frequency`, without a parameter."""
+
+    width: int
+    dtype: Dtype | None = None
+
+    def __call__(self, centers: Array) -> Array:
+        return one_frequency(centers, self.width)
+
+
 def _padded(codes: Array, width: int) -> Array:
     """`codes` [..., C] with zeros to [..., width]."""
     return jnp.pad(codes, [(0, 0)] * (codes.ndim - 1) + [(0, width - codes.shape[-1])])

@@ -32,6 +32,7 @@ class Tokens:
         cls_pos, prompt_pos, patch_pos: positions, of the shape of `cls`, `slots` and `patches`, or
             None.
         mask: [B, G, G] bool or None; which patches a patch attends to. Other tokens see all.
+        causal: whether a token sees none that comes later in the sequence, whatever `mask` says.
         empty: how many slots are empty.
         memo: what tuners have computed from the centres, by name, for later blocks to use again.
     """
@@ -44,6 +45,7 @@ class Tokens:
     prompt_pos: Array | None = None
     patch_pos: Array | None = None
     mask: Array | None = None
+    causal: bool = struct.field(pytree_node=False, default=False)
     empty: int = struct.field(pytree_node=False, default=0)
     memo: Mapping[str, object] = struct.field(default_factory=dict)
 
@@ -142,6 +144,10 @@ class Tokens:
         [B, 1, N, N] bool over the whole sequence, or [1, 1, 1, N] where all see the same.
         """
         real = jnp.asarray(self._real())[None, None, None] if self.empty else None
+        if self.causal:
+            size = self._real().size
+            before = jnp.asarray(np.tri(size, dtype=bool))[None, None]
+            real = before if real is None else before & real
         if self.mask is None:
             return real
         others = self.cls.shape[1] + self.slots.shape[1]

@@ -17,10 +17,12 @@ SCAN = {
     'readout': ('patches_mean', 'patches_max_but_first'),
 }
 
+VARIANTS = {'point_gpt': 'small'}  # of the files; elsewhere 'base'
+
 
 @functools.cache
 def shapes(backbone: str, num_classes: int = 15) -> tuple[Model, dict]:
-    model = create_model(backbone, num_classes)
+    model = create_model(backbone, num_classes, variant=VARIANTS.get(backbone, 'base'))
     return model, model.shapes()
 
 
@@ -29,6 +31,9 @@ def shapes(backbone: str, num_classes: int = 15) -> tuple[Model, dict]:
     [
         ('point_mae', {}, 22_093_327, 22_099_752),
         ('pcp_mae', {}, 22_338_959, 22_345_384),
+        ('point_gpt', {'variant': 'small'}, 29_232_335, 29_238_760),
+        ('point_gpt', {'variant': 'base'}, 120_461_263, 120_467_688),
+        ('point_gpt', {'variant': 'large'}, 360_457_679, 360_464_104),
         ('act', {}, 22_093_327, 22_099_752),
         ('recon', {}, 22_093_327, 22_099_752),
         ('point_bert', {}, 22_059_535, 22_065_960),
@@ -62,6 +67,7 @@ def test_recon_for_the_linear_svm_is_the_backbone_alone() -> None:
     [
         ('pmae_cls40', 'point_mae', 40, {}),
         ('pcp_cls15', 'pcp_mae', 15, {}),
+        ('pointgpt_s_cls15', 'point_gpt', 15, {'variant': 'small'}),
         ('act_cls40', 'act', 40, {}),
         ('pbert_cls40', 'point_bert', 40, {}),
         ('mp_cls40_2x', 'maskpoint', 40, {'head': TWICE}),
@@ -106,6 +112,13 @@ def test_a_fine_tuned_file_loads_whole_and_is_exported_under_its_keys(
                 'pred_pos_proj': 6,
                 'mask_pos_token': 1,
             },
+        ),
+        (
+            'pointgpt_s_pre',
+            'point_gpt',
+            'GPT_Transformer.',
+            ('blocks.cls_norm.bias', 'blocks.cls_norm.weight', 'cls_pos', 'cls_token'),
+            {},
         ),
         (
             'act_pre',
@@ -229,10 +242,22 @@ def test_a_tuned_model_takes_the_backbone_and_keeps_its_tuner() -> None:
     assert loaded['params']['tuner'] is variables['params']['tuner']
 
 
-def test_a_fine_tuned_file_lends_its_backbone_to_another_class_count() -> None:
-    model, variables = shapes('point_mae')
-    _, report = model.load_backbone(variables, state_dict('pmae_cls40'), 'pmae_cls40')
-    assert (report.new, parts(report.left)) == ((), {'cls_head_finetune': 14})
+@pytest.mark.parametrize(
+    ('file', 'backbone', 'left'),
+    [
+        ('pmae_cls40', 'point_mae', {'cls_head_finetune': 14}),
+        ('pointgpt_s_cls15', 'point_gpt', {'blocks': 14}),  # post-pre-trained files are such
+    ],
+)
+@pytest.mark.parametrize('prefix', ['', 'module.', 'base_model.'])
+def test_a_fine_tuned_file_lends_its_backbone_to_another_class_count(
+    file: str, backbone: str, left: dict, prefix: str
+) -> None:
+    model, variables = shapes(backbone, 40)
+    _, report = model.load_backbone(variables, state_dict(file, prefix), file)
+    assert (report.new, sum(parts(report.left).values())) == ((), sum(left.values()))
+    if prefix != 'base_model.':
+        assert parts(report.left) == left
 
 
 def test_the_query_encoder_goes_before_its_moving_average() -> None:

@@ -12,7 +12,13 @@ from point_ft_jax.core import plugins
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.core.trees import Variables
 from point_ft_jax.models import torch_names as torch_import
-from point_ft_jax.models.autoencoders import center_prediction, hierarchical, masked, masking
+from point_ft_jax.models.autoencoders import (
+    center_prediction,
+    generative,
+    hierarchical,
+    masked,
+    masking,
+)
 from point_ft_jax.models.autoencoders.masked import CONTRAST, CONTRAST_WIDTH, TOKENS
 from point_ft_jax.models.backbone import Backbone
 from point_ft_jax.models.build import check_geometry, check_options, compute_type, variant_of
@@ -25,6 +31,7 @@ KINDS = {
     'masked': masked,
     'hierarchical': hierarchical,
     'center_prediction': center_prediction,
+    'generative': generative,
 }
 
 

@@ -41,7 +41,12 @@ def chamfer_l1(predicted: Array, target: Array) -> Array:
     return sum(0.5 * _root(way).mean(axis=-1) for way in _ways(predicted, target))
 
 
-CHAMFER = {f.__name__: f for f in (chamfer_l2, chamfer_l1)}
+def chamfer_l1_l2(predicted: Array, target: Array) -> Array:
+    """[B, M], the sum of the two, as PointGPT has it."""
+    return chamfer_l1(predicted, target) + chamfer_l2(predicted, target)
+
+
+CHAMFER = {f.__name__: f for f in (chamfer_l2, chamfer_l1, chamfer_l1_l2)}
 
 
 def _ways(predicted: Array, target: Array) -> list[Array]:

@@ -26,7 +26,7 @@ FOLDER = pathlib.Path(__file__).parent / 'golden'
 MODELS = {
     'point_mae': ('point_mae', 'full', {}),
     'pcp_mae': ('pcp_mae', 'full', {}),
-    'pointgpt': ('point_gpt', 'full', {'variant': 'small'}),
+    'pointgpt': ('pointgpt', 'full', {'variant': 'small'}),
     'act': ('act', 'full', {}),
     'recon': ('recon_two_stream', 'full', {}),
     'dapt': ('recon', 'dapt', {}),

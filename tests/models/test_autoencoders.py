@@ -44,7 +44,7 @@ CHAIN = {
     },
     'options': {'mask_ratio': 0.6},
 }
-KINDS = {'point_m2ae': LEVELS, 'point_gpt': CHAIN}  # others: PLAIN
+KINDS = {'point_m2ae': LEVELS, 'pointgpt': CHAIN}  # others: PLAIN
 POINTS = np.random.default_rng(0).uniform(-1, 1, (3, 48, 3)).astype(np.float32)
 
 
@@ -147,7 +147,7 @@ def test_the_loss_reaches_every_parameter_but_the_unread(name: str) -> None:
     silent = {
         'recon_two_stream': ('global', '_token', '_pos'),
         'point_m2ae': ('level_0/norm',),
-        'point_gpt': ('backbone/norm/', 'unread', 'generator/sos'),
+        'pointgpt': ('backbone/norm/', 'unread', 'generator/sos'),
     }.get(name, ())
     # A bias in front of a batch norm, or of keys, may come out as exactly zero.
     assert [p for p in still if not any(s in p for s in silent) and not p.endswith('bias')] == []
@@ -226,7 +226,7 @@ def test_a_finer_token_is_visible_if_a_visible_one_is_made_of_it() -> None:
     [
         ('pmae_pre', 'point_mae', {}),
         ('pcp_pre', 'pcp_mae', {}),
-        ('pointgpt_s_pre', 'point_gpt', {'variant': 'small'}),
+        ('pointgpt_s_pre', 'pointgpt', {'variant': 'small'}),
         ('recon_pre', 'recon_two_stream', {'teachers': {'image': 768, 'text': 512}}),
         ('m2ae_pre', 'point_m2ae', {}),
     ],

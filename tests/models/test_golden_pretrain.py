@@ -16,7 +16,7 @@ TEACHERS = {'image': 768, 'text': 512}
 MODELS = {
     'pre_point_mae': ('point_mae', {'geometry': {'num_groups': 64}}),
     'pre_pcp_mae': ('pcp_mae', {'geometry': {'num_groups': 64}}),
-    'pre_pointgpt': ('point_gpt', {'variant': 'small', 'geometry': {'num_groups': 64}}),
+    'pre_pointgpt': ('pointgpt', {'variant': 'small', 'geometry': {'num_groups': 64}}),
     'pre_recon': ('recon_two_stream', {'geometry': {'num_groups': 64}, 'teachers': TEACHERS}),
     'pre_m2ae': ('point_m2ae', {}),
 }

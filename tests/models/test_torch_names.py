@@ -17,7 +17,7 @@ SCAN = {
     'readout': ('patches_mean', 'patches_max_but_first'),
 }
 
-VARIANTS = {'point_gpt': 'small'}  # of the files; elsewhere 'base'
+VARIANTS = {'pointgpt': 'small'}  # of the files; elsewhere 'base'
 
 
 @functools.cache
@@ -31,9 +31,9 @@ def shapes(backbone: str, num_classes: int = 15) -> tuple[Model, dict]:
     [
         ('point_mae', {}, 22_093_327, 22_099_752),
         ('pcp_mae', {}, 22_338_959, 22_345_384),
-        ('point_gpt', {'variant': 'small'}, 29_232_335, 29_238_760),
-        ('point_gpt', {'variant': 'base'}, 120_461_263, 120_467_688),
-        ('point_gpt', {'variant': 'large'}, 360_457_679, 360_464_104),
+        ('pointgpt', {'variant': 'small'}, 29_232_335, 29_238_760),
+        ('pointgpt', {'variant': 'base'}, 120_461_263, 120_467_688),
+        ('pointgpt', {'variant': 'large'}, 360_457_679, 360_464_104),
         ('act', {}, 22_093_327, 22_099_752),
         ('recon', {}, 22_093_327, 22_099_752),
         ('point_bert', {}, 22_059_535, 22_065_960),
@@ -67,7 +67,7 @@ def test_recon_for_the_linear_svm_is_the_backbone_alone() -> None:
     [
         ('pmae_cls40', 'point_mae', 40, {}),
         ('pcp_cls15', 'pcp_mae', 15, {}),
-        ('pointgpt_s_cls15', 'point_gpt', 15, {'variant': 'small'}),
+        ('pointgpt_s_cls15', 'pointgpt', 15, {'variant': 'small'}),
         ('act_cls40', 'act', 40, {}),
         ('pbert_cls40', 'point_bert', 40, {}),
         ('mp_cls40_2x', 'maskpoint', 40, {'head': TWICE}),
@@ -115,7 +115,7 @@ def test_a_fine_tuned_file_loads_whole_and_is_exported_under_its_keys(
         ),
         (
             'pointgpt_s_pre',
-            'point_gpt',
+            'pointgpt',
             'GPT_Transformer.',
             ('blocks.cls_norm.bias', 'blocks.cls_norm.weight', 'cls_pos', 'cls_token'),
             {},
@@ -246,7 +246,7 @@ def test_a_tuned_model_takes_the_backbone_and_keeps_its_tuner() -> None:
     ('file', 'backbone', 'left'),
     [
         ('pmae_cls40', 'point_mae', {'cls_head_finetune': 14}),
-        ('pointgpt_s_cls15', 'point_gpt', {'blocks': 14}),  # post-pre-trained files are such
+        ('pointgpt_s_cls15', 'pointgpt', {'blocks': 14}),  # post-pre-trained files are such
     ],
 )
 @pytest.mark.parametrize('prefix', ['', 'module.', 'base_model.'])

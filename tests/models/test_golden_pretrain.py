@@ -51,9 +51,7 @@ def test_pretraining_gives_the_reference(name: str, dtype: str) -> None:
     g.assert_gradients(errors, dtype)
 
 
-def training_pass(
-    built: Autoencoder, tree: dict, arrays: dict, dtype: str, chamfer: str
-) -> tuple:
+def training_pass(built: Autoencoder, tree: dict, arrays: dict, dtype: str, chamfer: str) -> tuple:
     """(loss, statistics), gradients: one jitted pass in training mode under the fixture's mask."""
 
     def loss(p: trees.Tree) -> tuple:

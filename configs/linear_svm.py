@@ -43,9 +43,9 @@ def get_config(variant: str = '') -> ConfigDict:
     config.model.geometry = ConfigDict(
         {'num_groups': (512, 256, 64), 'group_sizes': (16, 8, 8), 'drop_path': 0.0}
     )
-    # Its encoder's last norm, and no local attention, as in pre-training.
-    config.svm.rename = (('h_encoder.encoder_norms.2', 'norm'),)
-    config.svm.geometry.radii = ()
+    # The autoencoder's encoder, its last norm included, with nothing hidden.
+    config.model.geometry.level_norm = True
+    config.svm.geometry.unmasked = True
     config.svm.readout = ('patches_mean_plus_max',)
     config.svm.classifier = 'SVC'
     config.svm.c = 0.012

@@ -40,7 +40,7 @@ def get_config(variant: str = 'recon') -> ConfigDict:
         config.svm.classifier = 'SVC'
         config.svm.c = 0.012
         config.svm.readout = ('patches_mean_plus_max',)
-        config.svm.geometry.radii = ()  # its SVM attends everywhere
+        config.svm.geometry.unmasked = True  # its SVM encodes as pre-training does
     else:
         config.svm.classifier = 'LinearSVC'
         config.svm.c = 0.075

@@ -22,6 +22,11 @@ from point_ft_jax.training.losses import auxiliary, cross_entropy
 
 FOLDER = pathlib.Path(__file__).parent / 'golden'
 
+# The released propagation, without dropout.
+GAPROMPT = {
+    'propagation': 'reference',
+    **dict.fromkeys(('prompt_dropout', 'adapter_dropout', 'shift_dropout', 'shape_dropout'), 0.0),
+}
 # fixture: backbone, method, options of `create_model`
 MODELS = {
     'point_mae': ('point_mae', 'full', {}),
@@ -32,6 +37,17 @@ MODELS = {
     'dapt': ('recon', 'dapt', {}),
     'idpt': ('point_mae', 'idpt', {}),
     'vpt': ('point_mae', 'vpt', {}),
+    # With gradients for everything, as the reference computed them.
+    'stag_std': ('point_mae', 'stag', {'method_options': {'detach': False}}),
+    'stag_sl': (
+        'point_mae',
+        'stag',
+        {'method_options': {'first': 3, 'share': 3, 'detach': False}},
+    ),
+    'pointgst': ('point_mae', 'pointgst', {'geometry': {'num_groups': 64}}),
+    'ppt': ('point_mae', 'ppt', {}),
+    'pointlora': ('point_mae', 'pointlora', {}),
+    'gaprompt': ('point_mae', 'gaprompt', {'method_options': GAPROMPT}),
     'point_bert': ('point_bert', 'full', {'num_classes': 40, 'geometry': {'num_groups': 64}}),
     'm2ae_modelnet': ('point_m2ae', 'full', {'num_classes': 40}),
     'm2ae_scan': (
@@ -50,6 +66,9 @@ SEGMENTERS = {
     'seg_m2ae': ('point_m2ae', 'full'),
 }
 SHAPENETPART = {'num_classes': 16, 'num_parts': 50}
+# Fixtures of two and three clouds, over which the head's batch norms divide by what may be a small
+# difference: rounding in float32 comes out larger. In float64 they are held as the others.
+LOOSE = {'pointgst': 3, 'pointlora': 3}
 SMOOTHING = {'m2ae_modelnet': 0.3}  # of the labels; elsewhere none
 
 
@@ -176,14 +195,14 @@ def assert_statistics(facts: dict, found: dict[str, np.ndarray]) -> None:
             assert_near(probe(key, value), expected, 1e-4, key)
 
 
-def assert_gradients(errors: dict[str, float], dtype: str) -> None:
-    """The errors of the gradients' probes are within the tolerances of the type."""
+def assert_gradients(errors: dict[str, float], dtype: str, loose: float = 1) -> None:
+    """The errors of the gradients' probes are within the tolerances of the type, times `loose`."""
     worst = sorted(errors.items(), key=lambda e: -e[1])[:5]
     if dtype == 'float64':
         assert max(errors.values()) < 1e-4, worst
     else:
-        assert np.median(list(errors.values())) < 1e-2
-        assert max(errors.values()) < 5e-2, worst
+        assert np.median(list(errors.values())) < loose * 1e-2
+        assert max(errors.values()) < loose * 5e-2, worst
 
 
 def gradient_errors(facts: dict, gradients: dict, dtype: str) -> dict[str, float]:

@@ -51,7 +51,7 @@ def recipe(built: Model, epochs: int = 4, steps: int = 6, **options: Any) -> ste
     )
     return step.Recipe(
         module=built.module,
-        tx=optimizer.make(schedule, weight_decay=0.05, clip=10.0),
+        tx=optimizer.make(schedule, weight_decay=0.05, clip=10.0, undecayed=built.undecayed),
         schedule=schedule,
         num_points=32,
         augment=augment.named('scale_translate'),

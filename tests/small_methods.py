@@ -31,9 +31,15 @@ OPTIONS = {
     'lora': {'rank': 4},
     'adapter': {'rank': 4},
     'adaptformer': {'rank': 4},
+    'stag': {'first': 0, 'width': 6, 'neighbors': 3, 'last_norm': True},
+    'ppt': {'num_groups': 6, 'group_size': 4, 'hidden': 4},
+    'pointlora': {'rank': 2, 'hidden': 4, 'selections': ((8, 4, 3, 1.0), (4, 6, 1, 0.25))},
+    'gaprompt': {'num_points': 2, 'num_prompts': 3, 'prompt_depth': 1, 'rank': 4},
 }
 FAST = {'xla_backend_optimization_level': 0}  # compiling is nearly all that takes time here
 METHODS = plugins.available('methods')
+# These start where points become tokens, once for all blocks.
+ONE_LEVEL = ('gaprompt', 'pointlora', 'ppt', 'stag')
 MERGEABLE = ('full', 'linear_probe', 'bitfit', 'lora', 'ssf')
 
 
@@ -52,6 +58,8 @@ def small(backbone: str, method: str, **changes: object) -> Model:
     readout = None
     if geometry(backbone) is HIERARCHY and method in ('dapt', 'idpt'):
         readout = ('prompts_mean', 'patches_max')
+    if method == 'stag':  # so that its head is the backbone's
+        readout = plugins.load('backbones', backbone).BACKBONE.readout
     options = {
         'method_options': OPTIONS.get(method),
         'readout': readout,
@@ -70,6 +78,11 @@ def distinct() -> list[str]:
         if module not in found.values():
             found[name] = module
     return list(found)
+
+
+def fits(backbone: str, method: str) -> bool:
+    """Whether the method's form fits the backbone's."""
+    return geometry(backbone) is not HIERARCHY or method not in ONE_LEVEL
 
 
 BACKBONES = distinct()

@@ -129,7 +129,7 @@ def make_recipe(built: model.Model, points: int, mesh: Mesh | None = None) -> st
     schedule = schedules.make_schedule('constant', 5e-4, epochs=1, warmup=0, steps_per_epoch=1)
     return step.Recipe(
         module=built.module,
-        tx=optimizer.make(schedule, weight_decay=0.05, clip=10.0),
+        tx=optimizer.make(schedule, weight_decay=0.05, undecayed=built.undecayed, clip=10.0),
         schedule=schedule,
         num_points=points,
         augment=augment.named('scale_translate'),

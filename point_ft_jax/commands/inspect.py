@@ -23,7 +23,7 @@ from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.trees import Variables
 from point_ft_jax.models import create_model
 from point_ft_jax.models.model import Model
-from point_ft_jax.models.torch_names import COUNTER, Fit, summary
+from point_ft_jax.models.torch_names import COUNTER, Fit, summary, without_module
 from point_ft_jax.reports import tables
 
 STATISTICS = ('running_mean', 'running_var', COUNTER)
@@ -102,7 +102,7 @@ def candidates(state: Mapping[str, np.ndarray]) -> list[Candidate]:
 
 
 def _candidate(backbone: str, variant: str, state: Mapping[str, np.ndarray]) -> Candidate:
-    segments = any(key.replace('module.', '').startswith(SEGMENTATION) for key in state)
+    segments = any(key.startswith(SEGMENTATION) for key in without_module(state))
     model, shapes = _model(backbone, variant, segments)
     return Candidate(backbone, variant, model.fit_backbone(shapes, state))
 
@@ -170,10 +170,9 @@ def _parts(state: Mapping[str, np.ndarray]) -> list[dict[str, object]]:
         for name in plugins.available('backbones')
         for prefix in plugins.load('backbones', name).BACKBONE.prefixes
     }
-    for key, value in state.items():
-        name = key.replace('module.', '')
+    for name, value in without_module(state).items():
         prefix = next((p for p in wrappers if name.startswith(p)), '')
-        parts[prefix + name.removeprefix(prefix).split('.')[0]][key] = value
+        parts[prefix + name.removeprefix(prefix).split('.')[0]][name] = value
     rows = [{'part': p, 'keys': len(v), 'parameters': _count(v)} for p, v in parts.items()]
     return [*rows, {'part': 'all', 'keys': len(state), 'parameters': _count(state)}]
 

@@ -161,8 +161,8 @@ def outputs_of(config: ConfigDict, state: Mapping[str, np.ndarray]) -> int | Non
         return None
     built = build_model(config, 2)
     name = torch_names.torch_key('head/logits/bias', built.torch_names)
-    found = [value for key, value in state.items() if key.replace('module.', '') == name]
-    return len(found[0]) if found else None
+    found = torch_names.without_module(state).get(name)
+    return None if found is None else len(found)
 
 
 def make_recipe(
@@ -199,6 +199,7 @@ def make_recipe(
         faster=tuple(optim.faster),
         faster_schedule=faster_schedule,
         decay_faster=optim.decay_faster,
+        undecayed=built.undecayed,
         double_step=optim.double_step,
     )
     return train.Recipe(

@@ -124,7 +124,6 @@ def judging(job: str) -> ConfigDict:
             'c': 0.075,
             'readout': (),  # of the features; () for what the head reads
             'geometry': {},  # fields of the backbone that differ where features are extracted
-            'rename': (),  # (old, new) PyTorch names of the pre-training file's modules
             'points': 0,  # of a cloud; 0 for `points`
             'sample': 'farthest',  # points of a stored cloud, or the 'first'
             'neighbours': 5,

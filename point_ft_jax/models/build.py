@@ -66,7 +66,8 @@ def create_model(
 
     Args:
         backbone: one of `available('backbones')`.
-        num_classes: C, of a part segmenter the categories.
+        num_classes: C, of a part segmenter the categories; 1 for scenes, of which the published
+            segmenter is told none: `head={'sees_category': False}`.
         variant: one of the backbone's sizes: 'base' is the published one.
         method: one of `available('methods')`, or several, 'ssf+lora'.
         method_options: of the method, such as DAPT's `rank`; of several keyed by their names.
@@ -81,6 +82,12 @@ def create_model(
 
     Raises:
         UserError: an unknown name or option; the message lists what there is.
+
+    Examples:
+        >>> from point_ft_jax import create_model
+        >>> model = create_model('point_mae', 40, method='dapt')
+        >>> model.spec.method, model.trainable[0]
+        ('dapt', 'tuner/*')
     """
     return _build_model(
         ModelSpec(
@@ -183,7 +190,7 @@ def check_options(what: str, make: object, options: Mapping[str, object]) -> Non
 
 def check_geometry(what: str, fields: Mapping[str, object]) -> None:
     """Raises UserError for sizes that no model can have."""
-    sizes = {name: np.atleast_1d(fields[name]) for name in SIZES if name in fields}
+    sizes = {n: np.atleast_1d(fields[n]) for n in SIZES if fields.get(n) is not None}
     problems = [
         f'{name} is {fields[name]}; expected more than 0'
         for name, values in sizes.items()

@@ -77,9 +77,11 @@ class CausalTransformer(PointTransformer):
         self.make_unread(tapped[-1])
         return [_without_opening(tokens) for tokens in tapped]
 
-    def group(self, points: Array) -> Groups:
+    def group(
+        self, points: Array, num_groups: int | None = None, group_size: int | None = None
+    ) -> Groups:
         """The neighbourhoods that become patches, in their order."""
-        grouped = super().group(points)
+        grouped = super().group(points, num_groups, group_size)
         return reorder(grouped, greedy_order(grouped.centers))
 
     def enter(self, tokens: Tokens) -> Tokens:
@@ -94,10 +96,10 @@ class CausalTransformer(PointTransformer):
         )
 
     def encode(
-        self, grouped: Groups, tuner: Tuner, train: bool = False, admit: Admit | None = None
+        self, cloud: Array | Groups, tuner: Tuner, train: bool = False, admit: Admit | None = None
     ) -> Tokens:
         """The normalised tokens, as `PointTransformer` has them; the opening one is the first."""
-        tokens = self.after_blocks(grouped, tuner, train, admit)[-1]
+        tokens = self.after_blocks(cloud, tuner, train, admit)[-1]
         return tokens.with_sequence(tuner.layer(self.norm_last, tokens.sequence()))
 
     def generate(self, encoded: Array, centers: Array, mask: Array | None = None) -> Array:

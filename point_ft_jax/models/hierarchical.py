@@ -94,8 +94,13 @@ class HierarchicalTransformer(nn.Module):
         heads: at every level.
         num_groups, group_sizes: tokens of each level, and how many points, or tokens of the level
             before, each is made of.
-        radii: how far attention reaches at each level; None for everywhere, as the published linear
-            SVM has it.
+        radii: how far attention reaches at each level; None, or (), for everywhere.
+        unmasked: encode as the autoencoder does a cloud of which it hides nothing: attention has no
+            reach, but what `carry_down` leaves out is seen by nobody. The published linear SVM has
+            it so. No parameter depends on it.
+        level_norm: end with the last level's own norm, which pre-training trains, in place of the
+            classifier's `norm`. The published linear SVM has it so. The tree then has the norms of
+            all levels, and no `norm`.
         drop_path: the last block's rate; it grows from 0 through the blocks of all levels.
         hold_statistics: normalise with the running statistics in training too, and leave them.
         qkv_bias: whether queries, keys and values have biases: no published model's, but a merged
@@ -110,6 +115,8 @@ class HierarchicalTransformer(nn.Module):
     num_groups: tuple[int, ...] = (512, 256, 64)
     group_sizes: tuple[int, ...] = (16, 8, 8)
     radii: tuple[float, ...] | None = (0.32, 0.64, 1.28)
+    unmasked: bool = False
+    level_norm: bool = False
     drop_path: float = 0.0
     hold_statistics: bool = False
     qkv_bias: bool = False
@@ -125,12 +132,22 @@ class HierarchicalTransformer(nn.Module):
         return max(self.num_groups[0], self.group_sizes[0])
 
     def __call__(self, points: Array, tuner: Tuner, train: bool = False) -> Tokens:
-        tokens = self.levels(self.group(points), tuner, train)[-1]
+        if self.level_norm:
+            return self.stages(points, tuner, train)[-1]
+        grouped = self.group(points)
+        tokens = self.levels(grouped, tuner, train, visible=self._visible(grouped))[-1]
         return tokens.with_sequence(tuner.layer(self.norm, tokens.sequence()))
 
     def stages(self, points: Array, tuner: Tuner, train: bool = False) -> list[Tokens]:
         """The tokens of every level, each normalised by a norm of its own."""
-        return self.levels(self.group(points), tuner, train, normalized=True)
+        grouped = self.group(points)
+        return self.levels(grouped, tuner, train, normalized=True, visible=self._visible(grouped))
+
+    def _visible(self, grouped: list[Groups]) -> list[Array] | None:
+        """What the blocks of every level see, if not everything that is near."""
+        if not self.unmasked:
+            return None
+        return carry_down(jnp.ones(grouped[-1].centers.shape[:2], bool), grouped)
 
     def group(self, points: Array) -> list[Groups]:
         """The neighbourhoods of every level, the finest first; see `group_levels`."""
@@ -205,6 +222,24 @@ def group_levels(
     for groups, size in zip(num_groups, group_sizes, strict=True):
         levels.append(group_points(levels[-1].centers if levels else points, groups, size))
     return levels
+
+
+def carry_down(visible: Array, grouped: list[Groups]) -> list[Array]:
+    """The visible tokens, [B, G] bool, of every level, the finest first, from the coarsest's.
+
+    A finer token is visible if a visible one is made of it. Not every token is in a neighbourhood
+    of the level above: even where the coarsest level is visible throughout, some finer tokens are
+    not (of 512 about 3, of 256 about 10). As in the reference, the first token of the first cloud
+    of a batch is visible on every level but the coarsest: its index is what hidden ones are given.
+    """
+    found = [visible]
+    for level in reversed(range(1, len(grouped))):
+        indices, above = grouped[level].indices, found[0]
+        finer = jnp.zeros(grouped[level - 1].centers.shape[:2], bool)
+        batch = jnp.arange(len(indices))[:, None, None]
+        finer = finer.at[batch, indices].max(above[..., None])
+        found.insert(0, finer.at[0, 0].set(True))
+    return found
 
 
 def _encode_visible(

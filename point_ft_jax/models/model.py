@@ -131,10 +131,18 @@ class Model(Drawn):
         return (*self.backbone.conv, *self.method.conv, *self.module.head.conv)
 
     @property
+    def undecayed(self) -> tuple[str, ...]:
+        """Patterns over the paths of what weight decay spares; see `optimizer.decays`."""
+        return (
+            *(f'backbone/{path}' for path in self.backbone.undecayed),
+            *(f'tuner/{path}' for path in self.method.undecayed),
+        )
+
+    @property
     def torch_names(self) -> dict[str, str]:
         """The PyTorch names of the whole tree."""
         return {
-            **below('backbone', self.backbone.torch_names),
+            **below('backbone', inside(self.backbone.torch_names, self.method.torch_inside)),
             **below('tuner', self.method.torch_names),
             **below('head', self.module.head.torch_names),
         }
@@ -147,6 +155,16 @@ def _backbone(variables: Mapping[str, trees.Tree]) -> Variables:
 def below(part: str, names: Mapping[str, str]) -> dict[str, str]:
     """A table of PyTorch names with its tree paths below `part`."""
     return {f'{part}/{path}': name for path, name in names.items()}
+
+
+def inside(names: Mapping[str, str], modules: Mapping[str, str]) -> dict[str, str]:
+    """`names` with those of some modules one module deeper; see `Method.torch_inside`."""
+
+    def deeper(path: str, name: str) -> str:
+        ends = [end for pattern, end in modules.items() if trees.matches(path, [pattern])]
+        return '.'.join([name, *ends])
+
+    return {path: deeper(path, name) for path, name in names.items()}
 
 
 def by_step(function: Callable[[jax.Array], trees.Tree]) -> tuple[trees.Tree, Draw]:

@@ -36,7 +36,7 @@ class Classifier(nn.Module):
 
     def blank(self) -> tuple[Array, ...]:
         """The smallest inputs: parameters do not depend on the number of points."""
-        return (jnp.zeros((1, self.backbone.fewest_points, 3)),)
+        return (_blank_cloud(self.backbone, self.tuner),)
 
 
 class Segmenter(nn.Module):
@@ -65,4 +65,8 @@ class Segmenter(nn.Module):
 
     def blank(self) -> tuple[Array, ...]:
         """The smallest inputs: parameters do not depend on the number of points."""
-        return jnp.zeros((1, self.backbone.fewest_points, 3)), jnp.zeros(1, jnp.int32)
+        return _blank_cloud(self.backbone, self.tuner), jnp.zeros(1, jnp.int32)
+
+
+def _blank_cloud(backbone: nn.Module, tuner: Tuner) -> Array:
+    return jnp.zeros((1, max(backbone.fewest_points, tuner.fewest_points), 3))

@@ -40,6 +40,7 @@ class PartHead(nn.Module):
         widths: of the hidden maps of a point.
         dropout: rate after the first of them.
         suffix: what the reference appends to the names of its modules.
+        sees_category: whether the category plays a part; of scenes (S3DIS) there is but one.
     """
 
     num_parts: int
@@ -47,13 +48,16 @@ class PartHead(nn.Module):
     widths: tuple[int, ...] = (512, 256)
     dropout: float = 0.5
     suffix: str = ''
+    sees_category: bool = True
     dtype: Dtype | None = None
 
     # PyTorch names of convolutions; see `backbone.Backbone.conv`.
     conv = ('label_conv*', 'propagation*', 'convs*')
 
     def embedded(self, category: Array, train: bool) -> Array:
-        """The category [B, C] as [B, 64]."""
+        """The category [B, C] as [B, 64]; as [B, 0], without parameters, if it is not seen."""
+        if not self.sees_category:
+            return category[:, :0]
         x = Linear(CATEGORY_WIDTH, use_bias=False, dtype=self.dtype, name='category')(category)
         return leaky(BatchNorm(not train, self.dtype, name='category_norm')(x))
 
@@ -204,7 +208,8 @@ class GraphHead(PartHead):
             )
             centers, x = queries, graph(centers, x, queries, own)
         near = Interpolated(x, three_nearest(points, centers))
-        features = self.propagated(0, [category[:, None], points, near], train, width)
+        known = category if self.sees_category else category[:, :0]
+        features = self.propagated(0, [known[:, None], points, near], train, width)
         return self.classified([features, cloud[:, None]], train)
 
     @property

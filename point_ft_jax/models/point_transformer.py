@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from kernels import Groups, group_points
 from point_ft_jax.core.trees import Array
+from point_ft_jax.models.embedding import Embedding
 from point_ft_jax.models.layers import Dtype, Linear, layer_norm, token_init
 from point_ft_jax.models.tokenizer import MiniPointNet, require_points
 from point_ft_jax.models.tokens import Tokens, no_prompts
@@ -75,7 +76,7 @@ class PointTransformer(nn.Module):
         self.positions = self.position_map(self.width, dtype=self.dtype)
 
     def __call__(self, points: Array, tuner: Tuner, train: bool = False) -> Tokens:
-        return self.encode(self.group(points), tuner, train)
+        return self.encode(points, tuner, train)
 
     def stages(self, points: Array, tuner: Tuner, train: bool = False) -> list[Tokens]:
         """The tokens after each of `taps`, which part segmentation reads.
@@ -83,7 +84,7 @@ class PointTransformer(nn.Module):
         One norm is for all, and for prompts and patches only: ReCon's head reads the global tokens
         as they are. It is called once: what a tuner has of its own at a seam is made there.
         """
-        blocks = self.after_blocks(self.group(points), tuner, train)
+        blocks = self.after_blocks(points, tuner, train)
         tapped = [blocks[index] for index in self.taps]
         normed = tuner.layer(self.norm, jnp.concatenate([_others(t) for t in tapped], axis=1))
         lengths = [_others(t).shape[1] for t in tapped]
@@ -93,30 +94,36 @@ class PointTransformer(nn.Module):
             for t, part in zip(tapped, parts, strict=True)
         ]
 
-    def group(self, points: Array) -> Groups:
-        """The neighbourhoods that become patches."""
-        require_points(points, self.fewest_points)
-        return group_points(
-            points, self.num_groups, self.group_size, skip_near_origin=self.skip_near_origin
-        )
+    def group(
+        self, points: Array, num_groups: int | None = None, group_size: int | None = None
+    ) -> Groups:
+        """The neighbourhoods that become patches; as many and as large as the geometry says."""
+        number, size = num_groups or self.num_groups, group_size or self.group_size
+        require_points(points, max(number, size))
+        return group_points(points, number, size, skip_near_origin=self.skip_near_origin)
 
     def encode(
-        self, grouped: Groups, tuner: Tuner, train: bool = False, admit: Admit | None = None
+        self, cloud: Array | Groups, tuner: Tuner, train: bool = False, admit: Admit | None = None
     ) -> Tokens:
-        """The normalised tokens of neighbourhoods; for `admit` see `after_blocks`."""
-        tokens = self.after_blocks(grouped, tuner, train, admit)[-1]
+        """The normalised tokens of clouds or their neighbourhoods; see `after_blocks`."""
+        tokens = self.after_blocks(cloud, tuner, train, admit)[-1]
         return tokens.with_sequence(tuner.layer(self.norm, tokens.sequence()))
 
     @nn.compact
     def after_blocks(
-        self, grouped: Groups, tuner: Tuner, train: bool = False, admit: Admit | None = None
+        self, cloud: Array | Groups, tuner: Tuner, train: bool = False, admit: Admit | None = None
     ) -> list[Tokens]:
         """The tokens after every block, not normalised.
 
+        `cloud` are clouds [B, N, 3], or neighbourhoods, which no tuner makes other tokens of.
         `admit` says what of a cloud's tokens enters the blocks, and what they see of each other: an
         autoencoder hides some. The tokenizer, and its batch norm, sees all of them.
         """
-        tokens = self._embed(grouped.groups, grouped.centers, tuner, train)
+        embedding = self._embedding(tuner, train)
+        if isinstance(cloud, Groups):
+            tokens = embedding.tokens(cloud)
+        else:
+            tokens = tuner.tokens(embedding, cloud)
         tokens = self.enter(tokens)
         if admit is not None:
             tokens = admit(tokens)
@@ -140,8 +147,8 @@ class PointTransformer(nn.Module):
         """The tokens as the first block gets them: here as they are."""
         return tokens
 
-    def _embed(self, groups: Array, centers: Array, tuner: Tuner, train: bool) -> Tokens:
-        """The tokens that enter the first block."""
+    def _embedding(self, tuner: Tuner, train: bool) -> Embedding:
+        """What makes the tokens that enter the first block."""
         tokenizer = (nn.remat(MiniPointNet) if self.remat else MiniPointNet)(
             self.tokenizer_width or self.width,
             use_running=self.hold_statistics or not train,
@@ -149,27 +156,30 @@ class PointTransformer(nn.Module):
             dtype=self.dtype,
             name='tokenizer',
         )
-        if self.tokenizer_width is None:
-            patches = tuner.layer(tokenizer, groups)
-        else:  # the seam is the tokens' last map, one seam in every model
-            reduce = Linear(self.width, dtype=self.dtype, name='reduce')
-            patches = tuner.layer(reduce, tokenizer(groups))
-        return Tokens(
-            cls=self._global_tokens('token', patches),
-            patches=patches,
-            centers=centers,
-            slots=no_prompts(patches),
-            cls_pos=self._global_tokens('pos', patches),
-            patch_pos=self.positions(centers),
-        )
+        reduce = self.tokenizer_width and Linear(self.width, dtype=self.dtype, name='reduce')
+        cls, cls_pos = (self._global_tokens(what) for what in ('token', 'pos'))
 
-    def _global_tokens(self, what: str, like: Array) -> Array:
-        """[B, S, D], the learned tokens or their positions; S may be 0."""
-        tokens = [
-            spread(self.param(f'{name}_{what}', token_init, (1, 1, self.width)), like)
-            for name in self.global_tokens
-        ]
-        return jnp.concatenate([no_prompts(like), *tokens], axis=1)
+        def tokens(grouped: Groups) -> Tokens:
+            if reduce:  # the seam is the tokens' last map, one seam in every model
+                patches = tuner.layer(reduce, tokenizer(grouped.groups))
+            else:
+                patches = tuner.layer(tokenizer, grouped.groups)
+            none = no_prompts(patches)
+            return Tokens(
+                cls=jnp.concatenate([none, *(spread(token, patches) for token in cls)], axis=1),
+                patches=patches,
+                centers=grouped.centers,
+                slots=none,
+                cls_pos=jnp.concatenate([none, *(spread(pos, patches) for pos in cls_pos)], axis=1),
+                patch_pos=self.positions(grouped.centers),
+            )
+
+        return Embedding(self.group, tokens, self.positions, self.depth, train, self.dtype)
+
+    def _global_tokens(self, what: str) -> list[Array]:
+        """The learned tokens or their positions, each [1, 1, D]."""
+        shape = (1, 1, self.width)
+        return [self.param(f'{name}_{what}', token_init, shape) for name in self.global_tokens]
 
 
 def _others(tokens: Tokens) -> Array:

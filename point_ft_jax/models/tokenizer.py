@@ -65,7 +65,8 @@ class MiniPointNet(nn.Module):
     @nn.compact
     def __call__(self, groups: Array) -> Array:
         if self.use_running and _blocked.get() and not self.is_initializing():
-            return _in_blocks(functools.partial(self._apply_whole, self.variables), groups)
+            alone = self.clone(parent=None, name=None)
+            return _in_blocks(functools.partial(_apply_whole, alone, self.variables), groups)
         *first, second = self.widths
 
         def norm(name: str) -> BatchNorm:
@@ -81,9 +82,14 @@ class MiniPointNet(nn.Module):
         )
         return max_pool(x)
 
-    def _apply_whole(self, variables: dict, groups: Array) -> Array:
-        with whole():
-            return self.clone(parent=None, name=None).apply(variables, groups)
+
+def _apply_whole(module: MiniPointNet, variables: dict, groups: Array) -> Array:
+    """What an unbound module gives of all groups; no method, or Flax would capture its output.
+
+    It runs inside a loop, whose values must not be kept beside it.
+    """
+    with whole():
+        return module.apply(variables, groups)
 
 
 def _in_blocks(embed: Callable[[Array], Array], groups: Array) -> Array:

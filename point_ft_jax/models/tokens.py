@@ -54,6 +54,16 @@ class Tokens:
         """[B, P - empty, D], the newest first."""
         return self.slots[:, : self.slots.shape[1] - self.empty]
 
+    @property
+    def others(self) -> Array:
+        """[B, P - empty + G, D], prompts and patches."""
+        return jnp.concatenate([self.prompts, self.patches], axis=1)
+
+    @property
+    def aside(self) -> Array:
+        """[B, A, D], what a tuner has put into `memo` for the head to read; A may be 0."""
+        return self.memo.get('aside', no_prompts(self.patches))
+
     def sequence(self) -> Array:
         """All tokens and empty slots, [B, S + P + G, D], without positions."""
         return jnp.concatenate([self.cls, self.slots, self.patches], axis=1)
@@ -163,5 +173,5 @@ class Tokens:
 
 
 def no_prompts(patches: Array) -> Array:
-    """[B, 0, D]: the prompts of a backbone that nobody prompts."""
-    return patches[:, :0]
+    """[B, 0, D]: the prompts of a backbone that nobody prompts; no gradient, not even of zeros."""
+    return jax.lax.stop_gradient(patches[:, :0])

@@ -144,29 +144,32 @@ def export_variables(
         key = torch_key(path, names)
         state[key] = to_torch(leaf, path, torch_shape(key, path, leaf.shape, conv))
         if path.endswith('/var'):
-            state[key.replace('running_var', COUNTER)] = np.zeros((), np.int64)
+            state[key.removesuffix(LEAVES['var']) + COUNTER] = np.zeros((), np.int64)
     return state
 
 
 def merge_twins(state: Mapping[str, np.ndarray], twins: Mapping[str, str]) -> dict[str, np.ndarray]:
     """`state` with second names (see `Method.torch_twins`) as first; the later value wins."""
-    merged = {}
-    for key, value in state.items():
-        for second, first in twins.items():
-            key = key.replace(second, first)
-        merged[key] = value
-    return merged
+    return {_renamed(key, twins): value for key, value in without_module(state).items()}
 
 
 def add_twins(state: Mapping[str, np.ndarray], twins: Mapping[str, str]) -> dict[str, np.ndarray]:
     """The inverse: `state` with what has two names under both."""
     second_names = {
-        key.replace(first, second): value
+        _renamed(key, {first: second}): value
         for second, first in twins.items()
         for key, value in state.items()
-        if first in key
+        if key.startswith(first)
     }
     return {**state, **second_names}
+
+
+def _renamed(key: str, beginnings: Mapping[str, str]) -> str:
+    """`key` with what it begins with replaced; a beginning ends with a dot."""
+    for old, new in beginnings.items():
+        if key.startswith(old):
+            return new + key.removeprefix(old)
+    return key
 
 
 def compare(
@@ -181,13 +184,13 @@ def compare(
     told_apart: Mapping[str, str] | None = None,
 ) -> Fit:
     """How a PyTorch state dict fits the trees `variables`; arguments as in `import_variables`."""
-    state = _without_module(state)
+    state = without_module(state)
     targets = _targets(variables, names)
     prefix = _find_prefix(state, targets, (*prefixes, *WRAPPERS))
     inside = {k.removeprefix(prefix): v.shape for k, v in state.items() if k.startswith(prefix)}
     outside = [k for k in state if not k.startswith(prefix)]
     shapes = {k: torch_shape(k, path, leaf.shape, conv) for k, (path, leaf) in targets.items()}
-    left = [k for k in (*inside, *outside) if k not in targets and not k.endswith(COUNTER)]
+    left = [k for k in (*inside, *outside) if k not in targets and not _is_counter(k)]
     loaded = tuple(k for k in targets if k in inside)
     new = tuple(k for k in targets if k not in inside)
     weights = [k for k in loaded if not targets[k][0].endswith(('/mean', '/var'))]
@@ -197,7 +200,7 @@ def compare(
         parameters=sum(int(np.prod(shapes[k])) for k in weights),
         new=new,
         left=tuple(left),
-        counters=sum(k.endswith(COUNTER) for k in inside),
+        counters=sum(_is_counter(k) for k in inside),
     )
     return Fit(
         report,
@@ -226,7 +229,7 @@ def import_variables(
     """`variables` with the values of a PyTorch state dict.
 
     Args:
-        state: PyTorch's names to arrays. 'module.' is dropped wherever it stands.
+        state: PyTorch's names to arrays. A part 'module' is dropped wherever it stands.
         variables: the trees 'params' and 'batch_stats' to fill.
         names, conv, prefixes, may_lack, leaves, told_apart: see `backbone.Backbone`.
         source: what the messages call the file.
@@ -260,7 +263,7 @@ def import_variables(
         f'{source} does not fit this model (prefix {report.prefix!r}); choose the backbone, '
         'variant and class count that it was made with:',
     )
-    state = _without_module(state)
+    state = without_module(state)
     targets = _targets(variables, names)
     leaves_by_path = dict(_leaves(variables))
     for key in report.loaded:
@@ -279,8 +282,19 @@ def _hint(key: str, told_apart: Mapping[str, str] | None) -> str:
     return f'; {told_apart[key]}' if key in (told_apart or {}) else ''
 
 
-def _without_module(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {key.replace('module.', ''): value for key, value in state.items()}
+def without_module(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """`state` without the parts 'module' of its names, which training on several GPUs puts in.
+
+    Whole parts between dots only: 'submodule.weight' keeps its name.
+    """
+    return {
+        '.'.join(part for part in key.split('.') if part != 'module'): value
+        for key, value in state.items()
+    }
+
+
+def _is_counter(key: str) -> bool:
+    return key.rpartition('.')[2] == COUNTER
 
 
 def _targets(

@@ -1,8 +1,9 @@
 """Pre-norm transformer blocks with the seams that tuning methods use.
 
-A backbone never knows which method tunes it. It calls its `Tuner` at three seams: `layer` around
-every linear map and norm, `keys_values` inside every attention, `block` around every block. The
-base `Tuner` is the identity; a method overrides what it touches.
+A backbone never knows which method tunes it. It calls its `Tuner` at four seams: `tokens` where
+clouds become tokens, `layer` around every linear map and norm, `keys_values` inside every
+attention, `block` around every block. The base `Tuner` is the identity; a method overrides what it
+touches.
 
 The tuner is a sibling of the backbone: the classifier owns both, and hands its tuner down as an
 attribute. Flax lets a bound module travel so: wherever it is called, its parameters stay in its own

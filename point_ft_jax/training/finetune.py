@@ -175,7 +175,9 @@ def _recipe(
     )
     return Recipe(
         module=model.module,
-        tx=optimizer.make(schedule, weight_decay=WEIGHT_DECAY, clip=CLIP),
+        tx=optimizer.make(
+            schedule, weight_decay=WEIGHT_DECAY, undecayed=model.undecayed, clip=CLIP
+        ),
         schedule=schedule,
         num_points=num_points,
         augment=augmentations.named(augment),

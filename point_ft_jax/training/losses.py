@@ -5,8 +5,7 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from point_ft_jax.core import trees
-from point_ft_jax.core.trees import Array
+from point_ft_jax.core.trees import Array, Tree
 
 
 def cross_entropy(logits: Array, labels: Array, smoothing: float = 0.0) -> Array:
@@ -23,6 +22,6 @@ def cross_entropy(logits: Array, labels: Array, smoothing: float = 0.0) -> Array
     return -jnp.sum(target * log_probs, axis=-1)
 
 
-def auxiliary(updates: Mapping[str, trees.Tree]) -> Array | float:
+def auxiliary(updates: Mapping[str, Tree]) -> Array | float:
     """The sum of what modules put (`sow`) into the collection 'losses' in a pass; 0 for nothing."""
     return sum(jax.tree.leaves(updates.get('losses', {})), start=0.0)

@@ -14,18 +14,28 @@ from point_ft_jax.training.schedules import Schedule
 PLAIN, FASTER, VECTORS = 'plain', 'faster', 'vectors'
 
 
-def decays(path: str, leaf: jax.Array) -> bool:
-    """The references' rule: no decay for vectors, for biases and for anything named a token.
+def decays(path: str, leaf: jax.Array, undecayed: Sequence[str] = ()) -> bool:
+    """Whether a leaf decays: all do but vectors, biases among them, and what `undecayed` names.
 
-    Learned positions are three-dimensional and not named so: they decay.
+    The references decide by *their* names: no decay for one dimension, for names that end in
+    '.bias', for names that contain 'token'. The last spares Point-M2AE's tokenizers, `token_embed`,
+    and not the others', `encoder`. A tree path has other words in it, so the model says which of
+    its leaves are spared (`Model.undecayed`), and a test holds that against the rule for the
+    PyTorch names of every backbone. Learned positions are three-dimensional: they decay.
+
+    Args:
+        path: of the leaf.
+        leaf: an array, or its shape.
+        undecayed: patterns (`fnmatch`) over paths.
     """
-    return leaf.ndim > 1 and not path.endswith('/bias') and 'token' not in path
+    return leaf.ndim != 1 and not trees.matches(path, undecayed)
 
 
 def make(
     schedule: Schedule,
     *,
     weight_decay: float,
+    undecayed: Sequence[str],
     clip: float | None,
     clip_percentile: int = 0,
     steps: int = 0,
@@ -47,6 +57,7 @@ def make(
         steps: how many there will be, for `clip_percentile`, which remembers their norms.
         faster: paths that learn by `faster_schedule`.
         decay_faster: decays every one of them, vectors and biases too, as ReCon's optimizer does.
+        undecayed: patterns over the paths of what does not decay beside vectors; the model's own.
         double_step: makes every step two, as the references' part segmenters train: one with the
             gradient as it is, one with the same gradient clipped.
 
@@ -57,8 +68,16 @@ def make(
         schedule, faster_schedule = (_of_pairs(s) for s in (schedule, faster_schedule))
 
     def adamw(schedule: Schedule, decay_all: bool) -> optax.GradientTransformation:
-        def mask(tree: trees.Tree) -> trees.Tree:
-            return trees.map_paths(lambda path, leaf: decay_all or decays(path, leaf), tree)
+        def mask(packed: trees.Tree) -> trees.Tree:
+            return {
+                group: {
+                    path: decay_all or decays(path, leaf, undecayed)
+                    for path, leaf in leaves.items()
+                }
+                if isinstance(leaves, dict)
+                else leaves  # the group of another optimizer, masked
+                for group, leaves in packed.items()
+            }
 
         return optax.adamw(schedule, weight_decay=weight_decay, mask=mask)
 

@@ -1,5 +1,7 @@
 """The embedded shapes: what the data set promises, and the geometry that it rests on."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from point_ft_jax.core import plugins
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.data.datasets import shapes
 from point_ft_jax.data.shapes.boxes import Box, bounds, fitted
-from point_ft_jax.data.shapes.classes import BUILDERS
+from point_ft_jax.data.shapes.classes import SCAN15
 from point_ft_jax.data.shapes.scan import cameras, jitter, punch, scan, visible
 from point_ft_jax.data.shapes.scene import KEPT, SHIFT, background, displaced
 from point_ft_jax.data.shapes.solids import bowl, box, cylinder, rod, superquadric, torus, turn
@@ -29,6 +31,14 @@ PRIMITIVES = {
     'bowl': bowl('body', (0, 0, 0), (2, 1, 2)),
     'tray': bowl('body', (0, 0, 0), (2, 1, 2), (0.0, 0.0)),
     'rod': rod('body', (0, 0, 0), (1, 1, 0), 0.1),
+}
+# Of 60 training clouds at 256 points, rounded to 1e-4, and their part labels: of SHA-256, as they
+# were when these were the only classes.
+DIGESTS = {
+    'cad': 'b7646d7a54b60e3b',
+    'obj_only': '89dc216ea0172a96',
+    'obj_bg': '833860ffd631a7ec',
+    'pb_t50_rs': 'f5057c96bc516d4d',
 }
 # Of the first 30 test clouds of pb_t50_rs, at 512 points.
 MEANS = (0.242, 0.257, 0.226)
@@ -60,7 +70,7 @@ def test_is_a_data_plugin():
 
 def test_classes_are_scanobjectnns_in_its_order():
     names = 'bag bin box cabinet chair desk display door shelf table bed pillow sink sofa toilet'
-    assert list(shapes.CLASSES) == names.split()
+    assert list(SCAN15.names) == names.split()
 
 
 def test_arrays_have_the_documented_form(split):
@@ -68,7 +78,7 @@ def test_arrays_have_the_documented_form(split):
     assert split.points.dtype == np.float32
     assert split.part_labels.shape == (60, 256)
     assert split.part_labels.dtype == split.labels.dtype == np.int32
-    assert split.classes == shapes.CLASSES
+    assert split.classes == SCAN15.names
     assert np.isfinite(split.points).all()
 
 
@@ -112,6 +122,12 @@ def test_the_data_set_stays_as_it_is():
     assert abs((split.part_labels == shapes.BACKGROUND).mean() - BACKGROUND_SHARE) < 5e-3
 
 
+def test_the_clouds_of_scan15_stay_as_they_were(look, split):
+    rounded = np.rint(split.points * 1e4).astype('<i4')
+    found = hashlib.sha256(rounded.tobytes() + split.part_labels.astype('<i4').tobytes())
+    assert found.hexdigest()[:16] == DIGESTS[look.get('variant', 'cad')]
+
+
 def test_complete_clouds_fill_the_unit_sphere_around_their_mean():
     points = shapes.load('train', style='cad', train_size=30, num_points=512).points
     np.testing.assert_allclose(points.mean(axis=1), 0, atol=1e-6)
@@ -129,7 +145,7 @@ def test_scans_lie_in_the_unit_sphere_in_different_sizes(variant, low):
 
 def test_part_labels_belong_to_the_class_or_the_background(look, split):
     for label, parts in zip(split.labels, split.part_labels, strict=True):
-        allowed = {*shapes.part_ids(shapes.CLASSES[label])}
+        allowed = {*SCAN15.part_ids(SCAN15.names[label])}
         if look.get('variant') in ('obj_bg', 'pb_t50_rs'):
             allowed.add(shapes.BACKGROUND)
         assert set(parts.tolist()) <= allowed
@@ -142,15 +158,15 @@ def test_background_shows_but_does_not_dominate():
 
 
 def test_part_ids_number_all_parts_once():
-    ids = [i for name in shapes.CLASSES for i in shapes.part_ids(name)]
-    assert ids == list(range(1, len(shapes.PART_NAMES)))
-    assert all(2 <= len(parts) <= 4 for parts in shapes.PARTS.values())
+    ids = [i for name in SCAN15.names for i in SCAN15.part_ids(name)]
+    assert ids == list(range(1, len(SCAN15.part_names)))
+    assert all(2 <= len(kind.parts) <= 4 for kind in SCAN15.kinds.values())
 
 
-@pytest.mark.parametrize('name', shapes.CLASSES)
+@pytest.mark.parametrize('name', SCAN15.names)
 def test_every_part_of_a_class_occurs_and_no_other(name):
-    built = [BUILDERS[name](np.random.default_rng(i)) for i in range(80)]
-    assert {solid.part for solids in built for solid in solids} == set(shapes.PARTS[name])
+    built = [SCAN15.kinds[name].build(np.random.default_rng(i)) for i in range(80)]
+    assert {solid.part for solids in built for solid in solids} == set(SCAN15.kinds[name].parts)
 
 
 def test_the_order_of_points_says_nothing_about_their_part(split):
@@ -170,7 +186,7 @@ def test_an_odd_number_of_points_is_fine():
     ('options', 'message'),
     [
         ({'split': 'val'}, "split is 'val'; choose one of train, test"),
-        ({'style': 'mesh'}, "style is 'mesh'; choose one of cad, scan"),
+        ({'style': 'mesh'}, "style is 'mesh'; choose one of cad, scan, assemblies"),
         ({'variant': 'pb_t25'}, "variant is 'pb_t25'; choose one of obj_only, obj_bg, pb_t50_rs"),
         ({'num_points': 0}, 'num_points is 0; give a whole number of at least 1'),
         ({'num_points': 10.5}, 'num_points is 10.5; give a whole number'),
@@ -339,7 +355,8 @@ def test_the_background_stands_on_the_floor_of_the_object(rng):
     assert bounds(solids).low[1] > thing.low[1] - 0.03
 
 
-def test_the_contact_sheet_is_drawn(tmp_path):
-    path = tmp_path / 'sheet.png'
-    draw_shapes.draw(str(path), number=0, num_points=64)
-    assert path.read_bytes().startswith(b'\x89PNG')
+def test_the_contact_sheets_are_drawn(tmp_path):
+    draw_shapes.draw(str(tmp_path), number=0, num_points=64)
+    sheets = sorted(tmp_path.iterdir())
+    assert [path.name for path in sheets] == ['assemblies.png', 'shapes.png', 'shapes40.png']
+    assert all(path.read_bytes().startswith(b'\x89PNG') for path in sheets)

@@ -121,6 +121,8 @@ def shallow(config: ConfigDict) -> ConfigDict:
         config.method.options = ConfigDict({'prompt_layers': (0,)})
     if 'prompt_layer' in config.method.options:
         config.method.options.prompt_layer = 0
+    if 'first' in config.method.options:
+        config.method.options.first = 0
     return config
 
 
@@ -136,6 +138,11 @@ def shallow(config: ConfigDict) -> ConfigDict:
         ('idpt', 'recon_modelnet40', 1_703_208),
         ('vpt', 'point_mae_modelnet40', 366_888),
         ('pointgst', 'point_mae_modelnet40', 629_256),
+        ('stag', 'point_mae_pb_t50_rs', 428_431),
+        ('ppt', 'point_mae_modelnet40', 1_048_616),
+        ('pointlora', 'point_mae_pb_t50_rs', 772_752),
+        ('gaprompt', 'point_mae_obj_bg', 628_162),
+        ('gaprompt', 'point_mae_modelnet40', 630_476),
         ('part_seg', 'point_mae', 27_063_730),
         ('part_seg', 'point_mae_idpt', 5_686_066),
         ('part_seg', 'point_mae_dapt', 5_646_118),
@@ -193,6 +200,7 @@ def test_each_paper_has_the_augmentation_of_its_own(name: str, variant: str) -> 
         'full_pcp_mae': scan,
         'idpt': scan,
         'vpt': scan,
+        'ppt': scan,
         'pointgst': scan and backbone in ('recon', 'act'),
         'pretrain': variant == 'recon',
         'few_shot': variant.startswith('recon'),

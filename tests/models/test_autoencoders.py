@@ -14,7 +14,8 @@ from point_ft_jax.models import AutoencoderSpec, build, create_model
 from point_ft_jax.models.autoencoders import masking, reconstruction
 from point_ft_jax.models.autoencoders.build import Autoencoder
 from point_ft_jax.models.autoencoders.center_prediction import CenterPredictingAutoencoder, conceal
-from point_ft_jax.models.autoencoders.hierarchical import HierarchicalAutoencoder, carry_down
+from point_ft_jax.models.autoencoders.hierarchical import HierarchicalAutoencoder
+from point_ft_jax.models.hierarchical import carry_down
 from point_ft_jax.models.tokens import Tokens
 from point_ft_jax.training.tasks import reconstruction as objective
 

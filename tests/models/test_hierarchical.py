@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.models import create_model
 from point_ft_jax.models.hierarchical import HierarchicalTransformer, group_levels, near
 from point_ft_jax.models.readout import read_out
 from point_ft_jax.models.tokens import Tokens
@@ -83,6 +84,24 @@ def test_attention_reaches_what_is_closer_than_the_radius() -> None:
     expected = np.array([[[1, 1, 0], [1, 1, 0], [0, 0, 1]]], bool)
     np.testing.assert_array_equal(near(centers, 1.0), expected)  # at the radius is too far
     assert near(centers, None) is None
+
+
+@pytest.mark.parametrize('radii', [None, ()])
+def test_without_radii_attention_reaches_everywhere(radii: tuple | None) -> None:
+    built = create_model('point_m2ae', 3, geometry={**GEOMETRY, 'radii': radii})
+    masks = []
+
+    class Recorder(Tuner):
+        def block(self, block, tokens):
+            masks.append(tokens.mask)
+            return block(tokens)
+
+    jax.eval_shape(
+        lambda: built.module.backbone.init_with_output(
+            jax.random.key(0), jnp.zeros((2, 32, 3)), Recorder()
+        )
+    )
+    assert masks == [None] * 5
 
 
 def test_the_published_readouts() -> None:

@@ -28,6 +28,10 @@ NARROW = {'propagation': (16, 12), 'widths': (10, 8)}
 DISTINCT = [
     *((b, 'full') for b in ('point_mae', 'point_bert', 'recon_two_stream', 'point_m2ae')),
     *((b, m) for b in ('point_mae', 'point_bert') for m in ('idpt', 'dapt')),
+    *(
+        pytest.param('point_mae', m, marks=pytest.mark.slow)
+        for m in ('stag', 'ppt', 'gaprompt', 'pointlora')
+    ),
 ]
 
 
@@ -106,6 +110,27 @@ def test_a_published_segmenter_loads_whole_and_is_exported_under_its_keys(
         assert exported == {key: value.shape for key, value in state.items()}
 
 
+def test_the_published_segmenter_of_scenes_loads_without_a_category() -> None:
+    model = create_model('act', 1, num_parts=13, head={'sees_category': False})
+    state = state_dict('seg_act_s3dis')
+    loaded, report = model.load_all(model.shapes(), state, 'seg_act_s3dis')
+    assert len(report.loaded) + report.counters == len(state)
+    assert report.parameters == trees.count(loaded['params']) == 27_020_301
+    exported = {key: value.shape for key, value in model.export(loaded).items()}
+    assert exported == {key: value.shape for key, value in state.items()}
+
+
+@pytest.mark.parametrize('backbone', ['act', 'point_m2ae', 'point_bert'])
+def test_without_categories_a_segmenter_says_the_same_of_any(backbone: str) -> None:
+    geometry = LEVELS if backbone == 'point_m2ae' else PLAIN
+    head = {**NARROW, 'sees_category': False}
+    model = create_model(backbone, 1, num_parts=7, geometry=geometry, head=head)
+    assert 'category' not in model.shapes()['params']['head']
+    points = jnp.zeros((2, 32, 3))
+    logits = jax.eval_shape(model.module.apply, model.shapes(), points, jnp.zeros(2, jnp.int32))
+    assert logits.shape == (2, 32, 7)
+
+
 @pytest.mark.parametrize(
     ('file', 'backbone', 'new', 'left'),
     [
@@ -140,7 +165,13 @@ def test_a_segmenter_lends_its_backbone_to_a_classifier() -> None:
 def test_every_point_gets_logits_and_every_head_parameter_a_gradient(
     backbone: str, method: str
 ) -> None:
-    options = {'idpt': {'prompt_layers': (0, 1, 2)}, 'dapt': {'rank': 2}}.get(method)
+    options = {
+        'idpt': {'prompt_layers': (0, 1, 2)},
+        'dapt': {'rank': 2},
+        'stag': {'first': 0},
+        'ppt': {'num_groups': 8, 'group_size': 4},
+        'pointlora': {'selections': ((8, 4, 3, 1.0),)},
+    }.get(method)
     model = small(backbone, method, method_options=options)
     r = np.random.default_rng(0)
     points = r.uniform(-0.6, 0.6, (2, 32, 3)).astype(np.float32)

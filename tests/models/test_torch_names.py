@@ -12,6 +12,7 @@ from point_ft_jax.models import create_model, torch_names
 from point_ft_jax.models.model import Model
 
 TWICE = {'widths': (512, 256), 'batch_norm': True}  # MaskPoint's head "2x"
+SIDE_LAYERS = {'first': 3, 'share': 3}
 SCAN = {
     'geometry': {'group_sizes': (32, 16, 16)},
     'readout': ('patches_mean', 'patches_max_but_first'),
@@ -74,6 +75,11 @@ def test_recon_for_the_linear_svm_is_the_backbone_alone() -> None:
         ('m2ae_mn', 'point_m2ae', 40, {}),
         ('m2ae_scan', 'point_m2ae', 15, SCAN),
         ('recon_cls40', 'recon_two_stream', 40, {}),
+        ('stag_std_cls15', 'point_mae', 15, {'method': 'stag'}),
+        ('stag_sl_cls15', 'point_mae', 15, {'method': 'stag', 'method_options': SIDE_LAYERS}),
+        ('ppt_cls15', 'point_mae', 15, {'method': 'ppt'}),
+        ('gaprompt_cls15', 'point_mae', 15, {'method': 'gaprompt'}),
+        ('pointlora_cls15', 'point_mae', 15, {'method': 'pointlora'}),
     ],
 )
 @pytest.mark.parametrize('wrapper', ['', 'module.'])
@@ -234,8 +240,9 @@ def parts(keys: tuple[str, ...]) -> dict[str, int]:
     return {word: words.count(word) for word in words}
 
 
-def test_a_tuned_model_takes_the_backbone_and_keeps_its_tuner() -> None:
-    model = create_model('point_mae', 15, method='dapt')
+@pytest.mark.parametrize('method', ['dapt', 'pointlora'])  # the latter's files rename the backbone
+def test_a_tuned_model_takes_the_backbone_and_keeps_its_tuner(method: str) -> None:
+    model = create_model('point_mae', 15, method=method)
     variables = model.shapes()
     loaded, report = model.load_backbone(variables, state_dict('pmae_pre'), 'pmae_pre')
     assert set(report.new) == {'cls_token', 'cls_pos'}
@@ -334,9 +341,37 @@ def test_a_part_without_a_published_name_is_named_in_the_error() -> None:
         torch_names.torch_key('tuner/level_0.norm/gamma', model.torch_names)
 
 
+def test_pointloras_factor_has_the_name_that_the_matrix_had() -> None:
+    names = create_model('point_mae', 15, method='pointlora').torch_names
+    found = [
+        torch_names.torch_key(path, names)
+        for path in (
+            'tuner/block_3.attention.qkv/weight',
+            'backbone/block_3/attention/qkv/kernel',
+            'backbone/block_3/mlp/fc1/kernel',
+        )
+    ]
+    assert found == [
+        'blocks.blocks.3.attn.qkv.weight',
+        'blocks.blocks.3.attn.qkv.linear.weight',
+        'blocks.blocks.3.mlp.fc1.weight',
+    ]
+
+
 def test_a_report_reads_well() -> None:
     report = torch_names.LoadReport('MAE_encoder.', ('a.b', 'c'), 1234, (), ('x.y', 'x.z'), 3)
     assert str(report) == (
         "loaded 2 keys (1,234 parameters) below prefix 'MAE_encoder.'; new: none; left in the "
         'file: 2 (x 2); 3 step counters ignored'
     )
+
+
+def test_names_are_changed_by_whole_parts_only() -> None:
+    """A part 'module' goes, wherever it stands; a word that ends so stays. So do twins."""
+    state = dict.fromkeys(('module.a.module.b', 'submodule.b', 'a.modules.b'), np.zeros(1))
+    assert list(torch_names.without_module(state)) == ['a.b', 'submodule.b', 'a.modules.b']
+    twins = {'cls.conv1.1.': 'cls.bn1.'}
+    both = {'module.cls.bn1.weight': 1, 'module.cls.conv1.1.weight': 2, 'x.cls.conv1.1.weight': 3}
+    merged = torch_names.merge_twins(both, twins)
+    assert merged == {'cls.bn1.weight': 2, 'x.cls.conv1.1.weight': 3}
+    assert torch_names.add_twins(merged, twins) == {**merged, 'cls.conv1.1.weight': 2}

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+from point_ft_jax.core import trees
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.training import optimizer, schedules
 
@@ -50,17 +51,44 @@ def test_an_unknown_schedule_is_said() -> None:
         schedules.make_schedule('linear', 1e-3, **PAPER)
 
 
-def test_decay_spares_vectors_biases_and_tokens_but_not_positions() -> None:
+def test_decay_spares_vectors_and_what_the_model_names_and_no_path_for_its_words() -> None:
     leaves = {
         'backbone/cls_token': (1, 1, 4),
         'backbone/cls_pos': (1, 1, 4),
+        'backbone/tokenizer/first_0/kernel': (3, 4),
         'head/logits/kernel': (4, 2),
         'head/logits/bias': (2,),
         'head/norm_0/scale': (4,),
-        'tuner/x/bias': (2, 2),
     }
-    decayed = {path for path, shape in leaves.items() if optimizer.decays(path, jnp.zeros(shape))}
-    assert decayed == {'backbone/cls_pos', 'head/logits/kernel'}
+    undecayed = ('backbone/cls_token',)
+    decayed = {p for p, shape in leaves.items() if optimizer.decays(p, jnp.zeros(shape), undecayed)}
+    assert decayed == {
+        'backbone/cls_pos',
+        'backbone/tokenizer/first_0/kernel',
+        'head/logits/kernel',
+    }
+
+
+@pytest.mark.parametrize('faster', [(), ('head/*',)])
+@pytest.mark.parametrize('double_step', [False, True])
+def test_the_optimizer_spares_what_the_model_names(faster: tuple, double_step: bool) -> None:
+    """In either group, and however often it steps: without gradients only decay moves a leaf."""
+    tree = {
+        'backbone': {'cls_token': jnp.ones((1, 1, 2)), 'tokenizer': {'kernel': jnp.ones((2, 2))}},
+        'head': {'kernel': jnp.ones((2, 2)), 'spared': jnp.ones((2, 2)), 'bias': jnp.ones(2)},
+    }
+    tx = optimizer.make(
+        optax.constant_schedule(0.1),
+        weight_decay=0.5,
+        clip=None,
+        faster=faster,
+        undecayed=('backbone/cls_token', 'head/spared'),
+        double_step=double_step,
+    )
+    gradients = jax.tree.map(jnp.zeros_like, tree)
+    updates, _ = tx.update(gradients, tx.init(tree), tree)
+    moved = {path for path, leaf in trees.flatten(updates).items() if np.any(leaf)}
+    assert moved == {'backbone/tokenizer/kernel', 'head/kernel'}
 
 
 def test_holes_get_no_state_and_the_faster_group_learns_faster() -> None:
@@ -78,6 +106,7 @@ def test_holes_get_no_state_and_the_faster_group_learns_faster() -> None:
         clip=None,
         faster=('head/*',),
         faster_schedule=faster_schedule,
+        undecayed=(),
     )
     state = tx.init(tree)
     updates, _ = tx.update(tree, state, tree)
@@ -94,7 +123,12 @@ def test_decaying_the_faster_group_reaches_its_vectors() -> None:
     zero = {'head': {'bias': jnp.zeros(2)}}
     for decay_faster, expected in ((False, 0.0), (True, -1e-2 * 0.5)):
         tx = optimizer.make(
-            schedule, weight_decay=0.5, clip=None, faster=('head/*',), decay_faster=decay_faster
+            schedule,
+            weight_decay=0.5,
+            clip=None,
+            faster=('head/*',),
+            decay_faster=decay_faster,
+            undecayed=(),
         )
         updates, _ = tx.update(zero, tx.init(tree), tree)
         np.testing.assert_allclose(updates['head']['bias'], expected, rtol=1e-6)
@@ -145,6 +179,7 @@ def test_packed_vectors_step_as_they_would_one_by_one(double_step: bool) -> None
         faster=('head/*',),
         faster_schedule=fast,
         decay_faster=True,
+        undecayed=('backbone/cls_token',),
         double_step=double_step,
     )
     groups = {
@@ -174,7 +209,7 @@ def test_packed_vectors_step_as_they_would_one_by_one(double_step: bool) -> None
 def test_clipping_is_by_the_norm_of_what_trains() -> None:
     tree = {'head': {'kernel': jnp.full((2, 2), 50.0), 'frozen': None}}
     schedule = schedules.make_schedule('constant', 1.0, epochs=1, warmup=0, steps_per_epoch=1)
-    tx = optimizer.make(schedule, weight_decay=0.0, clip=10.0)
+    tx = optimizer.make(schedule, weight_decay=0.0, clip=10.0, undecayed=())
     _, state = tx.update(tree, tx.init(tree), tree)
     # Adam's first moment is a tenth of the first gradient: of norm 100, clipped to 10.
     np.testing.assert_allclose(optax.tree.norm(optax.tree.get(state, 'mu')), 1.0, rtol=1e-5)

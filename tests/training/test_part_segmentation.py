@@ -79,11 +79,13 @@ def test_the_papers_double_step_is_two_steps_the_second_clipped() -> None:
     schedule = schedules.make_schedule(
         'cosine_by_epoch', 0.1, epochs=4, warmup=1, steps_per_epoch=2
     )
-    twice = optimizer.make(schedule, weight_decay=0.05, clip=10.0, double_step=True)
-    once = optimizer.make(schedule, weight_decay=0.05, clip=None)
+    twice = optimizer.make(schedule, weight_decay=0.05, clip=10.0, double_step=True, undecayed=())
+    once = optimizer.make(schedule, weight_decay=0.05, clip=None, undecayed=())
     state, expected = twice.init(tree), tree
     # The same schedule by hand: each of its values for two steps of the inner optimizer.
-    inner = optimizer.make(lambda count: schedule(count // 2), weight_decay=0.05, clip=None)
+    inner = optimizer.make(
+        lambda count: schedule(count // 2), weight_decay=0.05, clip=None, undecayed=()
+    )
     by_hand = inner.init(tree)
     for _ in range(6):
         updates, state = twice.update(gradients, state, tree)

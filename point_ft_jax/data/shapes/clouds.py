@@ -1,11 +1,10 @@
 """A cloud of an object: complete, or scanned in one of ScanObjectNN's three variants."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from point_ft_jax.data.shapes.boxes import Box, bounds, fitted
-from point_ft_jax.data.shapes.classes import BACKGROUND, PARTS, part_ids
 from point_ft_jax.data.shapes.scan import jitter, punch, scan
 from point_ft_jax.data.shapes.scene import MARGIN, background, displaced
 from point_ft_jax.data.shapes.solids import Solid, turn
@@ -20,12 +19,12 @@ PROBE = 256
 
 
 def complete(
-    name: str, solids: Sequence[Solid], num_points: int, rng: np.random.Generator
+    ids: Mapping[str, int], solids: Sequence[Solid], num_points: int, rng: np.random.Generator
 ) -> Surface:
     """The whole object in its own pose, its mean at the origin, the farthest point at distance 1.
 
     Args:
-        name: the class.
+        ids: the id of every part by its name.
         solids: the object.
         num_points: points to return.
         rng: where randomness comes from.
@@ -33,19 +32,23 @@ def complete(
     Returns:
         `num_points` points in random order, uniform by area on all that is not buried.
     """
-    surface = _surface(name, solids, _scattered('cad', num_points), rng)
+    surface = _surface(ids, solids, _scattered('cad', num_points), rng)
     surface = surface.take(_draw(len(surface.points), num_points, rng))
     points = surface.points - surface.points.mean(axis=0)
     return surface._replace(points=points / _radius(points))
 
 
 def scanned(
-    name: str, solids: Sequence[Solid], variant: str, num_points: int, rng: np.random.Generator
+    ids: Mapping[str, int],
+    solids: Sequence[Solid],
+    variant: str,
+    num_points: int,
+    rng: np.random.Generator,
 ) -> Surface:
     """What a scanner sees of the object, turned at random about y.
 
     Args:
-        name: the class.
+        ids: the id of every part by its name, of 'background' too.
         solids: the object.
         variant: one of `VARIANTS`.
         num_points: points to return.
@@ -58,10 +61,10 @@ def scanned(
     solids = fitted(solids)
     view = bounds(solids).widened(MARGIN)
     if variant == 'pb_t50_rs':
-        view = displaced(view, _surface(name, solids, PROBE, rng).points, rng)
+        view = displaced(view, _surface(ids, solids, PROBE, rng).points, rng)
     if variant != 'obj_only':
         solids = solids + background(bounds(solids), view, rng)
-    seen, rays = scan(_surface(name, solids, _scattered(variant, num_points), rng, view), rng)
+    seen, rays = scan(_surface(ids, solids, _scattered(variant, num_points), rng, view), rng)
     kept = np.flatnonzero(punch(seen.points, rng))
     kept = kept[_draw(len(kept), num_points, rng)]
     points = jitter(seen.points[kept], rays[kept], rng) @ turn(1, rng.uniform(0, 2 * np.pi)).T
@@ -70,14 +73,19 @@ def scanned(
     return seen.take(kept)._replace(points=points)
 
 
+def turned(surface: Surface, rng: np.random.Generator) -> Surface:
+    """The surface turned about y by any angle."""
+    rotation = turn(1, rng.uniform(0, 2 * np.pi)).T
+    return surface._replace(points=surface.points @ rotation, normals=surface.normals @ rotation)
+
+
 def _surface(
-    name: str,
+    ids: Mapping[str, int],
     solids: Sequence[Solid],
     count: int,
     rng: np.random.Generator,
     view: Box | None = None,
 ) -> Surface:
-    ids = dict(zip(PARTS[name], part_ids(name), strict=True), background=BACKGROUND)
     return sample(solids, [ids[solid.part] for solid in solids], count, rng, view)
 
 

@@ -120,6 +120,80 @@ def rod(
     return make(part, (start + end) / 2, (width, length, width), rotation, taper)
 
 
+def plank(
+    part: str,
+    start: Sequence[float],
+    end: Sequence[float],
+    section: tuple[float, float],
+    across: Sequence[float],
+    *,
+    taper: float = 0.0,
+    exponents: tuple[float, float] = (0.0, 0.0),
+) -> Solid:
+    """A flat bar, blade or leaf from `start` to `end`.
+
+    Args:
+        part: its part.
+        start: [3], the middle of one end.
+        end: [3], the middle of the other.
+        section: its width and its thickness in the middle.
+        across: [3], where the width points; only what is perpendicular to the bar counts.
+        taper: how much wider the end is than the middle, as a share.
+        exponents: of profile and loop: (0, 0) is a board, (1, 1) a leaf.
+    """
+    start, end = np.asarray(start, float), np.asarray(end, float)
+    length = np.linalg.norm(end - start)
+    along = (end - start) / length
+    side = np.asarray(across, float)
+    side = side - along * (along @ side)
+    side = side / np.linalg.norm(side)
+    rotation = np.stack([side, along, cross(side, along)], axis=1)
+    size = (section[0], length, section[1])
+    return Solid(part, 'full', (start + end) / 2, size, rotation, taper, exponents)
+
+
+def turned(
+    part: str, radii: Sequence[float], heights: Sequence[float], loop: float = 1.0
+) -> list[Solid]:
+    """Frusta on each other around y, as a lathe turns them: [K] radii at [K] rising heights.
+
+    Args:
+        part: their part.
+        radii: the radius at each height, above 0.
+        heights: from the bottom to the top.
+        loop: 1 for a round section, 0 for a square one.
+    """
+    solids = []
+    for low, high, wide, narrow in zip(heights, heights[1:], radii, radii[1:], strict=False):
+        # Each reaches a little into the next, so that no disc between two of them is outside.
+        tall = (high - low) * 1.02
+        mean = wide + narrow
+        size = (mean, tall, mean)
+        center = (0, low + tall / 2, 0)
+        taper = (narrow - wide) / mean
+        solids.append(Solid(part, 'full', center, size, UPRIGHT, taper, (0.0, loop)))
+    return solids
+
+
+def stretched(solid: Solid, factors: Sequence[float]) -> Solid:
+    """The solid as scaling the space by `factors` [3] leaves it, its corners kept right angles.
+
+    Exact where its axes lie along those of the space; a rod or a plank keeps its ends everywhere.
+    """
+    axes = np.asarray(factors)[:, None] * solid.rotation
+    size = np.asarray(solid.size) * np.linalg.norm(axes, axis=0)
+    along = axes[:, 1] / np.linalg.norm(axes[:, 1])
+    side = axes[:, 0] - along * (along @ axes[:, 0])
+    side = side / np.linalg.norm(side)
+    rotation = np.stack([side, along, cross(side, along)], axis=1)
+    return solid._replace(center=np.multiply(solid.center, factors), size=size, rotation=rotation)
+
+
+def shifted(point: Sequence[float], x: float, y: float, z: float) -> np.ndarray:
+    """[3], the point moved along the axes."""
+    return np.add(point, (x, y, z))
+
+
 def cross(first: Sequence[float], second: Sequence[float]) -> np.ndarray:
     """The cross product of two vectors [3]. (np.cross is made for many, and slow for two.)"""
     (a, b, c), (x, y, z) = map(float, first), map(float, second)

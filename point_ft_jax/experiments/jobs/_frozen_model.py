@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from point_ft_jax.checkpoints import pretrained
 from point_ft_jax.checkpoints import run as saved
 from point_ft_jax.core import devices
 from point_ft_jax.core.devices import main_process, make_mesh
@@ -45,11 +44,6 @@ def judged_model(config: ConfigDict, num_classes: int) -> tuple[Model, Variables
     built = build.build_model(config, num_classes)
     variables, origin = build.load_start(config, built, config.seeds[0])
     devices.say(origin)
-    if config.svm.rename and config.init.checkpoint:
-        state = pretrained.state_dict(config.init.checkpoint)
-        for old, new in config.svm.rename:
-            state = {key.replace(f'{old}.', f'{new}.'): value for key, value in state.items()}
-        variables, _ = built.load_backbone(variables, state, config.init.checkpoint)
     return built, variables
 
 

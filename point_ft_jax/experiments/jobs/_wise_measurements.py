@@ -208,7 +208,8 @@ def _optimizer(
         warmup=plan.warmup,
         steps_per_epoch=max(clouds // plan.batch_size, 1),
     )
-    tx = optimizer.make(schedule, weight_decay=plan.weight_decay, clip=config.optim.clip or None)
+    clip = config.optim.clip or None  # of a head, all but vectors decays
+    tx = optimizer.make(schedule, weight_decay=plan.weight_decay, undecayed=(), clip=clip)
     return tx, schedule
 
 

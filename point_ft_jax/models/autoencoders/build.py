@@ -82,6 +82,12 @@ class Autoencoder(Drawn):
         return KINDS[self.backbone.autoencoder].CONV
 
     @property
+    def undecayed(self) -> tuple[str, ...]:
+        """Patterns over the paths of what weight decay spares; see `optimizer.decays`."""
+        own = (f'backbone/{path}' for path in self.backbone.undecayed)
+        return (*own, *KINDS[self.backbone.autoencoder].UNDECAYED)
+
+    @property
     def torch_names(self) -> dict[str, str]:
         """The PyTorch names of the whole tree."""
         kind = KINDS[self.backbone.autoencoder]

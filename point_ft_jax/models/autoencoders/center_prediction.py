@@ -122,6 +122,7 @@ class CenterHead(nn.Module):
 
 
 AUTOENCODER = CenterPredictingAutoencoder
+UNDECAYED = ('decoder/mask_token', 'centers/mask_pos')
 PREFIX, CONV = masked.PREFIX, masked.CONV
 TORCH_NAMES = {
     **{

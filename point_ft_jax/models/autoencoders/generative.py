@@ -90,4 +90,5 @@ def conceal(tokens: Tokens, sees: Array) -> Tokens:
 AUTOENCODER = GenerativeAutoencoder
 PREFIX = 'GPT_Transformer.'  # of the backbone's names; there are no others
 CONV = tuple(f'{PREFIX}{name}*' for name in ('encoder.', 'blocks.inc', 'generator_blocks.inc'))
+UNDECAYED = ()
 TORCH_NAMES = {}

@@ -11,12 +11,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from kernels import Groups
 from point_ft_jax.core.trees import Array
 from point_ft_jax.models.autoencoders import masking
 from point_ft_jax.models.autoencoders.decoder import Blocks
 from point_ft_jax.models.autoencoders.reconstruction import Reconstruction
-from point_ft_jax.models.hierarchical import HierarchicalTransformer
+from point_ft_jax.models.hierarchical import HierarchicalTransformer, carry_down
 from point_ft_jax.models.layers import BatchNorm, Dtype, Linear, gelu, layer_norm, token_init
 from point_ft_jax.models.propagation import Interpolated, Joined, three_nearest
 from point_ft_jax.models.tokens import Tokens
@@ -81,22 +80,6 @@ class HierarchicalAutoencoder(nn.Module):
             hidden=~visible[-2],
             visible=shown.reshape(len(points), -1, 3),
         )
-
-
-def carry_down(visible: Array, grouped: list[Groups]) -> list[Array]:
-    """The visible tokens, [B, G] bool, of every level, the finest first, from the coarsest's.
-
-    As in the reference, the first token of the first cloud of a batch is visible on every level but
-    the coarsest: its index is what hidden tokens are given.
-    """
-    found = [visible]
-    for level in reversed(range(1, len(grouped))):
-        indices, above = grouped[level].indices, found[0]
-        finer = jnp.zeros(grouped[level - 1].centers.shape[:2], bool)
-        batch = jnp.arange(len(indices))[:, None, None]
-        finer = finer.at[batch, indices].max(above[..., None])
-        found.insert(0, finer.at[0, 0].set(True))
-    return found
 
 
 class HierarchicalDecoder(nn.Module):
@@ -181,3 +164,4 @@ TORCH_NAMES = {
 }
 PREFIX = ''  # of the backbone's names
 CONV = ('h_encoder.token_embed.*', 'token_prop.*', 'rec_head.*')
+UNDECAYED = ('decoder/mask_token', 'decoder/propagation/*')  # 'token' is in `token_prop`, too

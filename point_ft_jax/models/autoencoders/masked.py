@@ -196,3 +196,4 @@ TORCH_NAMES = {
 }
 PREFIX = 'MAE_encoder.'  # of the backbone's names
 CONV = ('MAE_encoder.encoder.*', 'increase_dim.*')
+UNDECAYED = ('decoder/mask_token',)  # what has 'token' in its PyTorch name

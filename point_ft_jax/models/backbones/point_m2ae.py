@@ -29,6 +29,7 @@ BACKBONE = Backbone(
         'rec_head.*',
         *FINE_TUNED_HEAD,
     ),
+    undecayed=('level_?/tokenizer/*',),  # `token_embed`, by its name
     pretraining={},
     autoencoder='hierarchical',
 )

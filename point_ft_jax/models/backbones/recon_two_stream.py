@@ -8,6 +8,7 @@ from point_ft_jax.models.point_transformer import TORCH_NAMES, PointTransformer
 from point_ft_jax.models.two_stream import TwoStreamBlock
 
 BLOCK = 'blocks.blocks.{block}'
+ONE_STREAM = ('block_{block}/mlp/fc1', 'block_{block}/mlp/fc2')  # here each stream has its own
 
 BACKBONE = Backbone(
     build=functools.partial(
@@ -17,7 +18,7 @@ BACKBONE = Backbone(
     readout=('cls', 'patches_max'),
     segmentation=Segmentation(readout=('patches_max', 'patches_mean', 'cls_max')),
     torch_names={
-        **{path: name for path, name in TORCH_NAMES.items() if '/mlp/' not in path},
+        **{path: name for path, name in TORCH_NAMES.items() if path not in ONE_STREAM},
         'img_token': 'img_token',
         'img_pos': 'img_pos',
         'text_token': 'text_token',
@@ -34,5 +35,6 @@ BACKBONE = Backbone(
     },
     prefixes=('MAE_encoder.', 'base_model.'),
     leaves=(*PRETRAINING, *FINE_TUNED_HEAD),
+    undecayed=('cls_token', 'img_token', 'text_token'),
     pretraining={'block': functools.partial(TwoStreamBlock, detach=True)},
 )

@@ -48,6 +48,12 @@ MODELS = {
     'ppt': ('point_mae', 'ppt', {}),
     'pointlora': ('point_mae', 'pointlora', {}),
     'gaprompt': ('point_mae', 'gaprompt', {'method_options': GAPROMPT}),
+    'femae': ('point_femae', 'full', {}),
+    'recon_pp': (
+        'recon_pp_causal',
+        'full',
+        {'variant': 'small', 'geometry': {'num_groups': 64}},
+    ),
     'point_bert': ('point_bert', 'full', {'num_classes': 40, 'geometry': {'num_groups': 64}}),
     'm2ae_modelnet': ('point_m2ae', 'full', {'num_classes': 40}),
     'm2ae_scan': (

@@ -40,6 +40,8 @@ FAST = {'xla_backend_optimization_level': 0}  # compiling is nearly all that tak
 METHODS = plugins.available('methods')
 # These start where points become tokens, once for all blocks.
 ONE_LEVEL = ('gaprompt', 'pointlora', 'ppt', 'stag')
+RARE = ('point_femae', 'recon_pp', 'recon_pp_causal', 'uni3d')  # most of their tests are slow
+WITHOUT_CLS = ('point_m2ae', 'point_femae')
 MERGEABLE = ('full', 'linear_probe', 'bitfit', 'lora', 'ssf')
 
 
@@ -56,7 +58,7 @@ def geometry(backbone: str) -> dict:
 def small(backbone: str, method: str, **changes: object) -> Model:
     """The method on a small form of the backbone, read without class token where there is none."""
     readout = None
-    if geometry(backbone) is HIERARCHY and method in ('dapt', 'idpt'):
+    if backbone in WITHOUT_CLS and method in ('dapt', 'idpt'):
         readout = ('prompts_mean', 'patches_max')
     if method == 'stag':  # so that its head is the backbone's
         readout = plugins.load('backbones', backbone).BACKBONE.readout

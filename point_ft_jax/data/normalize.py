@@ -10,15 +10,16 @@ from point_ft_jax.data.checks import some
 
 
 def unit_sphere(points: np.ndarray) -> np.ndarray:
-    """Clouds [S, N, 3] with their centroids in the origin and their farthest points at distance 1.
+    """Clouds [S, N, 3 + F] with their centroids in the origin, their farthest points at distance 1.
 
-    Returns float32 [S, N, 3]. The clouds must have some extent.
+    Returns float32 of the same shape; what a point has beside its place stays. The clouds must have
+    some extent.
     """
-    result = np.empty(points.shape, np.float32)
+    result = points.astype(np.float32)
     # Cloud by cloud: a whole data set in float64 would triple the memory it needs.
-    for index, cloud in enumerate(points):
+    for index, cloud in enumerate(points[..., :3]):
         centred = cloud - cloud.mean(axis=0, dtype=np.float64)
-        result[index] = centred / np.sqrt((centred**2).sum(axis=1).max())
+        result[index, :, :3] = centred / np.sqrt((centred**2).sum(axis=1).max())
     return result
 
 

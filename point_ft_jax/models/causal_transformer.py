@@ -121,9 +121,10 @@ class CausalTransformer(PointTransformer):
         """The generator's loss [], weighted. Its points are compared as they lie in the cloud."""
         encoded = jnp.concatenate([tokens.cls[:, :1], tokens.patches[:, :-1]], axis=1)
         predicted = self.generate(encoded, tokens.centers)
-        _, indices = knn(tokens.centers, points, self.group_size)
+        _, indices = knn(tokens.centers, points[..., :3], self.group_size)
         return (
-            self.generation_weight * chamfer_l1_l2(predicted, gather_points(points, indices)).mean()
+            self.generation_weight
+            * chamfer_l1_l2(predicted, gather_points(points[..., :3], indices)).mean()
         )
 
 

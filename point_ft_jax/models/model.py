@@ -12,6 +12,7 @@ from jax.interpreters import partial_eval
 from point_ft_jax.core import trees
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.trees import Variables
+from point_ft_jax.models import channels
 from point_ft_jax.models import torch_names as torch_import
 from point_ft_jax.models.backbone import Backbone
 from point_ft_jax.models.networks import Classifier, Segmenter
@@ -88,16 +89,30 @@ class Model(Drawn):
         self, variables: Variables, state: Mapping[str, np.ndarray], source: str
     ) -> tuple[Variables, torch_import.LoadReport]:
         """`variables` with the backbone of a pre-training file; see `import_variables`."""
+        state, widened = self._as_own(state)
         loaded, report = torch_import.import_variables(
             state, _backbone(variables), source=source, **self._tables
         )
+        report = dataclasses.replace(report, widened=widened)
         return {name: {**tree, **loaded[name]} for name, tree in variables.items()}, report
 
     def fit_backbone(
         self, variables: Variables, state: Mapping[str, np.ndarray]
     ) -> torch_import.Fit:
         """How a file fits, or why it does not; `load_backbone` without loading."""
-        return torch_import.compare(state, _backbone(variables), **self._tables)
+        return torch_import.compare(self._as_own(state)[0], _backbone(variables), **self._tables)
+
+    def _as_own(
+        self, state: Mapping[str, np.ndarray]
+    ) -> tuple[Mapping[str, np.ndarray], tuple[str, ...]]:
+        """A pre-training file's entries under one name each, and as wide as the model's channels.
+
+        The keys that were widened come second.
+        """
+        state = torch_import.merge_twins(state, self.backbone.torch_twins)
+        backbone = self.module.backbone
+        key = torch_import.torch_key(backbone.first_map, self.backbone.torch_names)
+        return channels.widen(state, key, backbone.input_channels)
 
     @property
     def _tables(self) -> dict[str, object]:
@@ -115,7 +130,7 @@ class Model(Drawn):
         self, variables: Variables, state: Mapping[str, np.ndarray], source: str
     ) -> tuple[Variables, torch_import.LoadReport]:
         """`variables` from a published fine-tuned file: every key, and no other."""
-        state = torch_import.merge_twins(state, self.method.torch_twins)
+        state = torch_import.merge_twins(state, self.torch_twins)
         return torch_import.import_variables(
             state, variables, self.torch_names, conv=self.conv, source=source
         )
@@ -123,7 +138,7 @@ class Model(Drawn):
     def export(self, variables: Variables) -> dict[str, np.ndarray]:
         """All variables as a PyTorch state dict; the inverse of `load_all`."""
         state = torch_import.export_variables(variables, self.torch_names, self.conv)
-        return torch_import.add_twins(state, self.method.torch_twins)
+        return torch_import.add_twins(state, self.torch_twins)
 
     @property
     def conv(self) -> tuple[str, ...]:
@@ -137,6 +152,11 @@ class Model(Drawn):
             *(f'backbone/{path}' for path in self.backbone.undecayed),
             *(f'tuner/{path}' for path in self.method.undecayed),
         )
+
+    @property
+    def torch_twins(self) -> dict[str, str]:
+        """Second PyTorch names to first."""
+        return {**self.backbone.torch_twins, **self.method.torch_twins}
 
     @property
     def torch_names(self) -> dict[str, str]:

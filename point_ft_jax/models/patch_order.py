@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from kernels import Groups, gather_points
-from point_ft_jax.models.layers import Array
+from point_ft_jax.core.trees import Array
 
 
 def greedy_order(centers: Array) -> Array:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax.numpy as jnp
 
-from kernels import Groups, group_points
+from kernels import Groups
 from point_ft_jax.core.trees import Array
+from point_ft_jax.models import channels
 from point_ft_jax.models.embedding import Embedding
 from point_ft_jax.models.layers import Dtype, Linear, layer_norm, token_init
 from point_ft_jax.models.tokenizer import MiniPointNet, require_points
@@ -20,7 +21,7 @@ Admit = Callable[[Tokens], Tokens]
 
 
 class PointTransformer(nn.Module):
-    """Clouds [B, N, 3] to normalised `Tokens`.
+    """Clouds [B, N, 3 + F] to normalised `Tokens`.
 
     A cloud with fewer points than groups or neighbours is a UserError at trace time. Duplicated
     points are fine; where they leave fewer distinct points than groups, centres repeat.
@@ -40,6 +41,8 @@ class PointTransformer(nn.Module):
         hold_statistics: normalise with the running statistics in training too, and leave them.
         qkv_bias: whether queries, keys and values have biases: no published model's, but a merged
             one's may.
+        input_channels: 3 + F, the coordinates and what else a point has; see `channels`.
+        fill: F values for clouds that have but coordinates; None to refuse them.
         remat: see `transformer.through`; the tokenizer's insides are forgotten too.
         dtype: what to compute in; None for the type of the parameters.
     """
@@ -58,6 +61,8 @@ class PointTransformer(nn.Module):
     skip_near_origin: bool = True
     hold_statistics: bool = False
     qkv_bias: bool = False
+    input_channels: int = channels.PLACE
+    fill: float | None = None
     remat: bool = False
     dtype: Dtype | None = None
 
@@ -65,6 +70,11 @@ class PointTransformer(nn.Module):
     def fewest_points(self) -> int:
         """What a cloud must have; parameters do not depend on the number of points."""
         return max(self.num_groups, self.group_size)
+
+    @property
+    def first_map(self) -> str:
+        """The path of the kernel that takes the channels of a point."""
+        return 'tokenizer/first_0/kernel'
 
     @property
     def taps(self) -> tuple[int, ...]:
@@ -100,7 +110,8 @@ class PointTransformer(nn.Module):
         """The neighbourhoods that become patches; as many and as large as the geometry says."""
         number, size = num_groups or self.num_groups, group_size or self.group_size
         require_points(points, max(number, size))
-        return group_points(points, number, size, skip_near_origin=self.skip_near_origin)
+        points = channels.filled(points, self.input_channels, self.fill)
+        return channels.group(points, number, size, skip_near_origin=self.skip_near_origin)
 
     def encode(
         self, cloud: Array | Groups, tuner: Tuner, train: bool = False, admit: Admit | None = None
@@ -138,6 +149,7 @@ class PointTransformer(nn.Module):
                 train=train,
                 dtype=self.dtype,
                 qkv_bias=self.qkv_bias,
+                hold_statistics=self.hold_statistics,
                 name=f'block_{index}',
             )
             blocks.append(through(block, blocks[-1] if blocks else tokens, self.remat))

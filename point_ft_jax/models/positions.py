@@ -7,7 +7,8 @@ third of the channels, x first; channels that are left over are zero.
 import flax.linen as nn
 import jax.numpy as jnp
 
-from point_ft_jax.models.layers import Array, Dtype, Linear, gelu
+from point_ft_jax.core.trees import Array
+from point_ft_jax.models.layers import Dtype, Linear, gelu
 
 
 def sinusoid(centers: Array, width: int) -> Array:

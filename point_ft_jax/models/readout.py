@@ -47,7 +47,8 @@ def read_out(tokens: Tokens, readout: tuple[str, ...]) -> Array:
     'patches_max' pool tokens of one kind; 'patches_mean_plus_max' is the sum of the two poolings,
     'patches_max_but_first' the maximum without the first patch. 'others_max' is the maximum of
     prompts and patches, 'all_mean' the mean of these and the global tokens; 'aside' is what the
-    method has put aside for the head.
+    method has put aside for the head. Some backbones have features of their own
+    (`Tokens.features`), such as 'aligned'.
 
     Raises:
         UserError: an unknown name, or a readout of tokens that this model does not have.
@@ -80,8 +81,11 @@ def _kind(name: str) -> str:
 
 
 def _read(tokens: Tokens, name: str) -> Array:
+    if name in tokens.features:
+        return tokens.features[name]
     if name not in READOUTS:
-        raise UserError(f'readout {name!r}: {EXPECTED}')
+        own = f'; this backbone has {", ".join(tokens.features)} too' if tokens.features else ''
+        raise UserError(f'readout {name!r}: {EXPECTED}{own}')
     kind = _kind(name)
     if kind != 'all' and getattr(tokens, kind).shape[1] == 0:
         raise UserError(

@@ -34,7 +34,9 @@ class Tokens:
         mask: [B, G, G] bool or None; which patches a patch attends to. Other tokens see all.
         causal: whether a token sees none that comes later in the sequence, whatever `mask` says.
         empty: how many slots are empty.
-        memo: what tuners have computed from the centres, by name, for later blocks to use again.
+        memo: what has been computed from the centres, by name, for later blocks to use again.
+        features: what a backbone itself reads off for a head, [B, F] each, by name: 'aligned' is
+            where the cloud is in a space of texts.
     """
 
     cls: Array
@@ -48,6 +50,7 @@ class Tokens:
     causal: bool = struct.field(pytree_node=False, default=False)
     empty: int = struct.field(pytree_node=False, default=0)
     memo: Mapping[str, object] = struct.field(default_factory=dict)
+    features: Mapping[str, Array] = struct.field(default_factory=dict)
 
     @property
     def prompts(self) -> Array:

@@ -39,6 +39,7 @@ class LoadReport:
         new: keys that the file lacks: these leaves keep their initial values.
         left: keys of the file that are no part of the model.
         counters: batch-norm step counters, ignored.
+        widened: keys whose weights got zeros for channels that the file does not know.
     """
 
     prefix: str
@@ -47,12 +48,14 @@ class LoadReport:
     new: tuple[str, ...]
     left: tuple[str, ...]
     counters: int
+    widened: tuple[str, ...] = ()
 
     def __str__(self) -> str:
+        widened = f'; zeros for new channels in {", ".join(self.widened)}' if self.widened else ''
         return (
             f'loaded {len(self.loaded)} keys ({self.parameters:,} parameters) below prefix '
             f'{self.prefix!r}; new: {summary(self.new)}; left in the file: {summary(self.left)}; '
-            f'{self.counters} step counters ignored'
+            f'{self.counters} step counters ignored{widened}'
         )
 
 

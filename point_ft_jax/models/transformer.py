@@ -83,7 +83,8 @@ class Block(nn.Module):
     """x + attention(norm1(x)), then x + mlp(norm2(x)), with the positions added to x first.
 
     Its four steps are public, for methods that put something between them: `attend`, `normalize`,
-    `mlp` and `join`. Other block styles have the same four.
+    `mlp` and `join`. Other block styles have the same four. What a style has after them, on the
+    tokens, is `finish`.
     """
 
     width: int
@@ -94,6 +95,7 @@ class Block(nn.Module):
     train: bool = False
     dtype: Dtype | None = None
     qkv_bias: bool = False
+    hold_statistics: bool = False
 
     def setup(self) -> None:
         self.norm1 = layer_norm(self.dtype)
@@ -121,6 +123,10 @@ class Block(nn.Module):
         """The block's output from the sequence `x`, its normalised form `h` and the update."""
         return x + self.drop(update)
 
+    def finish(self, tokens: Tokens) -> Tokens:
+        """The tokens that leave the block, whatever its tuner made of it: here as they are."""
+        return tokens
+
 
 def through(block: nn.Module, tokens: Tokens, remat: bool = False) -> Tokens:
     """The tokens after `block`, as its tuner has it.
@@ -133,7 +139,7 @@ def through(block: nn.Module, tokens: Tokens, remat: bool = False) -> Tokens:
 
 
 def _through(block: nn.Module, tokens: Tokens) -> Tokens:
-    return block.tuner.block(block, tokens)
+    return block.finish(block.tuner.block(block, tokens))
 
 
 def drop_path_rates(rate: float, depth: int) -> list[float]:

@@ -89,7 +89,7 @@ def finetune(
         >>> tuned.history[0]['epoch'], sorted(tuned.parameters)
         (1, ['backbone', 'head'])
     """
-    check_clouds(data.points)
+    check_clouds(data.points, data.channels)
     training, held_out = _splits(data, validation, seed)
     parts = data.part_labels is not None
     num_points = data.points.shape[1]
@@ -109,7 +109,8 @@ def finetune(
         raise UserError('class_weights are for classification; this data has part labels')
     batch_size = min(batch_size, len(training))
     steps = max(len(training) // batch_size, 1)
-    recipe = _recipe(model, task_of(data, parts, **options), num_points, epochs, steps, lr, augment)
+    move = augmentations.named(augment, data.channels)
+    recipe = _recipe(model, task_of(data, parts, **options), num_points, epochs, steps, lr, move)
     plan = TrainingPlan(epochs, batch_size, seed, patience=patience or 0, return_when_stopped=True)
     splits = {'train': training, 'validation': held_out}
     fitted = _fit(recipe, variables, model, splits, plan, progress)
@@ -121,10 +122,12 @@ def finetune(
 
 def training_metadata(train: Split, num_points: int) -> dict[str, Any]:
     """The classes and the scale of training clouds, to check other clouds against."""
-    radius = np.linalg.norm(train.points - train.points.mean(1, keepdims=True), axis=-1).max(1)
+    places = train.points[..., :3]
+    radius = np.linalg.norm(places - places.mean(1, keepdims=True), axis=-1).max(1)
     return {
         'classes': list(train.classes),
         'part_names': list(train.part_names),
+        'channels': list(train.channels),
         'points': num_points,
         'stored_points': train.points.shape[1],
         'radius': [float(np.quantile(radius, q)) for q in (0.01, 0.5, 0.99)],
@@ -139,7 +142,7 @@ def _splits(data: Split, validation: Split | float, seed: int) -> tuple[Split, S
             f'the validation clouds have the classes {", ".join(validation.classes[:4])}, …; '
             f'expected those of the data, {", ".join(data.classes[:4])}, …, in the same order'
         )
-    check_clouds(validation.points)
+    check_clouds(validation.points, validation.channels)
     return data, validation
 
 
@@ -167,7 +170,7 @@ def _recipe(
     epochs: int,
     steps: int,
     lr: float,
-    augment: str,
+    augment: augmentations.Augmentation,
 ) -> Recipe:
     warmup = min(WARMUP, epochs - 1)
     schedule = schedules.make_schedule(
@@ -180,7 +183,7 @@ def _recipe(
         ),
         schedule=schedule,
         num_points=num_points,
-        augment=augmentations.named(augment),
+        augment=augment,
         mesh=make_mesh(),
         task=task,
     )

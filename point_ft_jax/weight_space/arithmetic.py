@@ -105,8 +105,8 @@ def soup(thetas: Sequence[Tree], weights: Sequence[float] | None = None) -> Tree
     shares = [w / sum(weights) for w in weights]
 
     def mean(*leaves: jax.Array) -> jax.Array:
-        total = sum(share * _wide(leaf) for share, leaf in zip(shares, leaves, strict=True))
-        return _narrow(total, leaves[0])
+        first, *rest = [share * _wide(leaf) for share, leaf in zip(shares, leaves, strict=True)]
+        return _narrow(sum(rest, first), leaves[0])
 
     return jax.tree.map(mean, *thetas)
 

@@ -198,6 +198,8 @@ def test_each_paper_has_the_augmentation_of_its_own(name: str, variant: str) -> 
         'full_act': True,
         'full_recon': scan,
         'full_pcp_mae': scan,
+        'full_point_femae': scan,
+        'full_recon_pp': scan,
         'idpt': scan,
         'vpt': scan,
         'ppt': scan,

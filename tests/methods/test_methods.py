@@ -14,6 +14,8 @@ from small_methods import (
     METHODS,
     ONE_LEVEL,
     POINTS,
+    RARE,
+    WITHOUT_CLS,
     disturbed,
     fits,
     fresh,
@@ -42,7 +44,12 @@ def pairs(everyday: Callable[[str, str], bool]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(('backbone', 'method'), cases)
 
 
-CASES = pairs(lambda b, m: b == BACKBONES[0] or m in ('full', 'dapt', 'idpt', 'lora'))
+EVERYDAY = ('full', 'dapt', 'idpt', 'lora')
+CASES = pairs(
+    lambda b, m: (
+        b == BACKBONES[0] or m in ('full', 'dapt', *(() if b in RARE else ('idpt', 'lora')))
+    )
+)
 TRAINED = pairs(lambda b, m: b == BACKBONES[0] or (b == 'maskpoint' and m in ('full', 'dapt')))
 
 
@@ -220,8 +227,14 @@ def test_a_tuned_model_at_its_identity_is_its_backbone_or_says_why_not(
         np.testing.assert_allclose(*both, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize('method', MERGEABLE)
-@pytest.mark.parametrize('backbone', BACKBONES)
+@pytest.mark.parametrize(
+    ('backbone', 'method'),
+    [
+        pytest.param(b, m, marks=[pytest.mark.slow] * (b in RARE and (b, m) != ('uni3d', 'ssf')))
+        for b in BACKBONES
+        for m in MERGEABLE
+    ],
+)
 def test_a_merged_model_needs_no_tuner(backbone: str, method: str) -> None:
     model, _ = fresh(backbone, method)
     variables = disturbed(backbone, method)
@@ -253,9 +266,10 @@ def test_a_method_that_starts_with_the_points_says_so_to_a_hierarchy(method: str
 
 
 @pytest.mark.parametrize('method', ['dapt', 'idpt'])
-def test_a_readout_without_its_tokens_says_so(method: str) -> None:
+@pytest.mark.parametrize('backbone', WITHOUT_CLS)
+def test_a_readout_without_its_tokens_says_so(backbone: str, method: str) -> None:
     with pytest.raises(UserError, match="readout 'cls' needs cls tokens"):
-        small('point_m2ae', method, readout=None).shapes()
+        small(backbone, method, readout=None).shapes()
 
 
 @pytest.mark.parametrize(

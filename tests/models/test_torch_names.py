@@ -41,6 +41,10 @@ def shapes(backbone: str, num_classes: int = 15) -> tuple[Model, dict]:
         ('occo', {}, 22_059_535, 22_065_960),
         ('maskpoint', {}, 22_059_535, 22_065_960),
         ('maskpoint', {'head': TWICE}, 22_389_263, 22_395_688),
+        ('point_femae', {}, 27_428_623, 27_435_048),
+        ('recon_pp_causal', {'variant': 'small'}, 50_690_159, 50_696_584),
+        ('recon_pp_causal', {}, 205_844_335, 205_850_760),
+        ('recon_pp_causal', {'variant': 'large'}, 663_205_231, 663_211_656),
         ('point_m2ae', {}, 12_823_631, 12_830_056),
         ('point_m2ae', SCAN, 12_921_935, 12_928_360),
         ('recon_two_stream', {}, 43_571_215, 43_577_640),
@@ -70,6 +74,8 @@ def test_recon_for_the_linear_svm_is_the_backbone_alone() -> None:
         ('pcp_cls15', 'pcp_mae', 15, {}),
         ('pointgpt_s_cls15', 'pointgpt', 15, {'variant': 'small'}),
         ('act_cls40', 'act', 40, {}),
+        ('femae_cls15', 'point_femae', 15, {}),
+        ('recon_pp_s_cls15', 'recon_pp_causal', 15, {'variant': 'small'}),
         ('pbert_cls40', 'point_bert', 40, {}),
         ('mp_cls40_2x', 'maskpoint', 40, {'head': TWICE}),
         ('m2ae_mn', 'point_m2ae', 40, {}),
@@ -89,7 +95,8 @@ def test_a_fine_tuned_file_loads_whole_and_is_exported_under_its_keys(
     model = create_model(backbone, num_classes, **options)
     state = state_dict(file, wrapper)
     loaded, report = model.load_all(model.shapes(), state, file)
-    assert len(report.loaded) + report.counters == len(state)
+    once = torch_names.merge_twins(state, model.torch_twins)
+    assert len(report.loaded) + report.counters == len(once)
     assert report.parameters == trees.count(loaded['params'])
     if not wrapper:
         exported = {key: value.shape for key, value in model.export(loaded).items()}
@@ -174,6 +181,13 @@ def test_a_fine_tuned_file_loads_whole_and_is_exported_under_its_keys(
             },
         ),
         (
+            'femae_cls15',
+            'point_femae',
+            '',
+            (),
+            {'cls_head_finetune': 14},
+        ),
+        (
             'pbert_pre',
             'point_bert',
             'transformer_q.',
@@ -232,6 +246,62 @@ def test_a_pretraining_file_gives_the_backbone(
     leaves = [leaf for tree in variables.values() for leaf in trees.flatten(tree['backbone'])]
     assert len(report.loaded) == len(leaves) - len(new)
     assert loaded['params']['head'] is variables['params']['head']
+
+
+@pytest.mark.parametrize(
+    ('variant', 'expected'),
+    [
+        ('tiny', 6_384_448),
+        ('small', 22_823_680),
+        ('base', 88_960_616),
+        ('large', 307_350_312),
+        ('giant', 1_017_358_056),
+    ],
+)
+def test_uni3d_has_the_published_number_of_parameters(variant: str, expected: int) -> None:
+    """Its tables count one more, the scale of its logits."""
+    tree = create_model('uni3d', 15, variant=variant).shapes()['params']['backbone']
+    assert trees.count(tree) == expected
+
+
+@pytest.mark.parametrize('wrapper', ['module.point_encoder.', 'point_encoder.', ''])
+def test_a_file_of_uni3d_in_half_precision_gives_the_backbone(wrapper: str) -> None:
+    """Old files hold the keys' bias, zeros that are no parameter, and new ones do not."""
+    model = create_model('uni3d', 15, variant='tiny')
+    state = {key: v.astype(np.float16) for key, v in state_dict('uni3d_ti', wrapper).items()}
+    scale = wrapper.removesuffix('point_encoder.') + 'logit_scale'
+    state |= {
+        scale: np.zeros((), np.float16),
+        f'{wrapper}visual.blocks.0.attn.k_bias': np.zeros(192, np.float16),
+    }
+    loaded, report = model.load_backbone(model.shapes(), state, 'uni3d')
+    assert report.prefix == wrapper.removeprefix('module.')
+    assert (report.new, report.parameters) == ((), 6_384_448)
+    assert {key.rsplit('.', 1)[-1] for key in report.left} == {'logit_scale', 'k_bias'}
+    kernel = loaded['params']['backbone']['block_0']['attention']['qkv']['kernel']
+    assert kernel.dtype == np.float32
+    del state[f'{wrapper}visual.pos_embed']
+    assert model.fit_backbone(model.shapes(), state).report.new == ('visual.pos_embed',)
+    del state[f'{wrapper}cls_token']
+    with pytest.raises(UserError, match=r'missing: cls_token \(1, 1, 192\)'):
+        model.load_backbone(model.shapes(), state, 'uni3d')
+
+
+@pytest.mark.parametrize('wrapper', ['', 'module.'])
+def test_a_pretraining_file_of_point_femae_gives_the_backbone(wrapper: str) -> None:
+    """Its norms stand there under two names, too; the later value counts."""
+    keys = [(k, shape) for k, shape in key_list('femae_cls15') if 'cls_head' not in k]
+    names = [f'{wrapper}MAE_encoder.{key}' for key, _ in keys]
+    values = [np.full(shape, index, np.float32) for index, (_, shape) in enumerate(keys)]
+    state = dict(zip(names, values, strict=True))
+    state[f'{wrapper}mask_token_rand'] = np.zeros((1, 1, 384), np.float32)
+    model, variables = shapes('point_femae')
+    loaded, report = model.load_backbone(variables, state, 'femae')
+    assert (report.prefix, report.new) == ('MAE_encoder.', ())
+    assert report.left == ('mask_token_rand',)
+    scale = loaded['params']['backbone']['block_3']['local']['edge_norm']['scale']
+    later = state[f'{wrapper}MAE_encoder.blocks.blocks.3.cls.conv1.1.weight']
+    np.testing.assert_array_equal(scale, later)
 
 
 def parts(keys: tuple[str, ...]) -> dict[str, int]:

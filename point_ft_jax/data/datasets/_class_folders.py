@@ -2,6 +2,7 @@
 
 import pathlib
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -73,9 +74,14 @@ def divide(base: pathlib.Path, test_fraction: float, seed: int) -> tuple[Files, 
 
 
 def read(
-    split: str, base: pathlib.Path, files: Files, num_points: int | None, seed: int
+    split: str,
+    base: pathlib.Path,
+    files: Files,
+    num_points: int | None,
+    seed: int,
+    channels: Sequence[str] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Points [S, num_points, 3] float32 of a split's files, and labels [S].
+    """Points [S, num_points, 3 + F] float32 of a split's files, and labels [S].
 
     Without `num_points`, the files of every split are read, to find the smallest cloud.
 
@@ -84,7 +90,7 @@ def read(
     """
     wanted = [split] if num_points else SPLITS
     asked = [path for name in wanted for path, _ in files[name]]
-    clouds = dict(zip(asked, point_files.read_all(asked), strict=True))
+    clouds = dict(zip(asked, point_files.read_all(asked, channels), strict=True))
     num_points = num_points or min(map(len, clouds.values()))
     paths = [path for path, _ in files[split]]
     names = [path.relative_to(base).as_posix() for path in paths]

@@ -10,6 +10,7 @@ Classes of folders are labelled in alphabetical order. Files with other endings 
 """
 
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from point_ft_jax.data import checks
 from point_ft_jax.data.datasets import _class_folders
 from point_ft_jax.data.datasets._options import SPLITS, check_folder_options, read_names
 from point_ft_jax.data.files import h5 as _h5
+from point_ft_jax.data.files.channels import beside, expand
 from point_ft_jax.data.files.folders import existing_root
 from point_ft_jax.data.normalize import same_size, unit_sphere
 from point_ft_jax.data.split import Split
@@ -37,6 +39,7 @@ def load(
     test_fraction: float = 0.2,
     seed: int = 0,
     normalize: bool = False,
+    channels: Sequence[str] = (),
 ) -> Split:
     """A split of a folder of labelled clouds.
 
@@ -49,6 +52,8 @@ def load(
             every class keeps at least one cloud on either side.
         seed: draws the split and the points.
         normalize: whether each cloud is centred and scaled to the unit sphere.
+        channels: what to read of a point beside its place, by name: 'color', 'normal', 'intensity'
+            and others, see `files.channels.read`; of an h5 file the arrays of these names.
 
     Raises:
         UserError: no layout or two of them, files that cannot be read, clouds of fewer than
@@ -57,14 +62,16 @@ def load(
     check_folder_options(split, num_points, test_fraction, seed)
     base, layout = _layout(root)
     if layout == 'h5':
-        points, labels, classes = _read_h5(split, base, num_points, seed)
+        points, labels, classes = _read_h5(split, base, num_points, seed, channels)
     else:
         files, classes = _files(base, layout, test_fraction, seed)
-        points, labels = _class_folders.read(split, base, files, num_points, seed)
-    problems = checks.problems(points, labels, classes, complete=split == 'train')
+        points, labels = _class_folders.read(split, base, files, num_points, seed, channels)
+    names = expand(channels)
+    complete = split == 'train'
+    problems = checks.problems(points, labels, classes, complete, names)
     raise_all(problems, f'{base} has no sound {split} split:')
     points = unit_sphere(points) if normalize else points.astype(np.float32, copy=False)
-    return Split(points, labels.astype(np.int32), classes)
+    return Split(points, labels.astype(np.int32), classes, channels=names)
 
 
 def describe(
@@ -75,6 +82,7 @@ def describe(
     test_fraction: float = 0.2,
     seed: int = 0,
     normalize: bool = False,
+    channels: Sequence[str] = (),
 ) -> str:
     """One line on what is found for a split: the layout, and the files that are left alone."""
     base, layout = _layout(root)
@@ -106,16 +114,22 @@ def _files(
 
 
 def _read_h5(
-    split: str, base: pathlib.Path, num_points: int | None, seed: int
+    split: str,
+    base: pathlib.Path,
+    num_points: int | None,
+    seed: int,
+    channels: Sequence[str],
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     paths = [base / f'{name}.h5' for name in SPLITS]
-    points, labels = _h5.read(base / f'{split}.h5')
+    points, labels, *values = _h5.read(base / f'{split}.h5', (*_h5.KEYS, *channels))
     if points.ndim != 3 or not len(points):
         return points, labels, ()  # the checks say what is wrong
     if num_points is None:
         num_points = min(shape[1] for shape in map(_h5.shape, paths) if len(shape) > 1)
     if points.shape[2] > 3:
         points = points[..., :3]
+    if channels:
+        points = beside(points, channels, values)
     if num_points != points.shape[1]:
         names = [f'{split}.h5, cloud {index}' for index in range(len(points))]
         points = same_size(points, names, num_points, seed)

@@ -1,14 +1,14 @@
 """One point cloud from one file: .npy, .npz, .ply, or text (.txt, .xyz, .pts, .csv)."""
 
 import pathlib
-import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from point_ft_jax.core.errors import UserError, raise_all
-from point_ft_jax.data.files import ply
+from point_ft_jax.data.files import channels as named_channels
+from point_ft_jax.data.files import ply, text
 
 NAMES = ('points', 'data', 'xyz', 'pos', 'vertices')  # the arrays looked for in an .npz, in order
 
@@ -19,8 +19,10 @@ def is_cloud(path: pathlib.Path) -> bool:
     return known and not path.name.startswith('.') and path.is_file()
 
 
-def read(path: str | pathlib.Path) -> np.ndarray:
-    """The points of a file, [N, 3] float32 in the file's own units.
+def read(path: str | pathlib.Path, channels: Sequence[str] = ()) -> np.ndarray:
+    """The points of a file, [N, 3 + F] float32 in the file's own units, with F named channels.
+
+    Which channels can be asked for, and how they are found, `channels.read` says.
 
     Tables and arrays may have more than three columns: x, y, z are those named so in a .ply or in
     the header of a text file, else the first three. Text is split at commas, semicolons or blanks;
@@ -30,10 +32,14 @@ def read(path: str | pathlib.Path) -> np.ndarray:
         UserError: a missing, damaged or empty file, an unknown ending, too few columns, a value
             that is no finite number.
     """
-    return _read(path, READERS, _checked)
+    points = _read(path, READERS, _checked)
+    if not channels:
+        return points
+    values = named_channels.read(path, channels, len(points))
+    return np.concatenate([points, values], axis=1)
 
 
-def read_all(paths: Sequence[str | pathlib.Path]) -> list[np.ndarray]:
+def read_all(paths: Sequence[str | pathlib.Path], channels: Sequence[str] = ()) -> list[np.ndarray]:
     """The points of each file, as `read` has them.
 
     Raises:
@@ -42,7 +48,7 @@ def read_all(paths: Sequence[str | pathlib.Path]) -> list[np.ndarray]:
     clouds, problems = [], []
     for path in paths:
         try:
-            clouds.append(read(path))
+            clouds.append(read(path, channels))
         except UserError as error:
             problems.append(str(error))
     raise_all(problems, f'{len(problems):,} of {len(paths):,} files cannot be read:')
@@ -117,40 +123,7 @@ def _npz(path: pathlib.Path) -> np.ndarray:
 
 
 def _text(path: pathlib.Path) -> np.ndarray:
-    try:
-        lines = path.read_text(encoding='utf-8-sig').splitlines()
-    except UnicodeDecodeError:
-        raise UserError('no text file: it holds bytes that are no UTF-8') from None
-    lines = [line for line in map(str.strip, lines) if line and not line.startswith(('#', '//'))]
-    if not lines:
-        raise UserError('no points in it')
-    separator = next((s for s in ';,' if s in lines[0]), None)
-    head = [word.strip().strip('"').lower() for word in lines[0].split(separator)]
-    columns = None
-    if not _is_number(head[0]):
-        columns = [head.index(axis) for axis in 'xyz' if axis in head]
-        if len(columns) < 3:
-            raise UserError(f'header {lines[0]!r} names no x, y, z; name them or remove the header')
-        lines = lines[1:]
-    elif head == [str(len(lines) - 1)]:
-        lines = lines[1:]
-    return _table(lines, separator, columns)
-
-
-def _table(lines: list[str], separator: str | None, columns: list[int] | None) -> np.ndarray:
-    with warnings.catch_warnings(action='ignore', category=UserWarning):  # no rows: checked after
-        try:
-            return np.loadtxt(lines, delimiter=separator, usecols=columns, ndmin=2, comments=None)
-        except ValueError as error:
-            raise UserError(f'no table of numbers: {error}') from None
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
+    return text.table(path, lambda head: [head.index(axis) for axis in 'xyz' if axis in head])
 
 
 READERS = {

@@ -30,6 +30,8 @@ GAPROMPT = {
 # fixture: backbone, method, options of `create_model`
 MODELS = {
     'point_mae': ('point_mae', 'full', {}),
+    'pcp_mae': ('pcp_mae', 'full', {}),
+    'pointgpt': ('pointgpt', 'full', {'variant': 'small'}),
     'act': ('act', 'full', {}),
     'recon': ('recon_two_stream', 'full', {}),
     'dapt': ('recon', 'dapt', {}),

@@ -8,6 +8,7 @@ import numpy as np
 
 from point_ft_jax.core import plugins
 from point_ft_jax.models import Model, create_model
+from point_ft_jax.models.causal_transformer import CausalTransformer
 
 POINTS = np.random.default_rng(0).uniform(-0.6, 0.6, (4, 48, 3)).astype(np.float32)
 LABELS = np.arange(4) % 3
@@ -22,6 +23,7 @@ HIERARCHY = {
     'group_sizes': (4, 2),
     'radii': (0.6, 1.2),
 }
+CHAIN = {'generator_depth': 1, 'tokenizer_widths': (8, 12, 16)}
 OPTIONS = {
     'idpt': {'prompt_layer': 0, 'neighbors': 4},
     'pointgst': {'local': 4, 'rank': 4},
@@ -49,7 +51,9 @@ def geometry(backbone: str) -> dict:
     published = plugins.load('backbones', backbone).BACKBONE.build()
     if 'widths' in inspect.signature(type(published)).parameters:
         return HIERARCHY
-    return {**SMALL, **ONE_ORIGIN, 'tokenizer_width': published.tokenizer_width and 16}
+    chain = CHAIN if isinstance(published, CausalTransformer) else {}
+    own = {'tokenizer_width': published.tokenizer_width and 16}
+    return {**SMALL, **ONE_ORIGIN, **chain, **own}
 
 
 def small(backbone: str, method: str, **changes: object) -> Model:

@@ -106,7 +106,7 @@ def pretraining() -> ConfigDict:
             'mask': 'random',  # or 'block': one patch and those nearest to it
             'mask_ratio': 0.6,
             'decoder': {},  # fields of the autoencoder: decoder_depth, decoder_heads, ...
-            'chamfer': 'chamfer_l2',  # or 'chamfer_l1'
+            'chamfer': 'chamfer_l2',  # or 'chamfer_l1', 'chamfer_l1_l2' (their sum)
             'teachers': '',  # a file of image and text features of the training clouds
             'contrast': False,  # pull clouds of one class together, by their class token
         }

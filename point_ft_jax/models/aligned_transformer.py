@@ -8,7 +8,7 @@ from kernels import Groups
 from point_ft_jax.core.trees import Array
 from point_ft_jax.models.eva import EvaBlock, eva_norm
 from point_ft_jax.models.layers import Linear, token_init
-from point_ft_jax.models.point_transformer import PointTransformer
+from point_ft_jax.models.point_transformer import Admit, PointTransformer
 from point_ft_jax.models.tokens import Tokens
 from point_ft_jax.models.tuner import Tuner
 
@@ -71,9 +71,9 @@ class AlignedTransformer(PointTransformer):
         self.image = ImageEnds(self.width, self.image_tokens, self.image_classes)
 
     def encode(
-        self, cloud: Array | Groups, tuner: Tuner, train: bool = False, keep: Array | None = None
+        self, cloud: Array | Groups, tuner: Tuner, train: bool = False, admit: Admit | None = None
     ) -> Tokens:
-        tokens = super().encode(cloud, tuner, train, keep)
+        tokens = super().encode(cloud, tuner, train, admit)
         self.image()
         return tokens.replace(features={'aligned': self.align(tokens.cls[:, 0])})
 

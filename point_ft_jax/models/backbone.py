@@ -40,10 +40,13 @@ class Backbone:
         prefixes: the prefixes below which a pre-training file keeps this backbone, best first.
         may_lack: PyTorch names that a pre-training file of this backbone legitimately lacks.
         leaves: PyTorch names in such files that are no part of it: decoders, teachers, other heads.
+        told_apart: PyTorch names to what it means that a file has another shape there: the model
+            that the file is of.
         undecayed: patterns (`fnmatch`) over the tree paths below 'backbone' of what weight decay
             spares beside vectors: what has 'token' in its PyTorch name; see `optimizer.decays`.
         pretraining: fields of the module that differ while a masked autoencoder pre-trains it; None
             where none has been published.
+        autoencoder: which, a name of `autoencoders.build.KINDS`.
     """
 
     build: Callable[..., nn.Module]
@@ -57,8 +60,10 @@ class Backbone:
     prefixes: tuple[str, ...] = ()
     may_lack: tuple[str, ...] = ()
     leaves: tuple[str, ...] = ()
+    told_apart: Mapping[str, str] = dataclasses.field(default_factory=dict)
     undecayed: tuple[str, ...] = ('cls_token',)
     pretraining: Mapping[str, object] | None = None
+    autoencoder: str = 'masked'
 
 
 SIZES = {

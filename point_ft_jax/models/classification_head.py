@@ -23,6 +23,7 @@ class ClassificationHead(nn.Module):
         batch_norm: whether a batch norm follows every hidden linear map.
         dropout: rate after every hidden layer.
         activation: what follows a hidden layer's norm, 'relu' or 'gelu'.
+        module: what the reference calls the head.
         dtype: what to compute in; None for the parameters' type. Logits are float32 at least.
 
     Called with `train`, dropout is on and batch statistics are used.
@@ -34,6 +35,7 @@ class ClassificationHead(nn.Module):
     dropout: float = 0.5
     activation: str = 'relu'
     outputs: int = 0
+    module: str = 'cls_head_finetune'
     dtype: Dtype | None = None
 
     conv = ()  # PyTorch names of convolutions: there are none
@@ -69,4 +71,4 @@ class ClassificationHead(nn.Module):
             names[f'layer_{index}'] = step * index
             if self.batch_norm:
                 names[f'norm_{index}'] = step * index + 1
-        return {path: f'cls_head_finetune.{number}' for path, number in names.items()}
+        return {path: f'{self.module}.{number}' for path, number in names.items()}

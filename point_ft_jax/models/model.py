@@ -123,6 +123,7 @@ class Model(Drawn):
             'prefixes': self.backbone.prefixes,
             'may_lack': self.backbone.may_lack,
             'leaves': self.backbone.leaves,
+            'told_apart': self.backbone.told_apart,
         }
 
     def load_all(

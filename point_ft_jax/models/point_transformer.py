@@ -16,6 +16,9 @@ from point_ft_jax.models.tokens import Tokens, no_prompts
 from point_ft_jax.models.transformer import Block, Positions, drop_path_rates, spread, through
 from point_ft_jax.models.tuner import Tuner
 
+# What an autoencoder does to the tokens that enter the first block.
+Admit = Callable[[Tokens], Tokens]
+
 
 class PointTransformer(nn.Module):
     """Clouds [B, N, 3 + F] to normalised `Tokens`.
@@ -111,21 +114,21 @@ class PointTransformer(nn.Module):
         return channels.group(points, number, size, skip_near_origin=self.skip_near_origin)
 
     def encode(
-        self, cloud: Array | Groups, tuner: Tuner, train: bool = False, keep: Array | None = None
+        self, cloud: Array | Groups, tuner: Tuner, train: bool = False, admit: Admit | None = None
     ) -> Tokens:
         """The normalised tokens of clouds or their neighbourhoods; see `after_blocks`."""
-        tokens = self.after_blocks(cloud, tuner, train, keep)[-1]
+        tokens = self.after_blocks(cloud, tuner, train, admit)[-1]
         return tokens.with_sequence(tuner.layer(self.norm, tokens.sequence()))
 
     @nn.compact
     def after_blocks(
-        self, cloud: Array | Groups, tuner: Tuner, train: bool = False, keep: Array | None = None
+        self, cloud: Array | Groups, tuner: Tuner, train: bool = False, admit: Admit | None = None
     ) -> list[Tokens]:
         """The tokens after every block, not normalised.
 
-        `cloud` are clouds [B, N, 3], or neighbourhoods, which no tuner makes other tokens of. With
-        `keep` [B, V] int32 only those patches enter the blocks: what an autoencoder shows of a
-        cloud. The tokenizer, and its batch norm, sees all of them.
+        `cloud` are clouds [B, N, 3], or neighbourhoods, which no tuner makes other tokens of.
+        `admit` says what of a cloud's tokens enters the blocks, and what they see of each other: an
+        autoencoder hides some. The tokenizer, and its batch norm, sees all of them.
         """
         embedding = self._embedding(tuner, train)
         if isinstance(cloud, Groups):
@@ -133,8 +136,8 @@ class PointTransformer(nn.Module):
         else:
             tokens = tuner.tokens(embedding, cloud)
         tokens = self.enter(tokens)
-        if keep is not None:
-            tokens = tokens.take(keep)
+        if admit is not None:
+            tokens = admit(tokens)
         blocks: list[Tokens] = []
         for index, rate in enumerate(drop_path_rates(self.drop_path, self.depth)):
             block = self.block(

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from kernels import Groups
 from point_ft_jax.core.trees import Array
 from point_ft_jax.models.layers import DropPath, Linear, layer_norm, max_pool, unit
-from point_ft_jax.models.point_transformer import PointTransformer
+from point_ft_jax.models.point_transformer import Admit, PointTransformer
 from point_ft_jax.models.tokens import Tokens
 from point_ft_jax.models.transformer import Attention, Block, Mlp, spread
 from point_ft_jax.models.tuner import Tuner
@@ -109,9 +109,9 @@ class QueryTransformer(PointTransformer):
         return tokens.replace(cls=spread(queries, tokens.patches), cls_pos=None)
 
     def encode(
-        self, cloud: Array | Groups, tuner: Tuner, train: bool = False, keep: Array | None = None
+        self, cloud: Array | Groups, tuner: Tuner, train: bool = False, admit: Admit | None = None
     ) -> Tokens:
-        tokens = self.after_blocks(cloud, tuner, train, keep)[-1]
+        tokens = self.after_blocks(cloud, tuner, train, admit)[-1]
         size, x = self.num_queries, tokens.sequence()
         both = (tuner.layer(self.norm_queries, x[:, :size]), tuner.layer(self.norm, x[:, size:]))
         tokens = tokens.with_sequence(jnp.concatenate(both, axis=1))

@@ -164,6 +164,7 @@ def test_as_many_parameters_train_as_the_paper_counts(name: str, variant: str, t
         ('full_act', 'pb_t50_rs', {1: 1e-6, 300: 1.13706e-7}),
         ('full_recon', 'pb_t50_rs', {0: 1e-6, 2: 2.9e-6}),
         ('full_recon', 'modelnet40', {0: 1e-6, 2: 1.9e-6}),
+        ('full_pcp_mae', 'modelnet40', {0: 1e-6, 2: 1.9e-6}),
         ('part_seg', 'point_mae', {0: 1e-6, 2: 2.09e-5, 11: 1.994546e-4}),
     ],
 )
@@ -196,6 +197,7 @@ def test_each_paper_has_the_augmentation_of_its_own(name: str, variant: str) -> 
     rotates = {
         'full_act': True,
         'full_recon': scan,
+        'full_pcp_mae': scan,
         'full_point_femae': scan,
         'full_recon_pp': scan,
         'idpt': scan,
@@ -206,9 +208,11 @@ def test_each_paper_has_the_augmentation_of_its_own(name: str, variant: str) -> 
         'few_shot': variant.startswith('recon'),
         'wise_ft_lp': variant == 'recon_scanobjectnn',
     }.get(name, False)
-    if name == 'pretrain' and variant not in ('point_mae', 'point_m2ae', 'recon'):
+    if name == 'pretrain' and variant not in load(name).PUBLISHED:
         return  # no paper's
     expected = 'rotate_y' if rotates else 'scale_translate'
+    if (name, variant) == ('pretrain', 'pcp_mae'):
+        expected = 'scale_translate+rotate_y'
     if name == 'part_seg':
         own = 'batch_scale_translate' if variant == 'point_mae_idpt' else 'scale_isotropic'
         expected = f'{own}+shift'

@@ -15,6 +15,7 @@ from point_ft_jax.core.errors import UserError
 from point_ft_jax.models import create_model, torch_names
 from point_ft_jax.models.aligned_transformer import AlignedTransformer
 from point_ft_jax.models.causal_query_transformer import CausalQueryTransformer
+from point_ft_jax.models.causal_transformer import CausalTransformer
 from point_ft_jax.models.hierarchical import HierarchicalTransformer
 from point_ft_jax.models.model import Model
 from point_ft_jax.models.point_transformer import PointTransformer
@@ -24,6 +25,10 @@ BACKBONES = plugins.available('backbones')
 POINTS, CLASSES = 40, 5
 # Numbers that can't be mistaken for each other.
 SMALL = {
+    CausalTransformer: {
+        **{'width': 48, 'heads': 3, 'depth': 1, 'generator_depth': 1},
+        **{'num_groups': 9, 'group_size': 7, 'tokenizer_widths': (16, 24, 32, 40)},
+    },
     PointTransformer: {'width': 48, 'heads': 3, 'depth': 1, 'num_groups': 9, 'group_size': 7},
     AlignedTransformer: {
         **{'width': 48, 'heads': 3, 'depth': 1, 'num_groups': 9, 'group_size': 7},

@@ -18,10 +18,12 @@ SCAN = {
     'readout': ('patches_mean', 'patches_max_but_first'),
 }
 
+VARIANTS = {'pointgpt': 'small'}  # of the files; elsewhere 'base'
+
 
 @functools.cache
 def shapes(backbone: str, num_classes: int = 15) -> tuple[Model, dict]:
-    model = create_model(backbone, num_classes)
+    model = create_model(backbone, num_classes, variant=VARIANTS.get(backbone, 'base'))
     return model, model.shapes()
 
 
@@ -29,6 +31,10 @@ def shapes(backbone: str, num_classes: int = 15) -> tuple[Model, dict]:
     ('backbone', 'options', 'of_15', 'of_40'),
     [
         ('point_mae', {}, 22_093_327, 22_099_752),
+        ('pcp_mae', {}, 22_338_959, 22_345_384),
+        ('pointgpt', {'variant': 'small'}, 29_232_335, 29_238_760),
+        ('pointgpt', {'variant': 'base'}, 120_461_263, 120_467_688),
+        ('pointgpt', {'variant': 'large'}, 360_457_679, 360_464_104),
         ('act', {}, 22_093_327, 22_099_752),
         ('recon', {}, 22_093_327, 22_099_752),
         ('point_bert', {}, 22_059_535, 22_065_960),
@@ -65,6 +71,8 @@ def test_recon_for_the_linear_svm_is_the_backbone_alone() -> None:
     ('file', 'backbone', 'num_classes', 'options'),
     [
         ('pmae_cls40', 'point_mae', 40, {}),
+        ('pcp_cls15', 'pcp_mae', 15, {}),
+        ('pointgpt_s_cls15', 'pointgpt', 15, {'variant': 'small'}),
         ('act_cls40', 'act', 40, {}),
         ('femae_cls15', 'point_femae', 15, {}),
         ('recon_pp_s_cls15', 'recon_pp_causal', 15, {'variant': 'small'}),
@@ -104,6 +112,26 @@ def test_a_fine_tuned_file_loads_whole_and_is_exported_under_its_keys(
             'MAE_encoder.',
             ('cls_pos', 'cls_token'),
             {'mask_token': 1, 'decoder_pos_embed': 4, 'MAE_decoder': 46, 'increase_dim': 2},
+        ),
+        (
+            'pcp_pre',
+            'pcp_mae',
+            'MAE_encoder.',
+            ('cls_pos', 'cls_token'),
+            {
+                'mask_token': 1,
+                'MAE_decoder': 46,
+                'increase_dim': 2,
+                'pred_pos_proj': 6,
+                'mask_pos_token': 1,
+            },
+        ),
+        (
+            'pointgpt_s_pre',
+            'pointgpt',
+            'GPT_Transformer.',
+            ('blocks.cls_norm.bias', 'blocks.cls_norm.weight', 'cls_pos', 'cls_token'),
+            {},
         ),
         (
             'act_pre',
@@ -291,10 +319,22 @@ def test_a_tuned_model_takes_the_backbone_and_keeps_its_tuner(method: str) -> No
     assert loaded['params']['tuner'] is variables['params']['tuner']
 
 
-def test_a_fine_tuned_file_lends_its_backbone_to_another_class_count() -> None:
-    model, variables = shapes('point_mae')
-    _, report = model.load_backbone(variables, state_dict('pmae_cls40'), 'pmae_cls40')
-    assert (report.new, parts(report.left)) == ((), {'cls_head_finetune': 14})
+@pytest.mark.parametrize(
+    ('file', 'backbone', 'left'),
+    [
+        ('pmae_cls40', 'point_mae', {'cls_head_finetune': 14}),
+        ('pointgpt_s_cls15', 'pointgpt', {'blocks': 14}),  # post-pre-trained files are such
+    ],
+)
+@pytest.mark.parametrize('prefix', ['', 'module.', 'base_model.'])
+def test_a_fine_tuned_file_lends_its_backbone_to_another_class_count(
+    file: str, backbone: str, left: dict, prefix: str
+) -> None:
+    model, variables = shapes(backbone, 40)
+    _, report = model.load_backbone(variables, state_dict(file, prefix), file)
+    assert (report.new, sum(parts(report.left).values())) == ((), sum(left.values()))
+    if prefix != 'base_model.':
+        assert parts(report.left) == left
 
 
 def test_the_query_encoder_goes_before_its_moving_average() -> None:
@@ -339,6 +379,18 @@ def test_a_file_of_another_model_is_refused_not_ignored() -> None:
     narrow = {k.removeprefix('transformer_q.'): v for k, v in state_dict('pbert_pre').items()}
     with pytest.raises(UserError, match=r'second_conv.3.weight: found \(256, 512, 1\), expected'):
         model.load_backbone(variables, narrow, 'a 256-wide tokenizer')
+
+
+@pytest.mark.parametrize(
+    ('file', 'backbone', 'other'),
+    [('pcp_pre', 'point_mae', 'pcp_mae'), ('pmae_pre', 'pcp_mae', 'point_mae')],
+)
+def test_point_mae_and_pcp_mae_are_told_apart_by_their_position_map(
+    file: str, backbone: str, other: str
+) -> None:
+    model, variables = shapes(backbone)
+    with pytest.raises(UserError, match=rf'pos_embed\.0\.weight: found .*: choose {other}'):
+        model.load_backbone(variables, state_dict(file), file)
 
 
 @pytest.mark.parametrize(

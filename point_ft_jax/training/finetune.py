@@ -87,8 +87,8 @@ def finetune(
         >>> from point_ft_jax import finetune, load_dataset
         >>> train = load_dataset('shapes', num_points=64, train_size=60, test_size=15)['train']
         >>> tuned = finetune(
-        ...     train, task='classification', method='linear_probe', epochs=1, batch_size=15, progress=False,
-        ...     geometry={'num_groups': 8, 'depth': 1},
+        ...     train, task='classification', method='linear_probe', epochs=1, batch_size=15,
+        ...     geometry={'num_groups': 8, 'depth': 1}, progress=False,
         ... )
         >>> tuned.history[0]['epoch'], sorted(tuned.parameters)
         (1, ['backbone', 'head'])

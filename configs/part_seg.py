@@ -8,12 +8,14 @@
         your own in the layout of ShapeNetPart, with its lists of train, val and test
     python run.py --config=configs/part_seg.py:point_mae --config.data.root=DATA \\
         --config.init.checkpoint=point_mae.pth
-        the backbones' own protocol; likewise act, recon, point_bert, point_m2ae
+        the backbones' own protocol; likewise pcp_mae, act, recon, point_bert, point_m2ae, and
+        pointgpt_small, pointgpt_base, pointgpt_large
     python run.py --config=configs/part_seg.py:point_mae_idpt --config.data.root=DATA \\
         --config.init.checkpoint=point_mae.pth
         a method on Point-MAE; likewise point_mae_dapt, point_mae_linear_probe
 
-Class and instance mIoU that the tables have: point_mae 84.19 and 86.1, point_mae_idpt 83.79 and
+Class and instance mIoU that the tables have: point_mae 84.19 and 86.1, pcp_mae 84.9 (class; its
+segmenter is taken to be Point-MAE's), point_mae_idpt 83.79 and
 85.7, point_mae_dapt 84.01 and 85.7, point_bert 84.11 and 85.6. DAPT's segmenter was never released:
 here it is IDPT's decoder with adapters of rank 30, which has the published count.
 
@@ -30,7 +32,11 @@ from point_ft_jax.experiments.papers import check_variant, part_segmentation
 # variant: backbone, method
 PAPERS = {
     'point_mae': ('point_mae', 'full'),
+    'pcp_mae': ('pcp_mae', 'full'),
     'act': ('act', 'full'),
+    'pointgpt_small': ('pointgpt', 'full'),
+    'pointgpt_base': ('pointgpt', 'full'),
+    'pointgpt_large': ('pointgpt', 'full'),
     'recon': ('recon_two_stream', 'full'),
     'point_bert': ('point_bert', 'full'),
     'point_m2ae': ('point_m2ae', 'full'),
@@ -45,7 +51,10 @@ def get_config(variant: str = '') -> ConfigDict:
     """The config of a variant: '', 'own', 'own_lists', or one of the papers'."""
     check_variant('part_seg', variant, VARIANTS)
     if variant in PAPERS:
-        return part_segmentation(*PAPERS[variant], f'part_seg_{variant}')
+        config = part_segmentation(*PAPERS[variant], f'part_seg_{variant}')
+        if config.model.backbone == 'pointgpt':
+            _pointgpt(config, variant.removeprefix('pointgpt_'))
+        return config
     config = _embedded()
     if variant == 'own':
         config.data = ConfigDict({'name': 'part_folder', 'root': config_dict.placeholder(str)})
@@ -57,6 +66,16 @@ def get_config(variant: str = '') -> ConfigDict:
         config.data.num_points = config.points
         config.name = f'part_seg_{variant}'
     return config
+
+
+def _pointgpt(config: ConfigDict, size: str) -> None:
+    """What PointGPT's trainer, Point-MAE's otherwise, has of its own for a size."""
+    config.model.variant = size
+    config.train.batch_size = 32
+    config.optim.warmup = 30
+    if size != 'small':
+        first = {'base': 3072, 'large': 4096}[size]  # four times the width
+        config.model.head.update(propagation=(first, 2048), widths=(1024, 512))
 
 
 def _embedded() -> ConfigDict:

@@ -1,20 +1,23 @@
-"""Masked-autoencoder pre-training of Point-MAE, Point-M2AE and ReCon.
+"""Pre-training of Point-MAE, PCP-MAE, PointGPT, Point-M2AE and ReCon.
 
     python run.py --config=configs/pretrain.py
         tiny single-stream ReCon on the embedded CAD shapes, reconstruction and contrast by class;
-        likewise tiny_point_mae, tiny_point_m2ae and tiny_recon_two_stream
+        likewise tiny_point_mae, tiny_pcp_mae, tiny_pointgpt, tiny_point_m2ae and
+        tiny_recon_two_stream
     python run.py --config=configs/pretrain.py:own --config.data.root=FOLDER
         tiny ReCon likewise on clouds of your own
     python run.py --config=configs/pretrain.py:point_mae --config.data.root=DATA
-        as published, on ShapeNet; likewise point_m2ae and recon, which takes its teachers' features
-        of the training clouds from a file, --config.pretrain.teachers=FILE
+        as published, on ShapeNet; likewise pcp_mae, pointgpt (S), point_m2ae and recon, which takes
+        its teachers' features of the training clouds from a file, --config.pretrain.teachers=FILE
 
 The folder of a run is what a fine-tuning run takes as its --config.init.checkpoint.
 
-The published variants follow Pang et al. (ECCV 2022), Zhang et al. (NeurIPS 2022) and Qi et al.
-(ICML 2023): 301 epochs on a cosine of 300 (Point-M2AE: of 400, so that it does not end), no
-clipping, the last epoch kept (Point-M2AE's own runs keep the epoch with the best linear SVM).
-Without a file of teachers, `recon` is reconstruction alone.
+The published variants follow Pang et al. (ECCV 2022), Zhang et al. (NeurIPS 2024 and, Point-M2AE,
+2022) and Qi et al. (ICML 2023): 301 epochs on a cosine of 300 (Point-M2AE: of 400, so that it does
+not end), no clipping, the last epoch kept (Point-M2AE's own runs keep the epoch with the best
+linear SVM).
+PointGPT-S follows Chen et al. (NeurIPS 2023). Without a file of teachers, `recon` is reconstruction
+alone.
 """
 
 from ml_collections import ConfigDict, config_dict
@@ -25,10 +28,18 @@ from point_ft_jax.experiments.papers import check_variant
 TINY = {
     '': 'recon',
     'tiny_point_mae': 'point_mae',
+    'tiny_pcp_mae': 'pcp_mae',
+    'tiny_pointgpt': 'pointgpt',
     'tiny_recon_two_stream': 'recon_two_stream',
     'tiny_point_m2ae': 'point_m2ae',
 }
-PUBLISHED = {'point_mae': 'point_mae', 'point_m2ae': 'point_m2ae', 'recon': 'recon_two_stream'}
+PUBLISHED = {
+    'point_mae': 'point_mae',
+    'pcp_mae': 'pcp_mae',
+    'pointgpt': 'pointgpt',
+    'point_m2ae': 'point_m2ae',
+    'recon': 'recon_two_stream',
+}
 VARIANTS = (*TINY, 'own', *PUBLISHED)
 
 
@@ -69,6 +80,13 @@ def _tiny(backbone: str) -> ConfigDict:
         {'decoder_depth': 2, 'decoder_heads': 3, 'embed_hidden': False}
     )
     config.pretrain.contrast = backbone.startswith('recon')
+    if backbone == 'pcp_mae':
+        del config.pretrain.decoder.embed_hidden  # its hidden patches are encoded
+    if backbone == 'pointgpt':
+        config.model.geometry.generator_depth = 2
+        config.pretrain.mask_ratio = 0.7
+        config.pretrain.chamfer = 'chamfer_l1_l2'
+        config.pretrain.decoder = ConfigDict({})
     if backbone == 'point_m2ae':
         config.model.geometry = ConfigDict(
             {'num_groups': (128, 64, 16), 'group_sizes': (16, 8, 8), 'drop_path': 0.0}
@@ -95,6 +113,16 @@ def _published(backbone: str) -> ConfigDict:
     config.optim.warmup = 10  # yaml: scheduler.kwargs.initial_epochs
     config.optim.lr = 1e-3  # yaml: optimizer.kwargs
     config.optim.clip = 0.0
+    if backbone == 'pcp_mae':
+        config.optim.lr = 5e-4
+        config.train.augment = 'scale_translate+rotate_y'
+    if backbone == 'pointgpt':
+        config.model.variant = 'small'
+        config.model.geometry.drop_path = 0.0  # its code never uses the yaml's
+        config.pretrain.mask_ratio = 0.7
+        config.pretrain.chamfer = 'chamfer_l1_l2'
+        config.train.batch_size = 64
+        config.optim.lr = 1e-4
     if backbone == 'recon_two_stream':
         config.optim.lr = 5e-4
         config.train.augment = 'rotate_y'

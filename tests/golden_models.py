@@ -18,18 +18,42 @@ from point_ft_jax.models import create_model, torch_names
 from point_ft_jax.models.model import Model
 from point_ft_jax.models.networks import Classifier
 from point_ft_jax.models.tokenizer import MiniPointNet
-from point_ft_jax.training.losses import cross_entropy
+from point_ft_jax.training.losses import auxiliary, cross_entropy
 
 FOLDER = pathlib.Path(__file__).parent / 'golden'
 
+# The released propagation, without dropout.
+GAPROMPT = {
+    'propagation': 'reference',
+    **dict.fromkeys(('prompt_dropout', 'adapter_dropout', 'shift_dropout', 'shape_dropout'), 0.0),
+}
 # fixture: backbone, method, options of `create_model`
 MODELS = {
     'point_mae': ('point_mae', 'full', {}),
+    'pcp_mae': ('pcp_mae', 'full', {}),
+    'pointgpt': ('pointgpt', 'full', {'variant': 'small'}),
     'act': ('act', 'full', {}),
     'recon': ('recon_two_stream', 'full', {}),
     'dapt': ('recon', 'dapt', {}),
     'idpt': ('point_mae', 'idpt', {}),
     'vpt': ('point_mae', 'vpt', {}),
+    # With gradients for everything, as the reference computed them.
+    'stag_std': ('point_mae', 'stag', {'method_options': {'detach': False}}),
+    'stag_sl': (
+        'point_mae',
+        'stag',
+        {'method_options': {'first': 3, 'share': 3, 'detach': False}},
+    ),
+    'pointgst': ('point_mae', 'pointgst', {'geometry': {'num_groups': 64}}),
+    'ppt': ('point_mae', 'ppt', {}),
+    'pointlora': ('point_mae', 'pointlora', {}),
+    'gaprompt': ('point_mae', 'gaprompt', {'method_options': GAPROMPT}),
+    'femae': ('point_femae', 'full', {}),
+    'recon_pp': (
+        'recon_pp_causal',
+        'full',
+        {'variant': 'small', 'geometry': {'num_groups': 64}},
+    ),
     'point_bert': ('point_bert', 'full', {'num_classes': 40, 'geometry': {'num_groups': 64}}),
     'm2ae_modelnet': ('point_m2ae', 'full', {'num_classes': 40}),
     'm2ae_scan': (
@@ -48,6 +72,9 @@ SEGMENTERS = {
     'seg_m2ae': ('point_m2ae', 'full'),
 }
 SHAPENETPART = {'num_classes': 16, 'num_parts': 50}
+# Fixtures of two and three clouds, over which the head's batch norms divide by what may be a small
+# difference: rounding in float32 comes out larger. In float64 they are held as the others.
+LOOSE = {'pointgst': 3, 'pointlora': 3}
 SMOOTHING = {'m2ae_modelnet': 0.3}  # of the labels; elsewhere none
 
 
@@ -152,11 +179,11 @@ def training_pass(golden: Model, tree: dict, arrays: dict, smoothing: float = 0.
             {**tree, 'params': p},
             arrays['points'].astype(jax.tree.leaves(p)[0].dtype),
             train=True,
-            mutable=['batch_stats'],
+            mutable=['batch_stats', 'losses'],
             rngs={'dropout': jax.random.key(0)},
         )
         losses = cross_entropy(logits, arrays['labels'], smoothing)
-        return losses.mean(), (logits, updates['batch_stats'])
+        return losses.mean() + auxiliary(updates), (logits, updates['batch_stats'])
 
     return jax.jit(jax.value_and_grad(loss, has_aux=True))(tree['params'])
 
@@ -174,14 +201,14 @@ def assert_statistics(facts: dict, found: dict[str, np.ndarray]) -> None:
             assert_near(probe(key, value), expected, 1e-4, key)
 
 
-def assert_gradients(errors: dict[str, float], dtype: str) -> None:
-    """The errors of the gradients' probes are within the tolerances of the type."""
+def assert_gradients(errors: dict[str, float], dtype: str, loose: float = 1) -> None:
+    """The errors of the gradients' probes are within the tolerances of the type, times `loose`."""
     worst = sorted(errors.items(), key=lambda e: -e[1])[:5]
     if dtype == 'float64':
         assert max(errors.values()) < 1e-4, worst
     else:
-        assert np.median(list(errors.values())) < 1e-2
-        assert max(errors.values()) < 5e-2, worst
+        assert np.median(list(errors.values())) < loose * 1e-2
+        assert max(errors.values()) < loose * 5e-2, worst
 
 
 def gradient_errors(facts: dict, gradients: dict, dtype: str) -> dict[str, float]:

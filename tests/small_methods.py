@@ -8,6 +8,7 @@ import numpy as np
 
 from point_ft_jax.core import plugins
 from point_ft_jax.models import Model, create_model
+from point_ft_jax.models.causal_transformer import CausalTransformer
 
 POINTS = np.random.default_rng(0).uniform(-0.6, 0.6, (4, 48, 3)).astype(np.float32)
 LABELS = np.arange(4) % 3
@@ -22,6 +23,7 @@ HIERARCHY = {
     'group_sizes': (4, 2),
     'radii': (0.6, 1.2),
 }
+CHAIN = {'generator_depth': 1, 'tokenizer_widths': (8, 12, 16)}
 OPTIONS = {
     'idpt': {'prompt_layer': 0, 'neighbors': 4},
     'pointgst': {'local': 4, 'rank': 4},
@@ -29,9 +31,18 @@ OPTIONS = {
     'lora': {'rank': 4},
     'adapter': {'rank': 4},
     'adaptformer': {'rank': 4},
+    'stag': {'first': 0, 'width': 6, 'neighbors': 3, 'last_norm': True},
+    'ppt': {'num_groups': 6, 'group_size': 4, 'hidden': 4},
+    'pointlora': {'rank': 2, 'hidden': 4, 'selections': ((8, 4, 3, 1.0), (4, 6, 1, 0.25))},
+    'gaprompt': {'num_points': 2, 'num_prompts': 3, 'prompt_depth': 1, 'rank': 4},
 }
 FAST = {'xla_backend_optimization_level': 0}  # compiling is nearly all that takes time here
 METHODS = plugins.available('methods')
+# These start where points become tokens, once for all blocks.
+ONE_LEVEL = ('gaprompt', 'pointlora', 'ppt', 'stag')
+RARE = ('point_femae', 'recon_pp', 'recon_pp_causal', 'uni3d')  # most of their tests are slow
+COLOURED = ('recon_pp', 'uni3d')
+WITHOUT_CLS = ('point_m2ae', 'point_femae')
 MERGEABLE = ('full', 'linear_probe', 'bitfit', 'lora', 'ssf')
 
 
@@ -40,14 +51,20 @@ def geometry(backbone: str) -> dict:
     published = plugins.load('backbones', backbone).BACKBONE.build()
     if 'widths' in inspect.signature(type(published)).parameters:
         return HIERARCHY
-    return {**SMALL, **ONE_ORIGIN, 'tokenizer_width': published.tokenizer_width and 16}
+    chain = CHAIN if isinstance(published, CausalTransformer) else {}
+    own = {'tokenizer_width': published.tokenizer_width and 16}
+    return {**SMALL, **ONE_ORIGIN, **chain, **own}
 
 
 def small(backbone: str, method: str, **changes: object) -> Model:
     """The method on a small form of the backbone, read without class token where there is none."""
     readout = None
-    if geometry(backbone) is HIERARCHY and method in ('dapt', 'idpt'):
+    if backbone in WITHOUT_CLS and method in ('dapt', 'idpt'):
         readout = ('prompts_mean', 'patches_max')
+    if backbone in WITHOUT_CLS and method in ('gaprompt', 'pointlora', 'ppt'):
+        readout = ('patches_mean', 'patches_max')
+    if method == 'stag':  # so that its head is the backbone's
+        readout = plugins.load('backbones', backbone).BACKBONE.readout
     options = {
         'method_options': OPTIONS.get(method),
         'readout': readout,
@@ -66,6 +83,13 @@ def distinct() -> list[str]:
         if module not in found.values():
             found[name] = module
     return list(found)
+
+
+def fits(backbone: str, method: str) -> bool:
+    """Whether the method's form fits the backbone's."""
+    if method == 'gaprompt' and backbone in COLOURED:
+        return False
+    return geometry(backbone) is not HIERARCHY or method not in ONE_LEVEL
 
 
 BACKBONES = distinct()

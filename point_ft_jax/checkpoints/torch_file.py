@@ -19,7 +19,7 @@ import numpy as np
 from point_ft_jax.checkpoints import torch_pickle
 from point_ft_jax.core.errors import UserError
 
-WEIGHT_KEYS = ('base_model', 'model', 'model_state_dict', 'state_dict')
+WEIGHT_KEYS = ('base_model', 'model', 'model_state_dict', 'state_dict', 'module')
 # A legacy file starts with this number, behind a pickle header whose length is the protocol's.
 LEGACY_MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, 2)[2:]
 LEGACY_HEADER = slice(2, 32)

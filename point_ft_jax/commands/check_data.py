@@ -138,24 +138,25 @@ def _descriptions(module: types.ModuleType, options: dict) -> list[str]:
 
 
 def _summary(data: Split) -> str:
-    points = data.points
+    points = data.points[..., :3]
     low, high = points.min(axis=(0, 1)), points.max(axis=(0, 1))
     box = ' x '.join(f'[{a:.3g}, {b:.3g}]' for a, b in zip(low, high, strict=True))
+    named = f' (with {", ".join(data.channels)})' if data.channels else ''
     return (
-        f'{len(data):,} clouds of {points.shape[1]:,} points in {len(data.classes)} classes; '
-        f'within {box}; median radius {_radius(data):.3g}, '
+        f'{len(data):,} clouds of {points.shape[1]:,} points{named} in {len(data.classes)} '
+        f'classes; within {box}; median radius {_radius(data):.3g}, '
         f'median distance of the centroid from the origin {_offset(data):.3g}'
     )
 
 
 def _radius(data: Split) -> float:
     """The median over clouds of the largest distance of a point from its cloud's centroid."""
-    distances = (np.linalg.norm(c - c.mean(axis=0), axis=1).max() for c in data.points)
+    distances = (np.linalg.norm(c - c.mean(axis=0), axis=1).max() for c in data.points[..., :3])
     return float(np.median(list(distances)))
 
 
 def _offset(data: Split) -> float:
-    return float(np.median(np.linalg.norm(data.points.mean(axis=1), axis=1)))
+    return float(np.median(np.linalg.norm(data.points[..., :3].mean(axis=1), axis=1)))
 
 
 def _class_table(splits: dict[str, Split]) -> list[str]:

@@ -141,7 +141,7 @@ def evaluated(
         origin, num_points = f'{checkpoint}: {report}', config.points
         if outputs < len(test.classes):
             raise UserError(
-                f'{checkpoint} tells {outputs} classes apart, and the data has {len(test.classes)}'
+                f'{checkpoint} predicts {outputs} classes, but the data set has {len(test.classes)}'
             )
     task = build.task_of(config, test)
     points, targets = task.prepare(test, num_points)
@@ -163,7 +163,7 @@ def _check_run(path: str, run: 'TunedModel | Delta', config: ConfigDict, test: '
     if list(classes) != list(test.classes):
         some = [', '.join(map(str, list(names)[:4])) for names in (classes, test.classes)]
         problems.append(
-            f'it tells {len(classes)} classes apart ({some[0]}, …), and the data has '
+            f'it predicts {len(classes)} classes ({some[0]}, …), but the data set has '
             f'{len(test.classes)} ({some[1]}, …); expected the same in the same order'
         )
     raise_all(problems, f'{path} does not fit the data:')

@@ -92,10 +92,12 @@ def candidates(state: Mapping[str, np.ndarray]) -> list[Candidate]:
     found = []
     for name in plugins.available('backbones'):
         best = _candidate(name, 'base', state)
-        if best.fit.misshapen:  # the right keys: perhaps another size
+        report = best.fit.report
+        # Many of the right keys, in other shapes: perhaps another size.
+        if best.fit.misshapen and 2 * len(report.loaded) > len(report.new):
             others = [v for v in plugins.load('backbones', name).BACKBONE.variants if v != 'base']
             sizes = [best, *(_candidate(name, variant, state) for variant in others)]
-            best = min(sizes, key=lambda candidate: len(candidate.fit.misshapen))
+            best = min(sizes, key=lambda candidate: len(candidate.fit.problems))
         if best.fit.report.loaded:
             found.append(best)
     return sorted(found, key=lambda candidate: len(candidate.fit.problems))

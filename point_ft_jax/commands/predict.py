@@ -1,6 +1,11 @@
 """Predicts the class of clouds in files, with probabilities.
 
 point-ft predict runs/recon_dapt chair.ply scans/ --top=3
+point-ft predict uni3d.pt chair.ply --text-features=classes.npz --channels=color
+
+With text features, one row a class name, a published model that has a space of texts classifies
+without training: see `text_features.read` for the file. Its clouds are in the unit sphere
+(--normalize), with the y axis up.
 
 A cloud is compared with those that the model was trained on: another number of points, or another
 scale, is warned of, since either hurts accuracy without a sign.
@@ -61,7 +66,7 @@ def predict_files(
             'evaluate it with point-ft evaluate'
         )
     files = find_files(paths)
-    clouds = point_files.read_all(files)
+    clouds = point_files.read_all(files, metadata.get('channels', ()))
     small = [
         f'{path}: {len(cloud)} points'
         for path, cloud in zip(files, clouds, strict=True)
@@ -79,16 +84,67 @@ def predict_files(
         [inference.prepare(cloud[None], metadata['points']) for cloud in clouds]
     )
     probabilities = np.asarray(jax.nn.softmax(predict(loaded.variables, points)))
+    warnings = [warning(cloud, metadata) for cloud in clouds]
+    return _rows(files, clouds, warnings, probabilities, metadata['classes'], top)
+
+
+def predict_by_text(
+    weights: str,
+    paths: Sequence[str],
+    features: str,
+    *,
+    top: int = 3,
+    normalize: bool = False,
+    channels: Sequence[str] = (),
+    swap_yz: bool = False,
+) -> list[dict[str, Any]]:
+    """The `top` classes of every cloud, as `predict_files`, by text features of their names.
+
+    Args:
+        weights, features, swap_yz: see `_zero_shot.classify`.
+        paths, top, normalize: see `predict_files`.
+        channels: what to read of a point beside its place, such as 'color'.
+
+    Raises:
+        UserError: files that cannot be read or do not fit.
+    """
+    from point_ft_jax.commands import _zero_shot
+    from point_ft_jax.data.normalize import unit_sphere
+
+    files = find_files(paths)
+    clouds = point_files.read_all(files, channels)
+    if normalize:
+        clouds = [unit_sphere(cloud[None])[0] for cloud in clouds]
+    probabilities, classes = _zero_shot.classify(weights, features, clouds, swap_yz)
+    warnings = ['' if _is_unit(c) else 'not in the unit sphere (--normalize?)' for c in clouds]
+    return _rows(files, clouds, warnings, probabilities, classes, top)
+
+
+def _is_unit(cloud: np.ndarray) -> bool:
+    center = np.linalg.norm(cloud[:, :3].mean(axis=0))
+    return center < 0.1 and 0.8 < np.linalg.norm(cloud[:, :3], axis=1).max() < 1.25
+
+
+def _rows(
+    files: Sequence[pathlib.Path],
+    clouds: Sequence[np.ndarray],
+    warnings: Sequence[str],
+    probabilities: np.ndarray,
+    classes: Sequence[str],
+    top: int,
+) -> list[dict[str, Any]]:
     order = np.argsort(-probabilities, axis=-1, kind='stable')[:, :top]
     return [
         {
             'file': str(path),
             'points': len(cloud),
-            'warning': warning(cloud, metadata),
-            'classes': [metadata['classes'][i] for i in best],
+            'warning': message,
+            'classes': [classes[i] for i in best],
             'probabilities': [float(row[i]) for i in best],
         }
-        for path, cloud, row, best in zip(files, clouds, probabilities, order, strict=True)
+        for path, cloud, message, row, best in zip(
+            files, clouds, warnings, probabilities, order, strict=True
+        )
     ]
 
 
@@ -117,7 +173,8 @@ def find_files(paths: Sequence[str]) -> list[pathlib.Path]:
 
 def warning(cloud: np.ndarray, metadata: Mapping[str, Any]) -> str:
     """How a cloud differs from the training's, '' if it doesn't."""
-    radius = float(np.linalg.norm(cloud - cloud.mean(0), axis=1).max())
+    places = cloud[:, :3]
+    radius = float(np.linalg.norm(places - places.mean(0), axis=1).max())
     low, middle, high = metadata['radius']
     found = []
     if len(cloud) != metadata['stored_points']:
@@ -138,18 +195,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument('--top', type=int, default=3, help='classes a cloud')
     parser.add_argument('--normalize', action='store_true', help='centre, scale to radius 1')
     parser.add_argument('--backbone', help='a .pth or a run that holds the backbone of a delta')
+    parser.add_argument('--text-features', help='an .npz of features and classes: no training')
+    parser.add_argument('--channels', default='', help='for text features: color')
+    parser.add_argument('--swap-yz', action='store_true', help='for text features: z is up')
     parser.add_argument('--csv', help='write a table there too')
     options = parser.parse_args(arguments)
     command_line.start()
     if options.csv and not pathlib.Path(options.csv).absolute().parent.is_dir():
         raise UserError(f'--csv={options.csv}: there is no such folder')
-    rows = predict_files(
-        options.run,
-        options.paths,
-        top=options.top,
-        normalize=options.normalize,
-        backbone=options.backbone,
-    )
+    shared = {'top': options.top, 'normalize': options.normalize}
+    if options.text_features:
+        rows = predict_by_text(
+            options.run,
+            options.paths,
+            options.text_features,
+            channels=tuple(filter(None, options.channels.split(','))),
+            swap_yz=options.swap_yz,
+            **shared,
+        )
+    else:
+        rows = predict_files(options.run, options.paths, backbone=options.backbone, **shared)
     for row in rows:
         best = zip(row['classes'], row['probabilities'], strict=True)
         print(f'{row["file"]}: ' + ', '.join(f'{name} {100 * p:.1f} %' for name, p in best))

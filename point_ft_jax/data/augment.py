@@ -1,16 +1,20 @@
-"""Augmentations on the device: (key, points [B, N, 3]) to points of the same shape.
+"""Augmentations on the device: (key, points [B, N, 3 + F]) to points of the same shape.
+
+They move places, the first three channels, each cloud by an affine map. Of the other channels
+normals turn with the surface, and the rest stays: see `named`.
 
 Which one a paper used is worth several points of accuracy on ScanObjectNN: scale and translation in
 DAPT and Point-MAE, rotation in ReCon, ACT and IDPT. Results are comparable within one only.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.data.files.channels import NORMALS
 
 Augmentation = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -79,8 +83,11 @@ AUGMENTATIONS = {
 }
 
 
-def named(name: str) -> Augmentation:
+def named(name: str, channels: Sequence[str] = ()) -> Augmentation:
     """The augmentation of a name, or of several joined by '+', applied from left to right.
+
+    `channels` are the names of what points have beside x, y, z: nx, ny, nz turn as the normals of
+    the surface do, and keep their length.
 
     Raises:
         UserError: an unknown name; the message lists those there are.
@@ -92,10 +99,36 @@ def named(name: str) -> Augmentation:
             f'no augmentation {", ".join(map(repr, unknown))}; there are '
             f'{", ".join(AUGMENTATIONS)}, and several joined by +'
         )
-    return functools.partial(_in_turn, tuple(AUGMENTATIONS[part] for part in parts))
+    normals = tuple(3 + channels.index(axis) for axis in NORMALS if axis in channels)
+    if len(normals) not in (0, 3):
+        raise UserError(f'channels {", ".join(channels)}: expected all of nx, ny, nz, or none')
+    return functools.partial(_in_turn, tuple(AUGMENTATIONS[part] for part in parts), normals)
 
 
-def _in_turn(parts: tuple[Augmentation, ...], key: jax.Array, points: jax.Array) -> jax.Array:
+def _in_turn(
+    parts: tuple[Augmentation, ...], normals: tuple[int, ...], key: jax.Array, points: jax.Array
+) -> jax.Array:
     for part, part_key in zip(parts, jax.random.split(key, len(parts)), strict=True):
-        points = part(part_key, points)
+        moved = part(part_key, points[..., :3])
+        if normals:
+            turned = turn_normals(part, part_key, points[..., normals])
+            points = jnp.asarray(points).at[..., normals].set(turned)
+        points = jnp.concatenate([moved, points[..., 3:]], axis=-1)
     return points
+
+
+def turn_normals(part: Augmentation, key: jax.Array, normals: jax.Array) -> jax.Array:
+    """The normals [B, N, 3] of surfaces after `part` has moved them; their lengths stay.
+
+    An affine map x A + t takes a normal n to the direction of n cof(A), with the cofactors of A.
+    """
+    corners = jnp.concatenate([jnp.zeros((1, 3)), jnp.eye(3)]).astype(normals.dtype)
+    corners = part(key, jnp.broadcast_to(corners, (normals.shape[0], 4, 3)))
+    x, y, z = jnp.moveaxis(corners[:, 1:] - corners[:, :1], 1, 0)
+    cofactors = jnp.stack([jnp.cross(y, z), jnp.cross(z, x), jnp.cross(x, y)], axis=1)
+    turned = normals @ cofactors
+    return turned * _length(normals) / jnp.maximum(_length(turned), jnp.finfo(turned.dtype).tiny)
+
+
+def _length(vectors: jax.Array) -> jax.Array:
+    return jnp.sqrt(jnp.square(vectors).sum(axis=-1, keepdims=True))

@@ -10,32 +10,40 @@ from point_ft_jax.data import precision
 
 
 def problems(
-    points: np.ndarray, labels: np.ndarray, classes: Sequence[str], complete: bool = True
+    points: np.ndarray,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    complete: bool = True,
+    channels: Sequence[str] = (),
 ) -> list[str]:
     """Everything wrong with the arrays of a split, a sentence each; empty if they are sound.
 
     Args:
-        points: to be [S, N, 3], real and finite, no cloud shrunk to one point.
+        points: to be [S, N, 3 + F], real and finite, no cloud shrunk to one point.
         labels: to be [S], integers in 0..len(classes)-1.
         classes: the class names by label.
         complete: whether every class must have a cloud.
+        channels: the names of the F columns after x, y, z.
     """
-    found = [*_shape_problems(points, labels)]
+    found = [*_shape_problems(points, labels, channels)]
     if not found:
         found += _value_problems(points)
         found += _label_problems(labels, classes, complete)
     return found
 
 
-def check_clouds(points: ArrayLike) -> np.ndarray:
-    """Clouds as float32 [S, N, 3], after the checks of every reader: shape, type, values, extent.
+def check_clouds(points: ArrayLike, channels: Sequence[str] = ()) -> np.ndarray:
+    """Clouds as float32 [S, N, 3 + F], after the checks of every reader.
+
+    These are of shape, type, values and extent; `channels` are the names of the F columns.
 
     Raises:
         UserError: everything that is wrong with them, in one message.
     """
     clouds = np.asarray(points)
     labels = np.zeros(len(clouds) if clouds.ndim else 0, int)
-    raise_all(problems(clouds, labels, [''], complete=False), 'these clouds cannot be used:')
+    found = problems(clouds, labels, [''], complete=False, channels=channels)
+    raise_all(found, 'these clouds cannot be used:')
     return precision.to_float32(clouds)
 
 
@@ -113,13 +121,15 @@ def are_part_ids(value: object) -> bool:
     )
 
 
-def _shape_problems(points: np.ndarray, labels: np.ndarray) -> list[str]:
-    found = []
+def _shape_problems(points: np.ndarray, labels: np.ndarray, channels: Sequence[str]) -> list[str]:
+    found, width = [], 3 + len(channels)
     if points.dtype.kind not in 'fiu':
         found.append(f'points are {points.dtype}; expected real numbers, as float32')
-    if points.ndim != 3 or points.shape[2] != 3 or 0 in points.shape:
+    if points.ndim != 3 or points.shape[2] != width or 0 in points.shape:
+        named = f' for x, y, z, {", ".join(channels)}' if channels else ''
         found.append(
-            f'points have shape {list(points.shape)}; expected [clouds, points, 3]{_hint(points)}'
+            f'points have shape {list(points.shape)}; expected [clouds, points, {width}]{named}'
+            + _hint(points)
         )
     if labels.dtype.kind not in 'iu':
         found.append(f'labels are {labels.dtype}; expected integers')
@@ -145,7 +155,7 @@ def _value_problems(points: np.ndarray) -> list[str]:
     low, high = points.min(axis=1), points.max(axis=1)
     finite = ((low >= -limit) & (high <= limit)).all(axis=1)
     broken = np.flatnonzero(~finite)
-    same = (low == high).all(axis=1)
+    same = (low == high)[:, :3].all(axis=1)
     flat = np.flatnonzero(finite & same)
     merged = np.flatnonzero(precision.are_merged(points) & finite & ~same)
     found = []

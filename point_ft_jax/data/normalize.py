@@ -12,15 +12,16 @@ from point_ft_jax.data.precision import centred
 
 
 def unit_sphere(points: np.ndarray) -> np.ndarray:
-    """Clouds [S, N, 3] with their centroids in the origin and their farthest points at distance 1.
+    """Clouds [S, N, 3 + F] with their centroids in the origin, their farthest points at distance 1.
 
-    Returns float32 [S, N, 3], cast from float64 at the end. The clouds must have some extent.
+    Returns float32 of the same shape, cast from float64 at the end; what a point has beside its
+    place stays. The clouds must have some extent.
     """
-    result = np.empty(points.shape, np.float32)
+    result = points.astype(np.float32)
     # Cloud by cloud: a whole data set in float64 would triple the memory it needs.
-    for index, cloud in enumerate(points):
+    for index, cloud in enumerate(points[..., :3]):
         moved = centred(cloud)
-        result[index] = moved / np.sqrt((moved**2).sum(axis=1).max())
+        result[index, :, :3] = moved / np.sqrt((moved**2).sum(axis=1).max())
     return result
 
 

@@ -4,6 +4,8 @@ Training takes the farthest points of a slightly larger pool and then a random s
 subset for the whole batch; testing takes the farthest points. Farthest points of a whole cloud are
 only an order, which no model here depends on, but for one effect that is kept: points near the
 origin are never sampled, and copies of another point stand in for them.
+
+A point is [3 + F]: where it is, and what else is known of it, which goes with it.
 """
 
 import jax
@@ -30,7 +32,7 @@ def check_points(num_points: int, available: int) -> None:
 
 
 def for_training(key: jax.Array, points: jax.Array, num_points: int) -> jax.Array:
-    """[B, N, 3] to a fresh random [B, num_points, 3]."""
+    """[B, N, 3 + F] to a fresh random [B, num_points, 3 + F]."""
     batch, available, _ = points.shape
     start_key, column_key = jax.random.split(key)
     pool = pool_size(num_points, available)
@@ -39,30 +41,30 @@ def for_training(key: jax.Array, points: jax.Array, num_points: int) -> jax.Arra
         return fill_near_origin(points)[:, columns]
     # The references shuffle a cloud's points before every use: the walk starts anywhere.
     start = jax.random.randint(start_key, (batch,), 0, available)
-    indices = farthest_point_sample(points, pool, start_index=start)
+    indices = farthest_point_sample(points[..., :3], pool, start_index=start)
     return gather_points(points, indices[:, columns])
 
 
 def for_pretraining(key: jax.Array, points: jax.Array, num_points: int) -> jax.Array:
-    """[B, N, 3] to any [B, num_points, 3] of each cloud, about their mean and of radius 1.
+    """[B, N, 3 + F] to any [B, num_points, 3 + F] of each cloud, about their mean, of radius 1.
 
     How the autoencoders were trained on ShapeNet: no farthest points here.
     """
     indices = jnp.argsort(jax.random.uniform(key, points.shape[:2]), axis=1)[:, :num_points]
     points = gather_points(points, indices.astype(jnp.int32))
-    points = points - points.mean(axis=1, keepdims=True)
-    radius = jnp.sqrt(jnp.square(points).sum(axis=-1, keepdims=True).max(axis=1, keepdims=True))
-    return points / radius
+    places = points[..., :3] - points[..., :3].mean(axis=1, keepdims=True)
+    radius = jnp.sqrt(jnp.square(places).sum(axis=-1, keepdims=True).max(axis=1, keepdims=True))
+    return jnp.concatenate([places / radius, points[..., 3:]], axis=-1)
 
 
 SAMPLES = {'farthest': for_training, 'random': for_pretraining}
 
 
 def for_testing(points: jax.Array, num_points: int) -> jax.Array:
-    """[B, N, 3] to its [B, num_points, 3] farthest points from index 0 on."""
+    """[B, N, 3 + F] to its [B, num_points, 3 + F] farthest points from index 0 on."""
     if num_points == points.shape[1]:
         return fill_near_origin(points)
-    return gather_points(points, farthest_point_sample(points, num_points))
+    return gather_points(points, farthest_point_sample(points[..., :3], num_points))
 
 
 def fill_near_origin(points: jax.Array) -> jax.Array:
@@ -70,7 +72,7 @@ def fill_near_origin(points: jax.Array) -> jax.Array:
 
     Points near the origin (but index 0) are replaced by the first point that is not.
     """
-    selectable = jnp.sum(points * points, axis=-1) > NEAR_ORIGIN
+    selectable = jnp.square(points[..., :3]).sum(axis=-1) > NEAR_ORIGIN
     first = jnp.argmax(selectable, axis=1).astype(jnp.int32)
     kept = selectable.at[:, 0].set(True)
     return jnp.where(kept[..., None], points, gather_points(points, first[:, None]))

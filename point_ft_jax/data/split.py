@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.data import checks, precision
+from point_ft_jax.data.files.channels import expand
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,7 +16,8 @@ class Split:
     """Labelled point clouds in memory.
 
     Attributes:
-        points: [S, N, 3] float32, S clouds of N points, in the data set's own units.
+        points: [S, N, 3 + F] float32, S clouds of N points, x, y, z in the data set's own units,
+            then their F channels.
         labels: [S] int32, in 0..len(classes)-1.
         classes: the class names by label.
         part_labels: [S, N] int32 or None, a part label for every point.
@@ -24,6 +26,7 @@ class Split:
         sizes: [S] int32 or None: where clouds had fewer than N points, how many are their own; the
             others repeat them.
         names: the clouds' names; () for none.
+        channels: the names of the F channels: red, green, blue in 0..1, nx, ny, nz, and others.
         features: arrays [S, ...] of what teachers of pre-training know of each cloud, by name.
     """
 
@@ -35,6 +38,7 @@ class Split:
     parts: tuple[tuple[int, ...], ...] = ()
     sizes: np.ndarray | None = None
     names: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
     features: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -47,17 +51,20 @@ class Split:
         labels: ArrayLike,
         classes: Sequence[str] | None = None,
         part_labels: ArrayLike | None = None,
+        channels: Sequence[str] = (),
     ) -> 'Split':
         """A split of one's own arrays, checked as the files of a data set are.
 
         Args:
-            points: [S, N, 3] real numbers; kept as float32, in their own units. Clouds far from the
-                origin are moved there first, see `precision.to_float32`.
+            points: [S, N, 3 + F] real numbers; kept as float32, in their own units. Clouds far from
+                the origin are moved there first, see `precision.to_float32`.
             labels: [S] integers from 0.
             classes: the class names by label, some of which may have no cloud. Without them the
                 classes are '0', '1', ..., and each needs a cloud.
             part_labels: [S, N] integers from 0, for part segmentation; the parts of a class are
                 those that its clouds have, and classes may share parts.
+            channels: the names of the F columns after x, y, z; 'color' is red, green, blue (in
+                0..1) and 'normal' is nx, ny, nz.
 
         Raises:
             UserError: a wrong shape or type, a NaN, a cloud without extent, a label out of range, a
@@ -76,7 +83,8 @@ class Split:
         if classes is None:
             count = int(labels.max()) + 1 if labels.size and labels.dtype.kind in 'iu' else 0
             classes = [str(label) for label in range(count)]
-        problems = checks.problems(points, labels, classes, complete)
+        channels = expand(channels)
+        problems = checks.problems(points, labels, classes, complete, channels)
         if len(set(classes)) < len(classes):
             problems.append('a class name occurs twice; expected a name of its own for every label')
         if part_labels is not None:
@@ -89,7 +97,8 @@ class Split:
             elif part_labels.size and part_labels.min() < 0:
                 problems.append(f'part_labels go down to {part_labels.min()}; expected 0 or more')
         raise_all(problems, 'these arrays are no split of labelled clouds:')
-        split = Split(precision.to_float32(points), labels.astype(np.int32), tuple(classes))
+        points, labels = precision.to_float32(points), labels.astype(np.int32)
+        split = Split(points, labels, tuple(classes), channels=channels)
         if part_labels is None:
             return split
         parts = [np.unique(part_labels[labels == label]).tolist() for label in range(len(classes))]

@@ -49,7 +49,7 @@ def predict(
         >>> predict(tuned, clouds).shape
         (3, 2)
     """
-    clouds = check_clouds(points)
+    clouds = check_clouds(points, tuned.metadata.get('channels', ()))
     module = tuned.model.module
     if tuned.model.spec.num_parts is None:
         run = inference.make_predict(module, make_mesh(), min(len(clouds), batch_size))
@@ -86,7 +86,7 @@ def features(tuned: TunedModel, points: ArrayLike, *, batch_size: int = 32) -> n
     """
     if tuned.model.spec.num_parts is not None:
         raise UserError('a part segmenter has features for each point; expected a classifier')
-    clouds = check_clouds(points)
+    clouds = check_clouds(points, tuned.metadata.get('channels', ()))
     size = min(len(clouds), batch_size)
     run = inference.make_predict(tuned.model.module, make_mesh(), size, method='features')
     return run(tuned.variables, inference.prepare(clouds, tuned.metadata['points']))

@@ -13,6 +13,7 @@ from point_ft_jax.core import plugins
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.core.trees import Variables
 from point_ft_jax.data import augment, teachers
+from point_ft_jax.data.files.channels import expand
 from point_ft_jax.data.loader import load_dataset, option_problems
 from point_ft_jax.data.split import Split, hold_out
 from point_ft_jax.models import AutoencoderSpec, Model, ModelSpec, build, torch_names
@@ -102,8 +103,17 @@ def model_spec(config: ConfigDict, num_classes: int, num_parts: int = 0) -> Mode
 
 
 def autoencoder_spec(config: ConfigDict, widths: Mapping[str, int]) -> AutoencoderSpec:
-    """What pre-trains the config's backbone; `widths` are of teachers' features."""
+    """What pre-trains the config's backbone; `widths` are of teachers' features.
+
+    Raises:
+        UserError: points with more than x, y, z.
+    """
     pretrain = config.pretrain
+    if names := channels_of(config):
+        raise UserError(
+            f'data.channels has {", ".join(names)}, and an autoencoder hides and predicts x, y, z '
+            'alone: pre-train without them, and widen the backbone when it is tuned'
+        )
     return AutoencoderSpec(
         backbone=config.model.backbone,
         variant=config.model.variant,
@@ -125,7 +135,9 @@ def build_model(config: ConfigDict, num_classes: int, num_parts: int = 0) -> Mod
     Raises:
         UserError: an unknown name, option, type or treatment of batch norms.
     """
-    return build(model_spec(config, num_classes, num_parts))
+    model = build(model_spec(config, num_classes, num_parts))
+    _check_channels(config, model)
+    return model
 
 
 def load_start(config: ConfigDict, model: Model | Autoencoder, seed: int) -> tuple[Variables, str]:
@@ -207,11 +219,30 @@ def make_recipe(
         tx=tx,
         schedule=schedule,
         num_points=config.points,
-        augment=augment.named(config.train.augment),
+        augment=augment.named(config.train.augment, channels_of(config)),
         mesh=mesh,
         task=task or classification(config.train.smoothing),
         momentum=_momentum(config.train.halve_momentum_every * steps_per_epoch),
     )
+
+
+def _check_channels(config: ConfigDict, built: Model) -> None:
+    """Raises UserError if the data's points are not what the backbone takes."""
+    names, backbone = channels_of(config), built.module.backbone
+    takes = backbone.input_channels - 3
+    if len(names) == takes or (not names and backbone.fill is not None):
+        return
+    known = ', '.join(('x', 'y', 'z', *names))
+    more = f' and {takes} channels more' if takes else ' alone'
+    raise UserError(
+        f'the points of the data have {known}; {config.model.backbone} takes x, y, z{more}: change '
+        f'data.channels, or set model.geometry.input_channels to {3 + len(names)}'
+    )
+
+
+def channels_of(config: ConfigDict) -> tuple[str, ...]:
+    """The names of what the data's points have beside x, y, z."""
+    return expand(config.data.get('channels', ()))
 
 
 def _momentum(steps: int) -> schedules.Schedule | None:

@@ -8,6 +8,7 @@ def own_clouds() -> ConfigDict:
     data = ConfigDict({'name': 'folder', 'root': config_dict.placeholder(str)})
     data.num_points = config_dict.placeholder(int)
     data.normalize = True
+    data.channels = ()  # of a point beside x, y, z: 'color', 'normal', …
     return data
 
 
@@ -105,7 +106,7 @@ def pretraining() -> ConfigDict:
             'mask': 'random',  # or 'block': one patch and those nearest to it
             'mask_ratio': 0.6,
             'decoder': {},  # fields of the autoencoder: decoder_depth, decoder_heads, ...
-            'chamfer': 'chamfer_l2',  # or 'chamfer_l1'
+            'chamfer': 'chamfer_l2',  # or 'chamfer_l1', 'chamfer_l1_l2' (their sum)
             'teachers': '',  # a file of image and text features of the training clouds
             'contrast': False,  # pull clouds of one class together, by their class token
         }

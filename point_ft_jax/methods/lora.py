@@ -36,12 +36,12 @@ class LoraTuner(Tuner):
     Attributes:
         rank: of the products.
         alpha: the products are scaled by alpha / rank.
-        targets: the maps' names: qkv, proj, fc1, fc2 (and q, kv where there are two streams).
+        targets: the maps' names: qkv, proj, fc1, fc2; q, k, v and kv where these are maps apart.
     """
 
     rank: int = 32
     alpha: float = 32.0
-    targets: tuple[str, ...] = ('qkv', 'q', 'kv')
+    targets: tuple[str, ...] = ('qkv', 'q', 'k', 'v', 'kv')
 
     def layer(self, module: nn.Module, x: Array) -> Array:
         y = module(x)

@@ -36,13 +36,17 @@ class Backbone:
         torch_names: tree paths below 'backbone' to PyTorch names; `{block}` stands for the number
             in 'block_3'. A path of a module renames all its leaves, a path of a leaf that one.
         conv: PyTorch names (`fnmatch`) of maps that carry a trailing axis of one: convolutions.
+        torch_twins: second names to first, as a method's `torch_twins`.
         prefixes: the prefixes below which a pre-training file keeps this backbone, best first.
         may_lack: PyTorch names that a pre-training file of this backbone legitimately lacks.
         leaves: PyTorch names in such files that are no part of it: decoders, teachers, other heads.
+        told_apart: PyTorch names to what it means that a file has another shape there: the model
+            that the file is of.
         undecayed: patterns (`fnmatch`) over the tree paths below 'backbone' of what weight decay
             spares beside vectors: what has 'token' in its PyTorch name; see `optimizer.decays`.
         pretraining: fields of the module that differ while a masked autoencoder pre-trains it; None
             where none has been published.
+        autoencoder: which, a name of `autoencoders.build.KINDS`.
     """
 
     build: Callable[..., nn.Module]
@@ -52,11 +56,14 @@ class Backbone:
     segmentation: Segmentation = Segmentation()
     head: Mapping[str, object] = dataclasses.field(default_factory=dict)
     conv: tuple[str, ...] = ('encoder.*',)
+    torch_twins: Mapping[str, str] = dataclasses.field(default_factory=dict)
     prefixes: tuple[str, ...] = ()
     may_lack: tuple[str, ...] = ()
     leaves: tuple[str, ...] = ()
+    told_apart: Mapping[str, str] = dataclasses.field(default_factory=dict)
     undecayed: tuple[str, ...] = ('cls_token',)
     pretraining: Mapping[str, object] | None = None
+    autoencoder: str = 'masked'
 
 
 SIZES = {

@@ -13,9 +13,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from kernels import Groups, gather_points, group_points
+from kernels import Groups, gather_points
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.trees import Array
+from point_ft_jax.models import channels
 from point_ft_jax.models.layers import Dtype, layer_norm
 from point_ft_jax.models.tokenizer import MiniPointNet, require_points
 from point_ft_jax.models.tokens import Tokens, no_prompts
@@ -84,7 +85,7 @@ class Level(nn.Module):
 
 
 class HierarchicalTransformer(nn.Module):
-    """Clouds [B, N, 3] to the normalised `Tokens` of the last level.
+    """Clouds [B, N, 3 + F] to the normalised `Tokens` of the last level.
 
     A cloud with fewer points than groups or neighbours is a UserError at trace time. Duplicated
     points are fine; where they leave fewer distinct points than groups, centres repeat.
@@ -105,6 +106,7 @@ class HierarchicalTransformer(nn.Module):
         hold_statistics: normalise with the running statistics in training too, and leave them.
         qkv_bias: whether queries, keys and values have biases: no published model's, but a merged
             one's may.
+        input_channels, fill: see `PointTransformer`.
         remat: see `transformer.through`; the tokenizers' insides are forgotten too.
         dtype: what to compute in; None for the type of the parameters.
     """
@@ -120,11 +122,18 @@ class HierarchicalTransformer(nn.Module):
     drop_path: float = 0.0
     hold_statistics: bool = False
     qkv_bias: bool = False
+    input_channels: int = channels.PLACE
+    fill: float | None = None
     remat: bool = False
     dtype: Dtype | None = None
 
     def setup(self) -> None:
         self.norm = layer_norm(self.dtype)
+
+    @property
+    def first_map(self) -> str:
+        """The path of the kernel that takes the channels of a point."""
+        return 'level_0/tokenizer/first_0/kernel'
 
     @property
     def fewest_points(self) -> int:
@@ -152,6 +161,7 @@ class HierarchicalTransformer(nn.Module):
     def group(self, points: Array) -> list[Groups]:
         """The neighbourhoods of every level, the finest first; see `group_levels`."""
         require_points(points, self.fewest_points)
+        points = channels.filled(points, self.input_channels, self.fill)
         return group_levels(points, self.num_groups, self.group_sizes)
 
     @nn.compact
@@ -207,7 +217,7 @@ class HierarchicalTransformer(nn.Module):
 def group_levels(
     points: Array, num_groups: tuple[int, ...], group_sizes: tuple[int, ...]
 ) -> list[Groups]:
-    """Neighbourhoods of `points` [B, N, 3], then of their centres, and so on.
+    """Neighbourhoods of `points` [B, N, 3 + F], then of their centres, and so on.
 
     Raises:
         UserError: a level that wants more groups or neighbours than the one before has groups.
@@ -220,7 +230,8 @@ def group_levels(
             )
     levels: list[Groups] = []
     for groups, size in zip(num_groups, group_sizes, strict=True):
-        levels.append(group_points(levels[-1].centers if levels else points, groups, size))
+        finer = levels[-1].centers if levels else points
+        levels.append(channels.group(finer, groups, size))
     return levels
 
 

@@ -41,6 +41,12 @@ def edge_products(kernel: Array, own: Array, values: Array, indices: Array) -> A
     return near + (own @ (itself - difference))[:, :, None]
 
 
+def unit(x: Array, axis: int = -1) -> Array:
+    """`x` with vectors of length 1 along `axis`; zeros stay zeros."""
+    square = jnp.square(x).sum(axis, keepdims=True)
+    return x * jax.lax.rsqrt(jnp.maximum(square, jnp.finfo(x.dtype).tiny))
+
+
 def token_init(key: Array, shape: tuple[int, ...], dtype: Dtype = jnp.float32) -> Array:
     """Normal with deviation 0.02: what learned tokens and positions start from."""
     return 0.02 * jax.random.normal(key, shape, dtype)

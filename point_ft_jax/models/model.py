@@ -12,6 +12,7 @@ from jax.interpreters import partial_eval
 from point_ft_jax.core import trees
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.trees import Variables
+from point_ft_jax.models import channels
 from point_ft_jax.models import torch_names as torch_import
 from point_ft_jax.models.backbone import Backbone
 from point_ft_jax.models.networks import Classifier, Segmenter
@@ -88,16 +89,30 @@ class Model(Drawn):
         self, variables: Variables, state: Mapping[str, np.ndarray], source: str
     ) -> tuple[Variables, torch_import.LoadReport]:
         """`variables` with the backbone of a pre-training file; see `import_variables`."""
+        state, widened = self._as_own(state)
         loaded, report = torch_import.import_variables(
             state, _backbone(variables), source=source, **self._tables
         )
+        report = dataclasses.replace(report, widened=widened)
         return {name: {**tree, **loaded[name]} for name, tree in variables.items()}, report
 
     def fit_backbone(
         self, variables: Variables, state: Mapping[str, np.ndarray]
     ) -> torch_import.Fit:
         """How a file fits, or why it does not; `load_backbone` without loading."""
-        return torch_import.compare(state, _backbone(variables), **self._tables)
+        return torch_import.compare(self._as_own(state)[0], _backbone(variables), **self._tables)
+
+    def _as_own(
+        self, state: Mapping[str, np.ndarray]
+    ) -> tuple[Mapping[str, np.ndarray], tuple[str, ...]]:
+        """A pre-training file's entries under one name each, and as wide as the model's channels.
+
+        The keys that were widened come second.
+        """
+        state = torch_import.merge_twins(state, self.backbone.torch_twins)
+        backbone = self.module.backbone
+        key = torch_import.torch_key(backbone.first_map, self.backbone.torch_names)
+        return channels.widen(state, key, backbone.input_channels)
 
     @property
     def _tables(self) -> dict[str, object]:
@@ -108,13 +123,14 @@ class Model(Drawn):
             'prefixes': self.backbone.prefixes,
             'may_lack': self.backbone.may_lack,
             'leaves': self.backbone.leaves,
+            'told_apart': self.backbone.told_apart,
         }
 
     def load_all(
         self, variables: Variables, state: Mapping[str, np.ndarray], source: str
     ) -> tuple[Variables, torch_import.LoadReport]:
         """`variables` from a published fine-tuned file: every key, and no other."""
-        state = torch_import.merge_twins(state, self.method.torch_twins)
+        state = torch_import.merge_twins(state, self.torch_twins)
         return torch_import.import_variables(
             state, variables, self.torch_names, conv=self.conv, source=source
         )
@@ -122,7 +138,7 @@ class Model(Drawn):
     def export(self, variables: Variables) -> dict[str, np.ndarray]:
         """All variables as a PyTorch state dict; the inverse of `load_all`."""
         state = torch_import.export_variables(variables, self.torch_names, self.conv)
-        return torch_import.add_twins(state, self.method.torch_twins)
+        return torch_import.add_twins(state, self.torch_twins)
 
     @property
     def conv(self) -> tuple[str, ...]:
@@ -138,10 +154,15 @@ class Model(Drawn):
         )
 
     @property
+    def torch_twins(self) -> dict[str, str]:
+        """Second PyTorch names to first."""
+        return {**self.backbone.torch_twins, **self.method.torch_twins}
+
+    @property
     def torch_names(self) -> dict[str, str]:
         """The PyTorch names of the whole tree."""
         return {
-            **below('backbone', self.backbone.torch_names),
+            **below('backbone', inside(self.backbone.torch_names, self.method.torch_inside)),
             **below('tuner', self.method.torch_names),
             **below('head', self.module.head.torch_names),
         }
@@ -154,6 +175,16 @@ def _backbone(variables: Mapping[str, trees.Tree]) -> Variables:
 def below(part: str, names: Mapping[str, str]) -> dict[str, str]:
     """A table of PyTorch names with its tree paths below `part`."""
     return {f'{part}/{path}': name for path, name in names.items()}
+
+
+def inside(names: Mapping[str, str], modules: Mapping[str, str]) -> dict[str, str]:
+    """`names` with those of some modules one module deeper; see `Method.torch_inside`."""
+
+    def deeper(path: str, name: str) -> str:
+        ends = [end for pattern, end in modules.items() if trees.matches(path, [pattern])]
+        return '.'.join([name, *ends])
+
+    return {path: deeper(path, name) for path, name in names.items()}
 
 
 def by_step(function: Callable[[jax.Array], trees.Tree]) -> tuple[trees.Tree, Draw]:

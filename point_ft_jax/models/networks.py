@@ -5,12 +5,13 @@ import jax
 import jax.numpy as jnp
 
 from point_ft_jax.core.trees import Array
+from point_ft_jax.models.channels import PLACE
 from point_ft_jax.models.readout import read_out, read_stages
 from point_ft_jax.models.tuner import Tuner
 
 
 class Classifier(nn.Module):
-    """Clouds [B, N, 3] to logits [B, C].
+    """Clouds [B, N, 3 + F] to logits [B, C].
 
     Its variables are `params` = {'backbone', 'tuner', 'head'} and `batch_stats` in the same shape
     (a part without parameters is absent).
@@ -36,11 +37,11 @@ class Classifier(nn.Module):
 
     def blank(self) -> tuple[Array, ...]:
         """The smallest inputs: parameters do not depend on the number of points."""
-        return (jnp.zeros((1, self.backbone.fewest_points, 3)),)
+        return (_blank_cloud(self.backbone, self.tuner),)
 
 
 class Segmenter(nn.Module):
-    """Clouds [B, N, 3] and their categories [B] to logits of parts [B, N, P].
+    """Clouds [B, N, 3 + F] and their categories [B] to logits of parts [B, N, P].
 
     Its variables lie as those of `classifier.Classifier`. The backbone's tree is the same, but for
     what the published segmenters leave out (`backbone.Segmentation.geometry`) or add.
@@ -61,8 +62,16 @@ class Segmenter(nn.Module):
     def __call__(self, points: Array, categories: Array, train: bool = False) -> Array:
         stages = self.backbone.stages(points, self.tuner, train)
         category = jax.nn.one_hot(categories, self.num_categories, dtype=points.dtype)
-        return self.head(points, stages, read_stages(stages, self.readout), category, train)
+        return self.head(
+            points[..., :PLACE], stages, read_stages(stages, self.readout), category, train
+        )
 
     def blank(self) -> tuple[Array, ...]:
         """The smallest inputs: parameters do not depend on the number of points."""
-        return jnp.zeros((1, self.backbone.fewest_points, 3)), jnp.zeros(1, jnp.int32)
+        return _blank_cloud(self.backbone, self.tuner), jnp.zeros(1, jnp.int32)
+
+
+def _blank_cloud(backbone: nn.Module, tuner: Tuner) -> Array:
+    """The smallest clouds that both take, one of them."""
+    size = max(backbone.fewest_points, tuner.fewest_points)
+    return jnp.zeros((1, size, backbone.input_channels))

@@ -6,17 +6,22 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax.numpy as jnp
 
-from kernels import Groups, group_points
+from kernels import Groups
 from point_ft_jax.core.trees import Array
+from point_ft_jax.models import channels
+from point_ft_jax.models.embedding import Embedding
 from point_ft_jax.models.layers import Dtype, Linear, layer_norm, token_init
 from point_ft_jax.models.tokenizer import MiniPointNet, require_points
 from point_ft_jax.models.tokens import Tokens, no_prompts
 from point_ft_jax.models.transformer import Block, Positions, drop_path_rates, spread, through
 from point_ft_jax.models.tuner import Tuner
 
+# What an autoencoder does to the tokens that enter the first block.
+Admit = Callable[[Tokens], Tokens]
+
 
 class PointTransformer(nn.Module):
-    """Clouds [B, N, 3] to normalised `Tokens`.
+    """Clouds [B, N, 3 + F] to normalised `Tokens`.
 
     A cloud with fewer points than groups or neighbours is a UserError at trace time. Duplicated
     points are fine; where they leave fewer distinct points than groups, centres repeat.
@@ -28,12 +33,16 @@ class PointTransformer(nn.Module):
             NAME_token and NAME_pos [1, 1, D].
         tokenizer_width: E, the tokenizer's output, which a linear map takes to `width`; None for
             `width` itself, without such a map.
+        tokenizer_widths: of the tokenizer's maps but the last; see `MiniPointNet`.
+        position_map: makes what takes centres [B, G, 3] to positions [B, G, D], from D and `dtype`.
         block: the block style.
         drop_path: the last block's rate; the first has 0.
         skip_near_origin: whether the centres avoid points near the origin (MaskPoint's do not).
         hold_statistics: normalise with the running statistics in training too, and leave them.
         qkv_bias: whether queries, keys and values have biases: no published model's, but a merged
             one's may.
+        input_channels: 3 + F, the coordinates and what else a point has; see `channels`.
+        fill: F values for clouds that have but coordinates; None to refuse them.
         remat: see `transformer.through`; the tokenizer's insides are forgotten too.
         dtype: what to compute in; None for the type of the parameters.
     """
@@ -45,11 +54,15 @@ class PointTransformer(nn.Module):
     group_size: int = 32
     global_tokens: tuple[str, ...] = ('cls',)
     tokenizer_width: int | None = None
+    tokenizer_widths: tuple[int, ...] = (128, 256, 512)
+    position_map: Callable[..., nn.Module] = Positions
     block: Callable[..., nn.Module] = Block
     drop_path: float = 0.0
     skip_near_origin: bool = True
     hold_statistics: bool = False
     qkv_bias: bool = False
+    input_channels: int = channels.PLACE
+    fill: float | None = None
     remat: bool = False
     dtype: Dtype | None = None
 
@@ -59,15 +72,21 @@ class PointTransformer(nn.Module):
         return max(self.num_groups, self.group_size)
 
     @property
+    def first_map(self) -> str:
+        """The path of the kernel that takes the channels of a point."""
+        return 'tokenizer/first_0/kernel'
+
+    @property
     def taps(self) -> tuple[int, ...]:
         """The blocks, from 0, that end the first, second and last third: 3, 7 and 11 of twelve."""
         return tuple(max(self.depth * third // 3 - 1, 0) for third in (1, 2, 3))
 
     def setup(self) -> None:
         self.norm = layer_norm(self.dtype)
+        self.positions = self.position_map(self.width, dtype=self.dtype)
 
     def __call__(self, points: Array, tuner: Tuner, train: bool = False) -> Tokens:
-        return self.encode(self.group(points), tuner, train)
+        return self.encode(points, tuner, train)
 
     def stages(self, points: Array, tuner: Tuner, train: bool = False) -> list[Tokens]:
         """The tokens after each of `taps`, which part segmentation reads.
@@ -75,7 +94,7 @@ class PointTransformer(nn.Module):
         One norm is for all, and for prompts and patches only: ReCon's head reads the global tokens
         as they are. It is called once: what a tuner has of its own at a seam is made there.
         """
-        blocks = self.after_blocks(self.group(points), tuner, train)
+        blocks = self.after_blocks(points, tuner, train)
         tapped = [blocks[index] for index in self.taps]
         normed = tuner.layer(self.norm, jnp.concatenate([_others(t) for t in tapped], axis=1))
         lengths = [_others(t).shape[1] for t in tapped]
@@ -85,32 +104,40 @@ class PointTransformer(nn.Module):
             for t, part in zip(tapped, parts, strict=True)
         ]
 
-    def group(self, points: Array) -> Groups:
-        """The neighbourhoods that become patches."""
-        require_points(points, self.fewest_points)
-        return group_points(
-            points, self.num_groups, self.group_size, skip_near_origin=self.skip_near_origin
-        )
+    def group(
+        self, points: Array, num_groups: int | None = None, group_size: int | None = None
+    ) -> Groups:
+        """The neighbourhoods that become patches; as many and as large as the geometry says."""
+        number, size = num_groups or self.num_groups, group_size or self.group_size
+        require_points(points, max(number, size))
+        points = channels.filled(points, self.input_channels, self.fill)
+        return channels.group(points, number, size, skip_near_origin=self.skip_near_origin)
 
     def encode(
-        self, grouped: Groups, tuner: Tuner, train: bool = False, keep: Array | None = None
+        self, cloud: Array | Groups, tuner: Tuner, train: bool = False, admit: Admit | None = None
     ) -> Tokens:
-        """The normalised tokens of neighbourhoods; of those in `keep`, see `after_blocks`."""
-        tokens = self.after_blocks(grouped, tuner, train, keep)[-1]
+        """The normalised tokens of clouds or their neighbourhoods; see `after_blocks`."""
+        tokens = self.after_blocks(cloud, tuner, train, admit)[-1]
         return tokens.with_sequence(tuner.layer(self.norm, tokens.sequence()))
 
     @nn.compact
     def after_blocks(
-        self, grouped: Groups, tuner: Tuner, train: bool = False, keep: Array | None = None
+        self, cloud: Array | Groups, tuner: Tuner, train: bool = False, admit: Admit | None = None
     ) -> list[Tokens]:
         """The tokens after every block, not normalised.
 
-        With `keep` [B, V] int32 only those patches enter the blocks: what an autoencoder shows of a
-        cloud. The tokenizer, and its batch norm, sees all of them.
+        `cloud` are clouds [B, N, 3], or neighbourhoods, which no tuner makes other tokens of.
+        `admit` says what of a cloud's tokens enters the blocks, and what they see of each other: an
+        autoencoder hides some. The tokenizer, and its batch norm, sees all of them.
         """
-        tokens = self._embed(grouped.groups, grouped.centers, tuner, train)
-        if keep is not None:
-            tokens = tokens.take(keep)
+        embedding = self._embedding(tuner, train)
+        if isinstance(cloud, Groups):
+            tokens = embedding.tokens(cloud)
+        else:
+            tokens = tuner.tokens(embedding, cloud)
+        tokens = self.enter(tokens)
+        if admit is not None:
+            tokens = admit(tokens)
         blocks: list[Tokens] = []
         for index, rate in enumerate(drop_path_rates(self.drop_path, self.depth)):
             block = self.block(
@@ -122,40 +149,49 @@ class PointTransformer(nn.Module):
                 train=train,
                 dtype=self.dtype,
                 qkv_bias=self.qkv_bias,
+                hold_statistics=self.hold_statistics,
                 name=f'block_{index}',
             )
             blocks.append(through(block, blocks[-1] if blocks else tokens, self.remat))
         return blocks
 
-    def _embed(self, groups: Array, centers: Array, tuner: Tuner, train: bool) -> Tokens:
-        """The tokens that enter the first block."""
+    def enter(self, tokens: Tokens) -> Tokens:
+        """The tokens as the first block gets them: here as they are."""
+        return tokens
+
+    def _embedding(self, tuner: Tuner, train: bool) -> Embedding:
+        """What makes the tokens that enter the first block."""
         tokenizer = (nn.remat(MiniPointNet) if self.remat else MiniPointNet)(
             self.tokenizer_width or self.width,
             use_running=self.hold_statistics or not train,
+            widths=self.tokenizer_widths,
             dtype=self.dtype,
             name='tokenizer',
         )
-        if self.tokenizer_width is None:
-            patches = tuner.layer(tokenizer, groups)
-        else:  # the seam is the tokens' last map, one seam in every model
-            reduce = Linear(self.width, dtype=self.dtype, name='reduce')
-            patches = tuner.layer(reduce, tokenizer(groups))
-        return Tokens(
-            cls=self._global_tokens('token', patches),
-            patches=patches,
-            centers=centers,
-            slots=no_prompts(patches),
-            cls_pos=self._global_tokens('pos', patches),
-            patch_pos=Positions(self.width, dtype=self.dtype, name='positions')(centers),
-        )
+        reduce = self.tokenizer_width and Linear(self.width, dtype=self.dtype, name='reduce')
+        cls, cls_pos = (self._global_tokens(what) for what in ('token', 'pos'))
 
-    def _global_tokens(self, what: str, like: Array) -> Array:
-        """[B, S, D], the learned tokens or their positions; S may be 0."""
-        tokens = [
-            spread(self.param(f'{name}_{what}', token_init, (1, 1, self.width)), like)
-            for name in self.global_tokens
-        ]
-        return jnp.concatenate([no_prompts(like), *tokens], axis=1)
+        def tokens(grouped: Groups) -> Tokens:
+            if reduce:  # the seam is the tokens' last map, one seam in every model
+                patches = tuner.layer(reduce, tokenizer(grouped.groups))
+            else:
+                patches = tuner.layer(tokenizer, grouped.groups)
+            none = no_prompts(patches)
+            return Tokens(
+                cls=jnp.concatenate([none, *(spread(token, patches) for token in cls)], axis=1),
+                patches=patches,
+                centers=grouped.centers,
+                slots=none,
+                cls_pos=jnp.concatenate([none, *(spread(pos, patches) for pos in cls_pos)], axis=1),
+                patch_pos=self.positions(grouped.centers),
+            )
+
+        return Embedding(self.group, tokens, self.positions, self.depth, train, self.dtype)
+
+    def _global_tokens(self, what: str) -> list[Array]:
+        """The learned tokens or their positions, each [1, 1, D]."""
+        shape = (1, 1, self.width)
+        return [self.param(f'{name}_{what}', token_init, shape) for name in self.global_tokens]
 
 
 def _others(tokens: Tokens) -> Array:

@@ -28,6 +28,9 @@ READOUTS = {
     # were a class token.
     'patches_mean_plus_max': lambda tokens: tokens.patches.mean(axis=1) + max_pool(tokens.patches),
     'patches_max_but_first': lambda tokens: max_pool(tokens.patches[:, 1:]),
+    'others_max': lambda tokens: max_pool(tokens.others),
+    'aside': lambda tokens: tokens.aside.reshape(tokens.aside.shape[0], -1),
+    'all_mean': lambda tokens: tokens.mean(tokens.sequence())[:, 0],
 }
 
 
@@ -42,7 +45,10 @@ def read_out(tokens: Tokens, readout: tuple[str, ...]) -> Array:
     'cls' is every global token in turn, 'cls_max' their maximum; 'prompts_first' and 'prompts_last'
     are the newest and the oldest prompt; 'prompts_mean', 'prompts_max', 'patches_mean' and
     'patches_max' pool tokens of one kind; 'patches_mean_plus_max' is the sum of the two poolings,
-    'patches_max_but_first' the maximum without the first patch.
+    'patches_max_but_first' the maximum without the first patch. 'others_max' is the maximum of
+    prompts and patches, 'all_mean' the mean of these and the global tokens; 'aside' is what the
+    method has put aside for the head. Some backbones have features of their own
+    (`Tokens.features`), such as 'aligned'.
 
     Raises:
         UserError: an unknown name, or a readout of tokens that this model does not have.
@@ -75,10 +81,13 @@ def _kind(name: str) -> str:
 
 
 def _read(tokens: Tokens, name: str) -> Array:
+    if name in tokens.features:
+        return tokens.features[name]
     if name not in READOUTS:
-        raise UserError(f'readout {name!r}: {EXPECTED}')
+        own = f'; this backbone has {", ".join(tokens.features)} too' if tokens.features else ''
+        raise UserError(f'readout {name!r}: {EXPECTED}{own}')
     kind = _kind(name)
-    if getattr(tokens, kind).shape[1] == 0:
+    if kind != 'all' and getattr(tokens, kind).shape[1] == 0:
         raise UserError(
             f'readout {name!r} needs {kind} tokens, and this backbone with this method has '
             'none: choose another readout, backbone or method'

@@ -49,9 +49,9 @@ def require_points(points: Array, fewest: int) -> None:
 class MiniPointNet(nn.Module):
     """Embeds each neighbourhood by itself: [B, G, K, C] to [B, G, width].
 
-    Two stages of linear, batch norm, ReLU, linear; the second sees, for every point, the maximum
-    over its group beside the point's own features. `widths` are those of the four linear maps but
-    the last.
+    Two stages of linear maps with batch norm and ReLU between them; the second sees, for every
+    point, the maximum over its group beside the point's own features. `widths` are those of all
+    linear maps but the last; the second stage has two.
 
     With running statistics every group is independent of the others; the CPU then takes some at a
     time, so that what lies between two maps stays in its cache: twice as fast.
@@ -59,7 +59,7 @@ class MiniPointNet(nn.Module):
 
     width: int
     use_running: bool
-    widths: tuple[int, int, int] = (128, 256, 512)
+    widths: tuple[int, ...] = (128, 256, 512)
     dtype: Dtype | None = None
 
     @nn.compact
@@ -67,13 +67,15 @@ class MiniPointNet(nn.Module):
         if self.use_running and _blocked.get() and not self.is_initializing():
             alone = self.clone(parent=None, name=None)
             return _in_blocks(functools.partial(_apply_whole, alone, self.variables), groups)
-        first, local, second = self.widths
+        *first, second = self.widths
 
         def norm(name: str) -> BatchNorm:
             return BatchNorm(self.use_running, self.dtype, name=name)
 
-        x = Linear(first, dtype=self.dtype, name='first_0')(groups)
-        x = Linear(local, dtype=self.dtype, name='first_1')(jax.nn.relu(norm('first_norm')(x)))
+        x = Linear(first[0], dtype=self.dtype, name='first_0')(groups)
+        for index, width in enumerate(first[1:], 1):
+            x = jax.nn.relu(norm('first_norm' if index == 1 else f'first_norm_{index}')(x))
+            x = Linear(width, dtype=self.dtype, name=f'first_{index}')(x)
         x = GlobalLocal(second, dtype=self.dtype, name='second_0')(x)
         x = Linear(self.width, dtype=self.dtype, name='second_1')(
             jax.nn.relu(norm('second_norm')(x))

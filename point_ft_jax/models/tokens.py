@@ -32,8 +32,11 @@ class Tokens:
         cls_pos, prompt_pos, patch_pos: positions, of the shape of `cls`, `slots` and `patches`, or
             None.
         mask: [B, G, G] bool or None; which patches a patch attends to. Other tokens see all.
+        causal: whether a token sees none that comes later in the sequence, whatever `mask` says.
         empty: how many slots are empty.
-        memo: what tuners have computed from the centres, by name, for later blocks to use again.
+        memo: what has been computed from the centres, by name, for later blocks to use again.
+        features: what a backbone itself reads off for a head, [B, F] each, by name: 'aligned' is
+            where the cloud is in a space of texts.
     """
 
     cls: Array
@@ -44,13 +47,25 @@ class Tokens:
     prompt_pos: Array | None = None
     patch_pos: Array | None = None
     mask: Array | None = None
+    causal: bool = struct.field(pytree_node=False, default=False)
     empty: int = struct.field(pytree_node=False, default=0)
     memo: Mapping[str, object] = struct.field(default_factory=dict)
+    features: Mapping[str, Array] = struct.field(default_factory=dict)
 
     @property
     def prompts(self) -> Array:
         """[B, P - empty, D], the newest first."""
         return self.slots[:, : self.slots.shape[1] - self.empty]
+
+    @property
+    def others(self) -> Array:
+        """[B, P - empty + G, D], prompts and patches."""
+        return jnp.concatenate([self.prompts, self.patches], axis=1)
+
+    @property
+    def aside(self) -> Array:
+        """[B, A, D], what a tuner has put into `memo` for the head to read; A may be 0."""
+        return self.memo.get('aside', no_prompts(self.patches))
 
     def sequence(self) -> Array:
         """All tokens and empty slots, [B, S + P + G, D], without positions."""
@@ -142,6 +157,10 @@ class Tokens:
         [B, 1, N, N] bool over the whole sequence, or [1, 1, 1, N] where all see the same.
         """
         real = jnp.asarray(self._real())[None, None, None] if self.empty else None
+        if self.causal:
+            size = self._real().size
+            before = jnp.asarray(np.tri(size, dtype=bool))[None, None]
+            real = before if real is None else before & real
         if self.mask is None:
             return real
         others = self.cls.shape[1] + self.slots.shape[1]
@@ -157,5 +176,5 @@ class Tokens:
 
 
 def no_prompts(patches: Array) -> Array:
-    """[B, 0, D]: the prompts of a backbone that nobody prompts."""
-    return patches[:, :0]
+    """[B, 0, D]: the prompts of a backbone that nobody prompts; no gradient, not even of zeros."""
+    return jax.lax.stop_gradient(patches[:, :0])

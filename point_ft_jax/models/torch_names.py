@@ -39,6 +39,7 @@ class LoadReport:
         new: keys that the file lacks: these leaves keep their initial values.
         left: keys of the file that are no part of the model.
         counters: batch-norm step counters, ignored.
+        widened: keys whose weights got zeros for channels that the file does not know.
     """
 
     prefix: str
@@ -47,12 +48,14 @@ class LoadReport:
     new: tuple[str, ...]
     left: tuple[str, ...]
     counters: int
+    widened: tuple[str, ...] = ()
 
     def __str__(self) -> str:
+        widened = f'; zeros for new channels in {", ".join(self.widened)}' if self.widened else ''
         return (
             f'loaded {len(self.loaded)} keys ({self.parameters:,} parameters) below prefix '
             f'{self.prefix!r}; new: {summary(self.new)}; left in the file: {summary(self.left)}; '
-            f'{self.counters} step counters ignored'
+            f'{self.counters} step counters ignored{widened}'
         )
 
 
@@ -181,6 +184,7 @@ def compare(
     prefixes: Sequence[str] = (),
     may_lack: Sequence[str] = (),
     leaves: Sequence[str] = (),
+    told_apart: Mapping[str, str] | None = None,
 ) -> Fit:
     """How a PyTorch state dict fits the trees `variables`; arguments as in `import_variables`."""
     state = without_module(state)
@@ -206,7 +210,7 @@ def compare(
         missing=tuple(f'{k} {shapes[k]}' for k in new if not trees.matches(k, may_lack)),
         unexpected=tuple(k for k in left if not trees.matches(k, leaves)),
         misshapen=tuple(
-            f'{k}: found {tuple(inside[k])}, expected {shapes[k]}'
+            f'{k}: found {tuple(inside[k])}, expected {shapes[k]}{_hint(k, told_apart)}'
             for k in loaded
             if tuple(inside[k]) != shapes[k]
         ),
@@ -222,6 +226,7 @@ def import_variables(
     prefixes: Sequence[str] = (),
     may_lack: Sequence[str] = (),
     leaves: Sequence[str] = (),
+    told_apart: Mapping[str, str] | None = None,
     source: str = 'the checkpoint',
 ) -> tuple[Variables, LoadReport]:
     """`variables` with the values of a PyTorch state dict.
@@ -229,7 +234,7 @@ def import_variables(
     Args:
         state: PyTorch's names to arrays. A part 'module' is dropped wherever it stands.
         variables: the trees 'params' and 'batch_stats' to fill.
-        names, conv, prefixes, may_lack, leaves: see `backbone.Backbone`.
+        names, conv, prefixes, may_lack, leaves, told_apart: see `backbone.Backbone`.
         source: what the messages call the file.
 
     Returns:
@@ -247,6 +252,7 @@ def import_variables(
         prefixes=prefixes,
         may_lack=may_lack,
         leaves=leaves,
+        told_apart=told_apart,
     )
     report = fit.report
     if not report.loaded:
@@ -272,6 +278,11 @@ def import_variables(
         for collection, tree in variables.items()
     }
     return result, report
+
+
+def _hint(key: str, told_apart: Mapping[str, str] | None) -> str:
+    """What another shape of `key` says of the file, behind a semicolon; or nothing."""
+    return f'; {told_apart[key]}' if key in (told_apart or {}) else ''
 
 
 def without_module(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -1,8 +1,9 @@
 """Pre-norm transformer blocks with the seams that tuning methods use.
 
-A backbone never knows which method tunes it. It calls its `Tuner` at three seams: `layer` around
-every linear map and norm, `keys_values` inside every attention, `block` around every block. The
-base `Tuner` is the identity; a method overrides what it touches.
+A backbone never knows which method tunes it. It calls its `Tuner` at four seams: `tokens` where
+clouds become tokens, `layer` around every linear map and norm, `keys_values` inside every
+attention, `block` around every block. The base `Tuner` is the identity; a method overrides what it
+touches.
 
 The tuner is a sibling of the backbone: the classifier owns both, and hands its tuner down as an
 attribute. Flax lets a bound module travel so: wherever it is called, its parameters stay in its own
@@ -82,7 +83,8 @@ class Block(nn.Module):
     """x + attention(norm1(x)), then x + mlp(norm2(x)), with the positions added to x first.
 
     Its four steps are public, for methods that put something between them: `attend`, `normalize`,
-    `mlp` and `join`. Other block styles have the same four.
+    `mlp` and `join`. Other block styles have the same four. What a style has after them, on the
+    tokens, is `finish`.
     """
 
     width: int
@@ -93,6 +95,7 @@ class Block(nn.Module):
     train: bool = False
     dtype: Dtype | None = None
     qkv_bias: bool = False
+    hold_statistics: bool = False
 
     def setup(self) -> None:
         self.norm1 = layer_norm(self.dtype)
@@ -120,6 +123,10 @@ class Block(nn.Module):
         """The block's output from the sequence `x`, its normalised form `h` and the update."""
         return x + self.drop(update)
 
+    def finish(self, tokens: Tokens) -> Tokens:
+        """The tokens that leave the block, whatever its tuner made of it: here as they are."""
+        return tokens
+
 
 def through(block: nn.Module, tokens: Tokens, remat: bool = False) -> Tokens:
     """The tokens after `block`, as its tuner has it.
@@ -132,7 +139,7 @@ def through(block: nn.Module, tokens: Tokens, remat: bool = False) -> Tokens:
 
 
 def _through(block: nn.Module, tokens: Tokens) -> Tokens:
-    return block.tuner.block(block, tokens)
+    return block.finish(block.tuner.block(block, tokens))
 
 
 def drop_path_rates(rate: float, depth: int) -> list[float]:

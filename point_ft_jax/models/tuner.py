@@ -1,4 +1,4 @@
-"""The three seams of a backbone and the method that uses them."""
+"""The four seams of a backbone and the method that uses them."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import flax.linen as nn
 
 from point_ft_jax.core.trees import Array, Tree, flatten, unflatten
+from point_ft_jax.models.embedding import Embedding
 from point_ft_jax.models.tokens import Tokens
 
 
@@ -15,6 +16,20 @@ class Tuner(nn.Module):
     Whether dropout is on and what type to compute in, a method reads from the block that it is
     given: `block.train`, `block.dtype`.
     """
+
+    @property
+    def fewest_points(self) -> int:
+        """What a cloud must have for the method's sake."""
+        return 0
+
+    def tokens(self, embedding: Embedding, points: Array) -> Tokens:
+        """The tokens of clouds [B, N, 3] that enter the first block.
+
+        Here a method changes the points, groups them in another way too, or computes what all
+        blocks share (`Tokens.memo`). Backbones of one level have this seam; a method that needs it
+        asks for what it left in `memo` at its blocks, with `methods._modules.recall`.
+        """
+        return embedding.tokens(embedding.group(points))
 
     def layer(self, module: nn.Module, x: Array) -> Array:
         """The output of a linear map, a norm or the tokenizer, `module`, for its input `x`."""
@@ -53,6 +68,8 @@ class Method:
         torch_names: the tuner's tree paths to PyTorch names, as a backbone's `torch_names`.
         conv: PyTorch names of the tuner's convolutions, as a backbone's `conv`; a name that fits
             two is two-dimensional.
+        torch_inside: patterns over the paths of the backbone's modules to what their names end with
+            in the method's files, where the reference has put a module around each.
         torch_twins: second names to first, for modules that the reference registers twice: what
             whole PyTorch names begin with, up to a dot.
         undecayed: patterns over the tuner's paths, as a backbone's `undecayed`.
@@ -70,6 +87,7 @@ class Method:
     segmentation: 'Method | None' = None
     torch_names: Mapping[str, str] = dataclasses.field(default_factory=dict)
     conv: tuple[str, ...] = ()
+    torch_inside: Mapping[str, str] = dataclasses.field(default_factory=dict)
     torch_twins: Mapping[str, str] = dataclasses.field(default_factory=dict)
     undecayed: tuple[str, ...] = ()
     identity_at_start: bool = False

@@ -7,6 +7,7 @@ import flax.linen as nn
 
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.trees import Array, Tree
+from point_ft_jax.models.embedding import Embedding
 from point_ft_jax.models.tokens import Tokens
 from point_ft_jax.models.tuner import Method, Tuner
 
@@ -37,6 +38,19 @@ class Chain(Tuner):
 
     tuners: tuple[Tuner, ...]
     preserve_adopted_names = True  # Flax would call them tuners_0, tuners_1
+
+    @property
+    def fewest_points(self) -> int:
+        return max(tuner.fewest_points for tuner in self.tuners)
+
+    def tokens(self, embedding: Embedding, points: Array) -> Tokens:
+        makers = [t for t in self.tuners if type(t).tokens is not Tuner.tokens]
+        if len(makers) > 1:
+            names = ' and '.join(tuner.name for tuner in makers)
+            raise UserError(
+                f'{names} each make the first tokens of the points: name one of them at most'
+            )
+        return (makers or [super()])[0].tokens(embedding, points)
 
     def layer(self, module: nn.Module, x: Array) -> Array:
         return self._around(module, 'layer')(x)
@@ -95,6 +109,7 @@ def chain(plans: Mapping[str, Method]) -> Method:
             for path, name in plan.torch_names.items()
         },
         conv=tuple(name for plan in tuned.values() for name in plan.conv),
+        torch_inside={k: v for plan in tuned.values() for k, v in plan.torch_inside.items()},
         torch_twins={a: b for plan in tuned.values() for a, b in plan.torch_twins.items()},
         undecayed=tuple(inside(n, path) for n, plan in tuned.items() for path in plan.undecayed),
         identity_at_start=all(plan.identity_at_start for plan in plans.values()),

@@ -53,6 +53,7 @@ class TwoStreamBlock(nn.Module):
     train: bool = False
     dtype: Dtype | None = None
     qkv_bias: bool = False
+    hold_statistics: bool = False
     num_global: int = 3
     detach: bool = False
 
@@ -103,6 +104,10 @@ class TwoStreamBlock(nn.Module):
         """The block's output: the update is added to the normalised `h`."""
         cls, patches = self._split(update)
         return h + jnp.concatenate([self.drop(cls), self.drop(patches)], axis=1)
+
+    def finish(self, tokens: Tokens) -> Tokens:
+        """The tokens as they are."""
+        return tokens
 
     def _split(self, x: Array) -> tuple[Array, Array]:
         return x[:, : self.num_global], x[:, self.num_global :]

@@ -24,12 +24,14 @@ from point_ft_jax.training.plan import TrainingPlan
 from point_ft_jax.training.scoring import evaluate, task_of
 from point_ft_jax.training.step import Recipe
 
+TASKS = ('classification', 'part_segmentation')
 WARMUP, WEIGHT_DECAY, CLIP = 3, 0.05, 10.0  # epochs, decoupled decay, global norm
 
 
 def finetune(
     data: Split,
     *,
+    task: str | None = None,
     backbone: str = 'recon',
     variant: str = 'tiny',
     method: str = 'dapt',
@@ -48,11 +50,13 @@ def finetune(
 ) -> TunedModel:
     """A model fine-tuned on labelled clouds, at its best epoch on the validation clouds.
 
-    With part labels in `data` it segments parts, else it classifies clouds. AdamW, with a linear
-    warm-up of three epochs and a cosine. Ctrl-C ends training and returns the best epoch so far.
+    AdamW, with a linear warm-up of three epochs and a cosine. Ctrl-C ends training and returns the
+    best epoch so far.
 
     Args:
         data: the clouds; see `Split.from_arrays` and `load_dataset`.
+        task: 'classification' of clouds or 'part_segmentation' of their points; by default the
+            latter if `data` has part labels, as the embedded shapes have.
         backbone, variant: see `create_model`.
         method: one of `available('methods')`, or several, as 'ssf+lora'.
         method_options: of the method, such as `{'rank': 8}`.
@@ -83,15 +87,15 @@ def finetune(
         >>> from point_ft_jax import finetune, load_dataset
         >>> train = load_dataset('shapes', num_points=64, train_size=60, test_size=15)['train']
         >>> tuned = finetune(
-        ...     train, method='linear_probe', epochs=1, batch_size=15, progress=False,
-        ...     geometry={'num_groups': 8, 'depth': 1},
+        ...     train, task='classification', method='linear_probe', epochs=1, batch_size=15,
+        ...     geometry={'num_groups': 8, 'depth': 1}, progress=False,
         ... )
         >>> tuned.history[0]['epoch'], sorted(tuned.parameters)
         (1, ['backbone', 'head'])
     """
-    check_clouds(data.points)
+    check_clouds(data.points, data.channels)
     training, held_out = _splits(data, validation, seed)
-    parts = data.part_labels is not None
+    parts = _segments(data, task)
     num_points = data.points.shape[1]
     fields = {**known(backbone, {'num_groups': min(64, num_points)}), **(geometry or {})}
     model = create_model(
@@ -106,10 +110,11 @@ def finetune(
     variables, _ = load_pretrained(model, checkpoint, seed=seed)
     options = {} if class_weights is None else {'class_weights': _weights(class_weights, training)}
     if parts and options:
-        raise UserError('class_weights are for classification; this data has part labels')
+        raise UserError("class_weights are for classification: give task='classification'")
     batch_size = min(batch_size, len(training))
     steps = max(len(training) // batch_size, 1)
-    recipe = _recipe(model, task_of(data, parts, **options), num_points, epochs, steps, lr, augment)
+    move = augmentations.named(augment, data.channels)
+    recipe = _recipe(model, task_of(data, parts, **options), num_points, epochs, steps, lr, move)
     plan = TrainingPlan(epochs, batch_size, seed, patience=patience or 0, return_when_stopped=True)
     splits = {'train': training, 'validation': held_out}
     fitted = _fit(recipe, variables, model, splits, plan, progress)
@@ -121,14 +126,25 @@ def finetune(
 
 def training_metadata(train: Split, num_points: int) -> dict[str, Any]:
     """The classes and the scale of training clouds, to check other clouds against."""
-    radius = np.linalg.norm(train.points - train.points.mean(1, keepdims=True), axis=-1).max(1)
+    places = train.points[..., :3]
+    radius = np.linalg.norm(places - places.mean(1, keepdims=True), axis=-1).max(1)
     return {
         'classes': list(train.classes),
         'part_names': list(train.part_names),
+        'channels': list(train.channels),
         'points': num_points,
         'stored_points': train.points.shape[1],
         'radius': [float(np.quantile(radius, q)) for q in (0.01, 0.5, 0.99)],
     }
+
+
+def _segments(data: Split, task: str | None) -> bool:
+    """Whether parts are segmented."""
+    if task not in (None, *TASKS):
+        raise UserError(f'task is {task!r}; expected one of {", ".join(TASKS)}')
+    if task == 'part_segmentation' and data.part_labels is None:
+        raise UserError('part segmentation needs part labels: Split.from_arrays(…, part_labels=…)')
+    return data.part_labels is not None if task is None else task == 'part_segmentation'
 
 
 def _splits(data: Split, validation: Split | float, seed: int) -> tuple[Split, Split]:
@@ -139,7 +155,7 @@ def _splits(data: Split, validation: Split | float, seed: int) -> tuple[Split, S
             f'the validation clouds have the classes {", ".join(validation.classes[:4])}, …; '
             f'expected those of the data, {", ".join(data.classes[:4])}, …, in the same order'
         )
-    check_clouds(validation.points)
+    check_clouds(validation.points, validation.channels)
     return data, validation
 
 
@@ -167,7 +183,7 @@ def _recipe(
     epochs: int,
     steps: int,
     lr: float,
-    augment: str,
+    augment: augmentations.Augmentation,
 ) -> Recipe:
     warmup = min(WARMUP, epochs - 1)
     schedule = schedules.make_schedule(
@@ -180,7 +196,7 @@ def _recipe(
         ),
         schedule=schedule,
         num_points=num_points,
-        augment=augmentations.named(augment),
+        augment=augment,
         mesh=make_mesh(),
         task=task,
     )

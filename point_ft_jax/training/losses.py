@@ -1,9 +1,11 @@
-"""Losses per sample."""
+"""Losses per sample, and those that modules bring along."""
+
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 
-from point_ft_jax.core.trees import Array
+from point_ft_jax.core.trees import Array, Tree
 
 
 def cross_entropy(logits: Array, labels: Array, smoothing: float = 0.0) -> Array:
@@ -18,3 +20,8 @@ def cross_entropy(logits: Array, labels: Array, smoothing: float = 0.0) -> Array
     target = jax.nn.one_hot(labels, num_classes, dtype=logits.dtype)
     target = target * (1.0 - smoothing - other) + other
     return -jnp.sum(target * log_probs, axis=-1)
+
+
+def auxiliary(updates: Mapping[str, Tree]) -> Array | float:
+    """The sum of what modules put (`sow`) into the collection 'losses' in a pass; 0 for nothing."""
+    return sum(jax.tree.leaves(updates.get('losses', {})), start=0.0)

@@ -100,13 +100,13 @@ def soup(thetas: Sequence[Tree], weights: Sequence[float] | None = None) -> Tree
         problems.append(f'{len(weights)} weights for {len(thetas)} trees; expected one each')
     if thetas and not sum(weights) > 0:
         problems.append(f'the weights {weights} sum to {sum(weights)}; expected more than 0')
-    raise_all(problems, 'these trees make no soup:')
+    raise_all(problems, 'cannot average these trees:')
     same_form({f'tree {i}': theta for i, theta in enumerate(thetas)})
     shares = [w / sum(weights) for w in weights]
 
     def mean(*leaves: jax.Array) -> jax.Array:
-        total = sum(share * _wide(leaf) for share, leaf in zip(shares, leaves, strict=True))
-        return _narrow(total, leaves[0])
+        first, *rest = [share * _wide(leaf) for share, leaf in zip(shares, leaves, strict=True)]
+        return _narrow(sum(rest, first), leaves[0])
 
     return jax.tree.map(mean, *thetas)
 

@@ -84,3 +84,9 @@ def test_a_mistake_is_a_message(tmp_path, capsys, content: bytes | None) -> None
     assert inspect.main([str(path)]) == 1
     assert str(path) in capsys.readouterr().err
     assert inspect.main([str(tmp_path)]) == 1
+
+
+def test_a_file_of_uni3d_is_recognised_with_its_size() -> None:
+    """Sizes differ in their keys, too: one map for queries, keys and values, or three."""
+    state = state_dict('uni3d_ti', 'module.point_encoder.')
+    assert fitting(state) == [('uni3d', 'tiny')]

@@ -225,7 +225,7 @@ def test_own_clouds_have_their_part_in_the_last_column(tmp_path: pathlib.Path) -
     np.savetxt(tmp_path / 'mug' / '0.txt', cloud('x')[:, :3])
     np.save(tmp_path / 'mug' / 'more.npy', cloud('x')[:, :3])
     with pytest.raises(
-        UserError, match=r'(?s)2 files .*: 3 columns; .*: 3 columns; expected x, y, z first'
+        UserError, match=r'(?s)2 of 10 files .*: 3 columns; .*: 3 columns; expected x, y, z first'
     ):
         part_folder.load('train', root=str(tmp_path))
 

@@ -121,6 +121,8 @@ def shallow(config: ConfigDict) -> ConfigDict:
         config.method.options = ConfigDict({'prompt_layers': (0,)})
     if 'prompt_layer' in config.method.options:
         config.method.options.prompt_layer = 0
+    if 'first' in config.method.options:
+        config.method.options.first = 0
     return config
 
 
@@ -136,6 +138,11 @@ def shallow(config: ConfigDict) -> ConfigDict:
         ('idpt', 'recon_modelnet40', 1_703_208),
         ('vpt', 'point_mae_modelnet40', 366_888),
         ('pointgst', 'point_mae_modelnet40', 629_256),
+        ('stag', 'point_mae_pb_t50_rs', 428_431),
+        ('ppt', 'point_mae_modelnet40', 1_048_616),
+        ('pointlora', 'point_mae_pb_t50_rs', 772_752),
+        ('gaprompt', 'point_mae_obj_bg', 628_162),
+        ('gaprompt', 'point_mae_modelnet40', 630_476),
         ('part_seg', 'point_mae', 27_063_730),
         ('part_seg', 'point_mae_idpt', 5_686_066),
         ('part_seg', 'point_mae_dapt', 5_646_118),
@@ -157,6 +164,7 @@ def test_as_many_parameters_train_as_the_paper_counts(name: str, variant: str, t
         ('full_act', 'pb_t50_rs', {1: 1e-6, 300: 1.13706e-7}),
         ('full_recon', 'pb_t50_rs', {0: 1e-6, 2: 2.9e-6}),
         ('full_recon', 'modelnet40', {0: 1e-6, 2: 1.9e-6}),
+        ('full_pcp_mae', 'modelnet40', {0: 1e-6, 2: 1.9e-6}),
         ('part_seg', 'point_mae', {0: 1e-6, 2: 2.09e-5, 11: 1.994546e-4}),
     ],
 )
@@ -189,16 +197,22 @@ def test_each_paper_has_the_augmentation_of_its_own(name: str, variant: str) -> 
     rotates = {
         'full_act': True,
         'full_recon': scan,
+        'full_pcp_mae': scan,
+        'full_point_femae': scan,
+        'full_recon_pp': scan,
         'idpt': scan,
         'vpt': scan,
+        'ppt': scan,
         'pointgst': scan and backbone in ('recon', 'act'),
         'pretrain': variant == 'recon',
         'few_shot': variant.startswith('recon'),
         'wise_ft_lp': variant == 'recon_scanobjectnn',
     }.get(name, False)
-    if name == 'pretrain' and variant not in ('point_mae', 'point_m2ae', 'recon'):
+    if name == 'pretrain' and variant not in load(name).PUBLISHED:
         return  # no paper's
     expected = 'rotate_y' if rotates else 'scale_translate'
+    if (name, variant) == ('pretrain', 'pcp_mae'):
+        expected = 'scale_translate+rotate_y'
     if name == 'part_seg':
         own = 'batch_scale_translate' if variant == 'point_mae_idpt' else 'scale_isotropic'
         expected = f'{own}+shift'

@@ -13,8 +13,10 @@ from point_ft_jax.core.errors import UserError
 from point_ft_jax.models import AutoencoderSpec, build, create_model
 from point_ft_jax.models.autoencoders import masking, reconstruction
 from point_ft_jax.models.autoencoders.build import Autoencoder
+from point_ft_jax.models.autoencoders.center_prediction import CenterPredictingAutoencoder, conceal
 from point_ft_jax.models.autoencoders.hierarchical import HierarchicalAutoencoder
 from point_ft_jax.models.hierarchical import carry_down
+from point_ft_jax.models.tokens import Tokens
 from point_ft_jax.training.tasks import reconstruction as objective
 
 BACKBONES = [
@@ -36,12 +38,20 @@ LEVELS = {
     },
     'options': {'mask_ratio': 0.6, 'decoder_heads': 3},
 }
+CHAIN = {
+    'geometry': {
+        **PLAIN['geometry'],
+        **{'num_groups': 14, 'generator_depth': 1, 'tokenizer_widths': (16, 24, 32)},
+    },
+    'options': {'mask_ratio': 0.6},
+}
+KINDS = {'point_m2ae': LEVELS, 'pointgpt': CHAIN}  # others: PLAIN
 POINTS = np.random.default_rng(0).uniform(-1, 1, (3, 48, 3)).astype(np.float32)
 
 
 @functools.cache
 def small(name: str) -> Autoencoder:
-    return build(AutoencoderSpec(name, **(LEVELS if name == 'point_m2ae' else PLAIN)))
+    return build(AutoencoderSpec(name, **KINDS.get(name, PLAIN)))
 
 
 @functools.cache
@@ -119,7 +129,8 @@ def test_evaluation_masks_alike_and_training_does_not(name: str) -> None:
     'name', [pytest.param(n, marks=[pytest.mark.slow] * (n == 'point_m2ae')) for n in BACKBONES]
 )
 def test_the_loss_reaches_every_parameter_but_the_unread(name: str) -> None:
-    """Unread are global tokens' own streams without a loss, and the finest level's norm."""
+    """Unread are global tokens' own streams without a loss, the finest level's norm, and what the
+    published PointGPT has for nothing."""
     module, tree = small(name).module, variables(name)
 
     def loss(p: trees.Tree) -> jax.Array:
@@ -130,13 +141,14 @@ def test_the_loss_reaches_every_parameter_but_the_unread(name: str) -> None:
             rngs={'mask': jax.random.key(0)},
             mutable=['batch_stats'],
         )
-        return objective.losses(found, {})['reconstruction']
+        return sum(objective.losses(found, {}).values())
 
     gradient = jax.jit(jax.grad(loss))(tree['params'])
     still = [path for path, leaf in trees.flatten(gradient).items() if not np.any(leaf)]
     silent = {
         'recon_two_stream': ('global', '_token', '_pos'),
         'point_m2ae': ('level_0/norm',),
+        'pointgpt': ('backbone/norm/', 'unread', 'generator/sos'),
     }.get(name, ())
     # A bias in front of a batch norm, or of keys, may come out as exactly zero.
     assert [p for p in still if not any(s in p for s in silent) and not p.endswith('bias')] == []
@@ -159,6 +171,32 @@ def test_no_gradient_flows_from_the_global_stream_into_the_patches() -> None:
         'block_0/attention/qkv/kernel',
     ):
         assert not np.any(gradient[f'backbone/{path}'])
+
+
+def test_pcp_mae_shows_hidden_patches_to_themselves_and_where_they_are_to_nobody() -> None:
+    """Other hidden points change nothing visible, other hidden centres nothing at all."""
+    built, tree = small('pcp_mae'), variables('pcp_mae')
+    tree['params']['centers']['mask_pos'] = jnp.full((1, 1, 24), 0.5)
+    mask = np.tile(np.arange(10) < 6, (3, 1))
+    grouped = built.module.backbone.group(POINTS)
+
+    def encode(
+        module: CenterPredictingAutoencoder, groups: jax.Array, centers: jax.Array
+    ) -> Tokens:
+        moved = grouped._replace(groups=groups, centers=centers)
+        unknown = module.centers.position()
+        return module.backbone.encode(
+            moved, module.tuner, admit=lambda tokens: conceal(tokens, mask, unknown)
+        ).patches
+
+    run = jax.jit(lambda g, c: built.module.apply(tree, g, c, method=encode))
+    before = run(grouped.groups, grouped.centers)
+    moved = jnp.where(mask[..., None], grouped.centers + 1, grouped.centers)
+    np.testing.assert_array_equal(before, run(grouped.groups, moved))
+    larger = jnp.where(mask[..., None, None], 2 * grouped.groups, grouped.groups)
+    after = run(larger, grouped.centers)
+    np.testing.assert_array_equal(before[:, 6:], after[:, 6:])
+    assert np.abs(before - after)[:, :6].min(axis=(1, 2)).max() > 0
 
 
 def test_hidden_patches_give_the_tokenizer_nothing_but_statistics() -> None:
@@ -188,6 +226,8 @@ def test_a_finer_token_is_visible_if_a_visible_one_is_made_of_it() -> None:
     ('file', 'name', 'options'),
     [
         ('pmae_pre', 'point_mae', {}),
+        ('pcp_pre', 'pcp_mae', {}),
+        ('pointgpt_s_pre', 'pointgpt', {'variant': 'small'}),
         ('recon_pre', 'recon_two_stream', {'teachers': {'image': 768, 'text': 512}}),
         ('m2ae_pre', 'point_m2ae', {}),
     ],
@@ -211,13 +251,13 @@ def test_export_and_back_is_exact_and_a_classifier_takes_the_backbone(name: str)
     again, report = small(name).load_all(small(name).shapes(), state, 'an export')
     jax.tree.map(np.testing.assert_array_equal, variables(name), again)
     assert report.new == report.left == ()
-    geometry = (LEVELS if name == 'point_m2ae' else PLAIN)['geometry']
+    geometry = KINDS.get(name, PLAIN)['geometry']
     classifier = create_model(name, 4, geometry=geometry)
     _, report = classifier.load_backbone(classifier.shapes(), state, 'an export')
     leaves = trees.flatten(variables(name)['params']['backbone'])
     unread = ('level_0/norm', 'level_1/norm', 'level_2/norm')  # only segmentation takes these
     assert report.parameters >= trees.count([v for k, v in leaves.items() if k[:12] not in unread])
-    assert all(key.startswith(('cls', 'norm')) for key in report.new)
+    assert all(key.startswith(('cls', 'norm', 'blocks.cls_norm')) for key in report.new)
 
 
 def test_smooth_l1_is_half_a_square_near_zero_and_a_line_beyond() -> None:

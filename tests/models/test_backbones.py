@@ -13,15 +13,35 @@ import pytest
 from point_ft_jax.core import plugins, trees
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.models import create_model, torch_names
+from point_ft_jax.models.aligned_transformer import AlignedTransformer
+from point_ft_jax.models.causal_query_transformer import CausalQueryTransformer
+from point_ft_jax.models.causal_transformer import CausalTransformer
 from point_ft_jax.models.hierarchical import HierarchicalTransformer
 from point_ft_jax.models.model import Model
 from point_ft_jax.models.point_transformer import PointTransformer
+from point_ft_jax.models.query_transformer import AlignedQueryTransformer
 
 BACKBONES = plugins.available('backbones')
 POINTS, CLASSES = 40, 5
 # Numbers that can't be mistaken for each other.
 SMALL = {
+    CausalTransformer: {
+        **{'width': 48, 'heads': 3, 'depth': 1, 'generator_depth': 1},
+        **{'num_groups': 9, 'group_size': 7, 'tokenizer_widths': (16, 24, 32, 40)},
+    },
     PointTransformer: {'width': 48, 'heads': 3, 'depth': 1, 'num_groups': 9, 'group_size': 7},
+    AlignedTransformer: {
+        **{'width': 48, 'heads': 3, 'depth': 1, 'num_groups': 9, 'group_size': 7},
+        **{'aligned_width': 10, 'image_tokens': 5, 'image_classes': 2},
+    },
+    AlignedQueryTransformer: {
+        **{'width': 48, 'heads': 3, 'depth': 1, 'num_groups': 9, 'group_size': 7},
+        'aligned_width': 10,
+    },
+    CausalQueryTransformer: {
+        **{'width': 48, 'heads': 3, 'depth': 1, 'num_groups': 9, 'group_size': 7},
+        **{'decoder_depth': 1, 'tokenizer_widths': (128, 256, 512)},
+    },
     HierarchicalTransformer: {
         'widths': (12, 24, 48),
         'heads': 3,
@@ -74,7 +94,8 @@ def clouds(batch: int = 3) -> np.ndarray:
 def test_clouds_become_tokens_features_and_logits(name: str) -> None:
     points = clouds()
     tokens, logits = compiled(name)(variables(name), points)
-    num_cls = len(getattr(small(name).module.backbone, 'global_tokens', ()))
+    backbone = small(name).module.backbone
+    num_cls = getattr(backbone, 'num_queries', len(getattr(backbone, 'global_tokens', ())))
     assert tokens.cls.shape == (3, num_cls, 48)
     assert tokens.patches.shape == (3, 9, 48)
     assert tokens.prompts.shape == (3, 0, 48)
@@ -153,7 +174,12 @@ def test_export_to_pytorch_and_back_is_exact(name: str) -> None:
 @pytest.mark.parametrize('name', BACKBONES)
 def test_the_table_of_pytorch_names_and_the_tree_cover_each_other(name: str) -> None:
     patterns, names = set(), set()
-    for model in (create_model(name, 40), create_model(name, 16, num_parts=50)):
+    models = (
+        create_model(name, 40),
+        create_model(name, 40, variant='tiny'),
+        create_model(name, 16, num_parts=50),
+    )
+    for model in models:
         leaves = [path for tree in model.shapes().values() for path in trees.flatten(tree)]
         keys = {torch_names.torch_key(path, model.torch_names) for path in leaves}
         assert len(keys) == len(leaves)

@@ -15,8 +15,8 @@ PRETRAINED = [n for n in BACKBONES if plugins.load('backbones', n).BACKBONE.pret
 # Fewer blocks, by the name that a backbone has for their number.
 SHALLOW = {'depth': 2, 'depths': (1, 1, 1)}
 # Methods whose modules belong to certain blocks.
-IN_THE_FIRST_BLOCK = {'idpt': {'prompt_layer': 0}}
-IN_THE_TAPPED_BLOCKS = {'idpt': {'prompt_layers': (0, 1)}}
+IN_THE_FIRST_BLOCK = {'stag': {'first': 0}, 'idpt': {'prompt_layer': 0}}
+IN_THE_TAPPED_BLOCKS = {'stag': {'first': 0}, 'idpt': {'prompt_layers': (0, 1)}}
 
 
 def spared_by_the_references(key: str, shape: tuple[int, ...]) -> bool:

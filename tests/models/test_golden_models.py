@@ -3,9 +3,11 @@
 import golden_models as g
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from point_ft_jax.core import trees
+from point_ft_jax.methods import pointgst
 
 # Most architectures train in one type in every run of the suite; the others are marked slow.
 EVERY_RUN = {
@@ -20,10 +22,18 @@ TRAINING = [
 ]
 
 
-@pytest.mark.parametrize('name', g.MODELS)
-def test_evaluation_in_float32_gives_the_reference(name: str) -> None:
+EVALUATION = [
+    pytest.param(name, marks=[pytest.mark.slow] * (name == 'stag_sl')) for name in g.MODELS
+]
+
+
+@pytest.mark.parametrize('name', EVALUATION)
+def test_evaluation_in_float32_gives_the_reference(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     facts, arrays = g.read(f'{name}_s1')
     golden = g.model(name)
+    give_bases(monkeypatch, arrays)
     tree = g.variables(name, facts, jnp.float32)
     assert trees.count(tree['params']) == facts['parameters']
     found = g.evaluation_pass(golden, tree, arrays['points'])
@@ -34,17 +44,33 @@ def test_evaluation_in_float32_gives_the_reference(name: str) -> None:
 
 
 @pytest.mark.parametrize(('name', 'dtype'), TRAINING)
-def test_training_gives_the_reference(name: str, dtype: str) -> None:
+def test_training_gives_the_reference(
+    name: str, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Loss, logits, statistics and the gradient of every parameter, jitted, without dropout."""
     facts, arrays = g.read(f'{name}_s1')
+    give_bases(monkeypatch, arrays)
     with jax.enable_x64(dtype == 'float64'):
         golden = g.model(name)
         tree = g.variables(name, facts, dtype)
         (loss, (logits, statistics)), gradients = g.training_pass(
             golden, tree, arrays, g.SMOOTHING.get(name, 0.0)
         )
-        g.assert_near(loss, arrays['loss'], 1e-4, 'loss')
-        g.assert_near(logits, arrays['train_logits'], 1e-4, 'logits')
+        loose = g.LOOSE.get(name, 1) if dtype == 'float32' else 1
+        g.assert_near(loss, arrays['loss'], loose * 1e-4, 'loss')
+        g.assert_near(logits, arrays['train_logits'], loose * 1e-4, 'logits')
         g.assert_statistics(facts, g.torch_arrays(golden, statistics))
         errors = g.gradient_errors(facts, g.torch_arrays(golden, gradients), dtype)
-    g.assert_gradients(errors, dtype)
+    g.assert_gradients(errors, dtype, loose)
+
+
+def give_bases(monkeypatch: pytest.MonkeyPatch, arrays: dict[str, np.ndarray]) -> None:
+    """Has PointGST take the fixture's eigenbases: eigensolvers differ in signs and near-ties."""
+    if 'basis' not in arrays:
+        return
+
+    def eigenbasis(centers: jax.Array, batch_wide: bool) -> jax.Array:
+        basis = arrays['basis' if centers.ndim == 3 else 'local_basis']
+        return jnp.asarray(basis[: len(centers)], centers.dtype)
+
+    monkeypatch.setattr(pointgst, 'eigenbasis', eigenbasis)

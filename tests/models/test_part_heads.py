@@ -28,6 +28,10 @@ NARROW = {'propagation': (16, 12), 'widths': (10, 8)}
 DISTINCT = [
     *((b, 'full') for b in ('point_mae', 'point_bert', 'recon_two_stream', 'point_m2ae')),
     *((b, m) for b in ('point_mae', 'point_bert') for m in ('idpt', 'dapt')),
+    *(
+        pytest.param('point_mae', m, marks=pytest.mark.slow)
+        for m in ('stag', 'ppt', 'gaprompt', 'pointlora')
+    ),
 ]
 
 
@@ -161,7 +165,13 @@ def test_a_segmenter_lends_its_backbone_to_a_classifier() -> None:
 def test_every_point_gets_logits_and_every_head_parameter_a_gradient(
     backbone: str, method: str
 ) -> None:
-    options = {'idpt': {'prompt_layers': (0, 1, 2)}, 'dapt': {'rank': 2}}.get(method)
+    options = {
+        'idpt': {'prompt_layers': (0, 1, 2)},
+        'dapt': {'rank': 2},
+        'stag': {'first': 0},
+        'ppt': {'num_groups': 8, 'group_size': 4},
+        'pointlora': {'selections': ((8, 4, 3, 1.0),)},
+    }.get(method)
     model = small(backbone, method, method_options=options)
     r = np.random.default_rng(0)
     points = r.uniform(-0.6, 0.6, (2, 32, 3)).astype(np.float32)

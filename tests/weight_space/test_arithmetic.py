@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import small
 
+from point_ft_jax import weight_space
 from point_ft_jax.core import trees
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.weight_space import arithmetic, fisher
+from point_ft_jax.weight_space import arithmetic
 from point_ft_jax.weight_space.arithmetic import interpolate
 
 
@@ -45,7 +46,7 @@ def test_both_ends_are_the_checkpoints_to_the_bit(how: str, dtype: object) -> No
             lambda leaf: leaf[1], arithmetic.along(a, b, (0.5, alpha))
         ),
         'per layer': lambda a, b, alpha: interpolate(a, b, {'*/norm/*': alpha, '*': alpha}),
-        'fisher': lambda a, b, alpha: fisher.fisher_interpolate(
+        'fisher': lambda a, b, alpha: weight_space.fisher_interpolate(
             a, b, alpha, fisher1=jax.tree.map(lambda leaf: leaf * 0 + 3, a)
         ),
     }
@@ -132,13 +133,15 @@ def test_fisher_is_the_mean_squared_gradient_and_draws_towards_what_matters() ->
     def log_likelihood(theta: dict, row: jax.Array) -> jax.Array:
         return jax.nn.log_sigmoid(theta['w'] @ row)
 
-    found = fisher.fisher(log_likelihood, theta, rows)['w']
+    found = weight_space.fisher(log_likelihood, theta, rows)['w']
     slopes = rows / (1 + np.exp(rows @ theta['w']))[:, None]
     np.testing.assert_allclose(found, np.square(slopes).mean(0), rtol=1e-4)
     zeros, ones = ({'w': np.full(3, v, np.float32)} for v in (0, 1))
-    equal = fisher.fisher_interpolate(zeros, ones, 0.3, zeros, zeros)['w']
+    equal = weight_space.fisher_interpolate(zeros, ones, 0.3, zeros, zeros)['w']
     np.testing.assert_allclose(equal, 0.3, rtol=1e-5)  # both at the floor
-    important = fisher.fisher_interpolate(zeros, ones, 0.5, None, {'w': np.float32([0, 1, 9])})
+    important = weight_space.fisher_interpolate(
+        zeros, ones, 0.5, None, {'w': np.float32([0, 1, 9])}
+    )
     np.testing.assert_allclose(important['w'], [1e-8, 0.5, 0.9], rtol=1e-5)
 
 

@@ -10,6 +10,7 @@ from point_ft_jax.data import checks
 from point_ft_jax.data.datasets._options import SPLITS, read_names
 from point_ft_jax.data.datasets._raw import Raw
 from point_ft_jax.data.files import h5, inventory
+from point_ft_jax.data.files.channels import beside, expand
 
 NAMES = 'shape_names.txt'
 ENDINGS = ('.h5', '.hdf5')
@@ -31,14 +32,16 @@ def files(base: pathlib.Path) -> dict[str, pathlib.Path]:
     return found
 
 
-def read(base: pathlib.Path, splits: Sequence[str], nonfinite: str) -> Raw:
-    """The clouds of the splits.
+def read(
+    base: pathlib.Path, splits: Sequence[str], nonfinite: str, channels: Sequence[str] = ()
+) -> Raw:
+    """The clouds of the splits, with the arrays of the channels beside.
 
     Raises:
         UserError: a missing or damaged file, wrong shapes, values or labels.
     """
     paths = {split: base / f'{split}.h5' for split in SPLITS} | files(base)
-    found = {split: h5.read(paths[split]) for split in splits}
+    found = {split: h5.read(paths[split], (*h5.KEYS, *channels)) for split in splits}
     named = base / NAMES
     if named.is_file():
         classes = read_names(named)
@@ -46,15 +49,18 @@ def read(base: pathlib.Path, splits: Sequence[str], nonfinite: str) -> Raw:
         train = found['train'][1] if 'train' in found else h5.read(paths['train'], ['label'])[0]
         classes = _numbered(train)
     clouds, labels, names = {}, {}, {}
-    for split, (points, label) in found.items():
+    for split, (points, label, *values) in found.items():
         if points.ndim == 3 and points.shape[2] > 3 and not checks.is_turned(points.shape[1:]):
             points = points[..., :3]
+        if channels and points.ndim == 3:
+            points = beside(points, channels, values)
         kept = points
         if nonfinite == 'drop' and points.dtype.kind == 'f' and points.ndim == 3:
             finite = np.isfinite(points).all(axis=2)
             clouds[split] = [cloud[rows] for cloud, rows in zip(points, finite, strict=True)]
             kept = np.nan_to_num(points, posinf=0, neginf=0)
-        problems = checks.problems(kept, label, classes, complete=split == 'train')
+        complete = split == 'train'
+        problems = checks.problems(kept, label, classes, complete, expand(channels))
         raise_all(problems, f'{base} has no sound {split} split:')
         clouds.setdefault(split, list(points))
         labels[split] = label.astype(np.int32)
@@ -62,7 +68,7 @@ def read(base: pathlib.Path, splits: Sequence[str], nonfinite: str) -> Raw:
         problems = checks.cloud_problems(clouds[split], names[split])
         raise_all(problems, f'{base} has no sound {split} split:')
     unused = inventory.unused(base, [*files(base).values(), *([named] if named.is_file() else [])])
-    return Raw(base, clouds, labels, names, classes, unused, _other_arrays(files(base)))
+    return Raw(base, clouds, labels, names, classes, unused, _other_arrays(files(base), channels))
 
 
 def _numbered(labels: np.ndarray) -> tuple[str, ...]:
@@ -72,9 +78,12 @@ def _numbered(labels: np.ndarray) -> tuple[str, ...]:
     return tuple(str(label) for label in range(int(labels.max()) + 1))
 
 
-def _other_arrays(paths: dict[str, pathlib.Path]) -> list[str]:
+def _other_arrays(paths: dict[str, pathlib.Path], channels: Sequence[str]) -> list[str]:
     """A sentence for each file on the arrays in it that are not used."""
-    found = {path.name: [k for k in h5.keys(path) if k not in h5.KEYS] for path in paths.values()}
+    found = {
+        path.name: [k for k in h5.keys(path) if k not in (*h5.KEYS, *channels)]
+        for path in paths.values()
+    }
     return [
         f'{name} has arrays that are not used: {some(keys)}' for name, keys in found.items() if keys
     ]

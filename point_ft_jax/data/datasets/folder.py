@@ -21,6 +21,7 @@ from point_ft_jax.data.datasets._options import SPLITS, check_folder_options
 from point_ft_jax.data.datasets._raw import Raw
 from point_ft_jax.data.files import h5 as _h5
 from point_ft_jax.data.files import points as point_files
+from point_ft_jax.data.files.channels import expand
 from point_ft_jax.data.files.folders import existing_root
 from point_ft_jax.data.normalize import same_size, unit_sphere
 from point_ft_jax.data.precision import to_float32
@@ -42,6 +43,7 @@ def load(
     seed: int = 0,
     normalize: bool = False,
     nonfinite: str = 'refuse',
+    channels: Sequence[str] = (),
 ) -> Split:
     """A split of a folder of labelled clouds.
 
@@ -57,6 +59,8 @@ def load(
         seed: draws the split and the points.
         normalize: whether each cloud is centred and scaled to the unit sphere.
         nonfinite: 'refuse' clouds with points that are NaN or infinite, or 'drop' these points.
+        channels: what to read of a point beside its place, by name: 'color', 'normal', 'intensity'
+            and others, see `files.channels.read`; of an h5 file the arrays of these names.
 
     Raises:
         UserError: no layout or two of them, files that cannot be read, clouds of fewer than
@@ -64,9 +68,9 @@ def load(
     """
     check_folder_options(split, num_points, test_fraction, seed, nonfinite)
     asked = SPLITS if num_points is None else (split,)
-    raw = _read(root, test_fraction, seed, nonfinite, asked)
+    raw = _read(root, test_fraction, seed, nonfinite, channels, asked)
     raw.warn()
-    return _split(split, raw, num_points, seed, normalize)
+    return _split(split, raw, num_points, seed, normalize, expand(channels))
 
 
 def load_splits(**options: Any) -> dict[str, Split]:
@@ -90,10 +94,12 @@ def _both(
     seed: int = 0,
     normalize: bool = False,
     nonfinite: str = 'refuse',
+    channels: Sequence[str] = (),
 ) -> tuple[dict[str, Split], Raw]:
     check_folder_options('train', num_points, test_fraction, seed, nonfinite)
-    raw = _read(root, test_fraction, seed, nonfinite, SPLITS)
-    return {name: _split(name, raw, num_points, seed, normalize) for name in SPLITS}, raw
+    raw = _read(root, test_fraction, seed, nonfinite, channels, SPLITS)
+    names = expand(channels)
+    return {s: _split(s, raw, num_points, seed, normalize, names) for s in SPLITS}, raw
 
 
 def describe(
@@ -105,6 +111,7 @@ def describe(
     seed: int = 0,
     normalize: bool = False,
     nonfinite: str = 'refuse',
+    channels: Sequence[str] = (),
 ) -> str:
     """One line on what is found for a split: the folder and its layout."""
     base, layout = _layout(root)
@@ -124,13 +131,20 @@ def _layout(root: str) -> tuple[pathlib.Path, str]:
     return base, 'classes'
 
 
-def _read(root: str, test_fraction: float, seed: int, nonfinite: str, splits: Sequence[str]) -> Raw:
+def _read(
+    root: str,
+    test_fraction: float,
+    seed: int,
+    nonfinite: str,
+    channels: Sequence[str],
+    splits: Sequence[str],
+) -> Raw:
     """The clouds of h5 files, of the splits that are asked for; of folders those of both."""
     base, layout = _layout(root)
     if layout == 'h5':
-        return _h5_folder.read(base, splits, nonfinite)
+        return _h5_folder.read(base, splits, nonfinite, channels)
     found = _class_folders.listing(base, test_fraction, seed)
-    clouds = found.read(lambda path: point_files.read(path, nonfinite))
+    clouds = found.read(lambda path: point_files.read(path, channels, nonfinite))
     names = {split: found.names(split) for split in SPLITS}
     problems = [
         problem
@@ -141,8 +155,15 @@ def _read(root: str, test_fraction: float, seed: int, nonfinite: str, splits: Se
     return Raw(base, clouds, found.labels, names, found.classes, found.unused)
 
 
-def _split(split: str, raw: Raw, num_points: int | None, seed: int, normalize: bool) -> Split:
+def _split(
+    split: str,
+    raw: Raw,
+    num_points: int | None,
+    seed: int,
+    normalize: bool,
+    channels: tuple[str, ...],
+) -> Split:
     clouds, names = raw.clouds[split], raw.names[split]
     points = same_size(clouds, names, num_points or raw.smallest(), seed)
     points = unit_sphere(points) if normalize else to_float32(points, names)
-    return Split(points, raw.labels[split], raw.classes, names=tuple(names))
+    return Split(points, raw.labels[split], raw.classes, names=tuple(names), channels=channels)

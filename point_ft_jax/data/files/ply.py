@@ -33,6 +33,18 @@ def parse(content: bytes) -> np.ndarray:
     """The x, y, z of the element `vertex` of a PLY file's bytes, [N, 3] float64.
 
     Raises:
+        UserError: as `vertices`.
+    """
+    rows = vertices(content)
+    return np.stack([rows[axis].astype(np.float64) for axis in 'xyz'], axis=-1)
+
+
+def vertices(content: bytes) -> dict[str, np.ndarray]:
+    """All properties [N] of the element `vertex` of a PLY file's bytes, by their names.
+
+    Of a binary file in its own types, of an ascii one as float64.
+
+    Raises:
         UserError: no PLY, an unknown format or type, no vertices with x, y, z, or too few bytes.
     """
     order, elements, body = _header(content)
@@ -47,7 +59,7 @@ def parse(content: bytes) -> np.ndarray:
     before = elements[: elements.index(vertex)]
     read = _binary if order else _ascii
     rows = read(body, before, vertex, order)
-    return np.stack([rows[axis].astype(np.float64) for axis in 'xyz'], axis=-1)
+    return {name: rows[name] for name in columns}
 
 
 def _header(content: bytes) -> tuple[str, list[_Element], bytes]:

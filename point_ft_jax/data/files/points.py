@@ -8,6 +8,7 @@ import numpy as np
 
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.data.checks import is_turned
+from point_ft_jax.data.files import channels as named_channels
 from point_ft_jax.data.files import inventory, ply, text
 
 PART_NAMES = ('part', 'label', 'seg', 'pid', 'part_label', 'part_id')  # of a column of parts
@@ -20,10 +21,13 @@ def is_cloud(path: pathlib.Path) -> bool:
     return known and path.is_file() and not inventory.is_document(path)
 
 
-def read(path: str | pathlib.Path, nonfinite: str = 'refuse') -> np.ndarray:
-    """The points of a file, [N, 3] in the file's own units and precision.
+def read(
+    path: str | pathlib.Path, channels: Sequence[str] = (), nonfinite: str = 'refuse'
+) -> np.ndarray:
+    """The points of a file, [N, 3 + F] in its own units and precision, with F named channels.
 
     Text and .ply come as float64; cast them by `precision.to_float32`, after any subsampling.
+    Which channels can be asked for, and how they are found, `channels.read` says.
 
     Tables and arrays may have more than three columns: x, y, z are those named so in a .ply or in
     the header of a text file, else the first three. Text is split at commas, semicolons, bars or
@@ -32,16 +36,21 @@ def read(path: str | pathlib.Path, nonfinite: str = 'refuse') -> np.ndarray:
 
     Args:
         path: the file.
+        channels: their names.
         nonfinite: 'refuse' a file with points that are NaN or infinite, or 'drop' these points.
 
     Raises:
         UserError: a missing, damaged or empty file, an unknown ending, too few columns, more
             columns than rows, a value that is no finite number.
     """
-    return np.ascontiguousarray(_read(path, READERS, nonfinite)[:, :3])
+    points = _read(path, READERS)[:, :3]
+    if channels:
+        values = named_channels.read(path, channels, len(points), nonfinite)
+        points = np.concatenate([points, values], axis=1)
+    return np.ascontiguousarray(_finite(points, path, nonfinite))
 
 
-def read_all(paths: Sequence[str | pathlib.Path]) -> list[np.ndarray]:
+def read_all(paths: Sequence[str | pathlib.Path], channels: Sequence[str] = ()) -> list[np.ndarray]:
     """The points of each file, as `read` has them.
 
     Raises:
@@ -50,7 +59,7 @@ def read_all(paths: Sequence[str | pathlib.Path]) -> list[np.ndarray]:
     clouds, problems = [], []
     for path in paths:
         try:
-            clouds.append(read(path))
+            clouds.append(read(path, channels))
         except UserError as error:
             problems.append(str(error))
     raise_all(problems, f'{len(problems):,} of {len(paths):,} files cannot be read:')
@@ -59,13 +68,12 @@ def read_all(paths: Sequence[str | pathlib.Path]) -> list[np.ndarray]:
 
 def read_table(path: str | pathlib.Path, nonfinite: str = 'refuse') -> np.ndarray:
     """All columns of a text or .npy file, [N, C], C at least 3; see `read`."""
-    return _read(path, TABLES, nonfinite)
+    return _finite(_read(path, TABLES), path, nonfinite)
 
 
 def _read(
     path: str | pathlib.Path,
     readers: Mapping[str, Callable[[pathlib.Path], np.ndarray]],
-    nonfinite: str,
 ) -> np.ndarray:
     path = pathlib.Path(path)
     reader = readers.get(path.suffix.lower())
@@ -76,12 +84,12 @@ def _read(
     if not path.is_file():
         raise UserError(f'no file {path}')
     try:
-        return _checked(reader(path), nonfinite)
+        return _checked(reader(path))
     except (UserError, OSError) as error:
         raise UserError(f'{path}: {error}') from None
 
 
-def _checked(points: np.ndarray, nonfinite: str) -> np.ndarray:
+def _checked(points: np.ndarray) -> np.ndarray:
     if points.ndim != 2 or points.shape[1] < 3 or points.dtype.kind not in 'fiu':
         raise UserError(
             f'found {points.dtype} of shape {list(points.shape)}; expected real numbers '
@@ -94,17 +102,22 @@ def _checked(points: np.ndarray, nonfinite: str) -> np.ndarray:
             f'found {points.shape[1]:,} columns and {len(points):,} rows; expected a row for each '
             'point: swap the axes, points.T'
         )
+    return points
+
+
+def _finite(points: np.ndarray, path: str | pathlib.Path, nonfinite: str) -> np.ndarray:
+    """The points that single precision can hold; all of them, unless the others may be dropped."""
     with np.errstate(over='ignore'):
-        finite = np.isfinite(points[:, :3].astype(np.float32)).all(axis=1)
+        finite = np.isfinite(points.astype(np.float32)).all(axis=1)
+    if finite.all():
+        return points
     if nonfinite == 'drop' and finite.any():
         return points[finite]
-    if not finite.all():
-        broken = np.count_nonzero(~finite)
-        raise UserError(
-            f'{broken:,} of {len(points):,} points are NaN or infinite; remove them, or '
-            "set nonfinite='drop'"
-        )
-    return points
+    broken = np.count_nonzero(~finite)
+    advice = 'leave this file out' if nonfinite == 'drop' else "or set nonfinite='drop'"
+    raise UserError(
+        f'{path}: {broken:,} of {len(points):,} points are NaN or infinite; remove them, {advice}'
+    )
 
 
 def _npy(path: pathlib.Path) -> np.ndarray:

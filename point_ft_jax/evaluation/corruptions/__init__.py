@@ -87,6 +87,11 @@ def regenerate(
     Raises:
         UserError: see `corrupt`.
     """
+    if test.channels:
+        raise UserError(
+            f'these clouds have {", ".join(test.channels)}, which points that a corruption adds '
+            'would lack: corrupt clouds of x, y, z alone'
+        )
     for severity in severities:
         find(next(iter(SUITES.get(suite, ['']))), severity, suite)
     size = min(clouds or len(test), len(test))

@@ -48,7 +48,7 @@ def run(config: ConfigDict, command: str = '') -> Report:
         )
     if tuple(clean.classes) != tuple(run.metadata['classes']):
         raise UserError(
-            f'{config.run} tells {len(run.metadata["classes"])} classes apart that are not the '
+            f'{config.run} predicts {len(run.metadata["classes"])} classes, which are not the '
             f'{len(clean.classes)} of {name}'
         )
     found = {

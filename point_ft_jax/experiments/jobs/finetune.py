@@ -177,7 +177,7 @@ def _voted(fitting: Fitting, fitted: Fitted, seed: int) -> Any:
     config, task, test = fitting.config, fitting.task, fitting.splits['test']
     if not config.vote.votes:
         return None
-    recipe, augmentation = fitting.recipe, augment.named(config.vote.augment)
+    recipe, augmentation = fitting.recipe, augment.named(config.vote.augment, test.channels)
     vote = task.voter(
         recipe.module, recipe.mesh, config.train.batch_size, augmentation, config.vote.votes
     )

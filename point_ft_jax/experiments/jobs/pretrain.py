@@ -80,7 +80,8 @@ def run(config: ConfigDict, command: str = '') -> Report:
 def _task(config: ConfigDict, model: Autoencoder) -> Task:
     """The reconstruction that the config trains for."""
     names = tuple(getattr(model.module, 'projections', None) or ())
-    return reconstruction(names, config.pretrain.chamfer, config.pretrain.sample)
+    auxiliary = getattr(model.module, 'auxiliary', ())
+    return reconstruction(names, config.pretrain.chamfer, config.pretrain.sample, auxiliary)
 
 
 def _one_seed(

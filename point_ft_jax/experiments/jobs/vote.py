@@ -27,7 +27,7 @@ def run(config: ConfigDict, command: str = '') -> Report:
     test = build.load_splits(run_config)['test']
     task = build.task_of(run_config, test)
     _, targets = task.prepare(test, num_points)
-    augmentation = augment.named(vote.augment)
+    augmentation = augment.named(vote.augment, test.channels)
     answer = task.voter(
         run.model.module, make_mesh(), config.train.batch_size, augmentation, vote.votes
     )

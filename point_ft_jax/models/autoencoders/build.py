@@ -12,20 +12,27 @@ from point_ft_jax.core import plugins
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.core.trees import Variables
 from point_ft_jax.models import torch_names as torch_import
-from point_ft_jax.models.autoencoders import hierarchical as hierarchy
-from point_ft_jax.models.autoencoders import masked, masking
-from point_ft_jax.models.autoencoders.hierarchical import HierarchicalAutoencoder
-from point_ft_jax.models.autoencoders.masked import (
-    CONTRAST,
-    CONTRAST_WIDTH,
-    TOKENS,
-    MaskedAutoencoder,
+from point_ft_jax.models.autoencoders import (
+    center_prediction,
+    generative,
+    hierarchical,
+    masked,
+    masking,
 )
+from point_ft_jax.models.autoencoders.masked import CONTRAST, CONTRAST_WIDTH, TOKENS
 from point_ft_jax.models.backbone import Backbone
 from point_ft_jax.models.build import check_geometry, check_options, compute_type, variant_of
-from point_ft_jax.models.hierarchical import HierarchicalTransformer
 from point_ft_jax.models.model import Drawn, below
 from point_ft_jax.models.spec import AutoencoderSpec
+
+# What `Backbone.autoencoder` may be. Each has the class, AUTOENCODER, and the PyTorch names of what
+# is not the backbone.
+KINDS = {
+    'masked': masked,
+    'hierarchical': hierarchical,
+    'center_prediction': center_prediction,
+    'generative': generative,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +46,7 @@ class Autoencoder(Drawn):
     """
 
     spec: AutoencoderSpec
-    module: MaskedAutoencoder | HierarchicalAutoencoder
+    module: nn.Module
     backbone: Backbone
 
     def _init(self, key: jax.Array) -> Variables:
@@ -72,24 +79,20 @@ class Autoencoder(Drawn):
     @property
     def conv(self) -> tuple[str, ...]:
         """The PyTorch names of convolutions."""
-        return self._room.CONV
+        return KINDS[self.backbone.autoencoder].CONV
 
     @property
     def undecayed(self) -> tuple[str, ...]:
         """Patterns over the paths of what weight decay spares; see `optimizer.decays`."""
         own = (f'backbone/{path}' for path in self.backbone.undecayed)
-        return (*own, *self._room.UNDECAYED)
+        return (*own, *KINDS[self.backbone.autoencoder].UNDECAYED)
 
     @property
     def torch_names(self) -> dict[str, str]:
         """The PyTorch names of the whole tree."""
-        prefix = self._room.PREFIX
-        names = {path: prefix + name for path, name in self.backbone.torch_names.items()}
-        return {**below('backbone', names), **self._room.TORCH_NAMES}
-
-    @property
-    def _room(self) -> object:
-        return hierarchy if isinstance(self.module, HierarchicalAutoencoder) else masked
+        kind = KINDS[self.backbone.autoencoder]
+        names = {path: kind.PREFIX + name for path, name in self.backbone.torch_names.items()}
+        return {**below('backbone', names), **kind.TORCH_NAMES}
 
 
 def build_autoencoder(spec: AutoencoderSpec) -> Autoencoder:
@@ -111,8 +114,7 @@ def build_autoencoder(spec: AutoencoderSpec) -> Autoencoder:
     check_options(f'backbone {backbone}', plugin.build, fields)
     check_geometry(f'backbone {backbone}', fields)
     module = plugin.build(**fields, dtype=dtype)
-    hierarchical = isinstance(module, HierarchicalTransformer)
-    make = HierarchicalAutoencoder if hierarchical else MaskedAutoencoder
+    make = KINDS[plugin.autoencoder].AUTOENCODER
     options = dict(spec.options)
     check_options('the autoencoder', make, options)
     check_geometry('the autoencoder', options)

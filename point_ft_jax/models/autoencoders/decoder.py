@@ -14,6 +14,8 @@ from point_ft_jax.models.tuner import Tuner
 class Blocks(nn.Module):
     """Patches [B, G, D] at their centres [B, G, 3] through pre-norm blocks: [B, G, D].
 
+    Where `positions` [B, G, D] are given, no map of the centres is learned.
+
     Attributes:
         heads: of every block; widths are the patches'.
         drop_paths: the rate of each block; as many as there are blocks.
@@ -28,10 +30,11 @@ class Blocks(nn.Module):
     dtype: Dtype | None = None
 
     @nn.compact
-    def __call__(self, patches: Array, centers: Array) -> Array:
+    def __call__(self, patches: Array, centers: Array, positions: Array | None = None) -> Array:
         width = patches.shape[-1]
         none = no_prompts(patches)
-        positions = Positions(width, self.hidden, dtype=self.dtype, name='positions')(centers)
+        if positions is None:
+            positions = Positions(width, self.hidden, dtype=self.dtype, name='positions')(centers)
         tokens = Tokens(none, patches, centers, slots=none, patch_pos=positions)
         for index, rate in enumerate(self.drop_paths):
             tokens = Block(

@@ -139,6 +139,7 @@ class Fusion(nn.Module):
         return gelu(x + norm('unit_1_norm')(y))
 
 
+AUTOENCODER = HierarchicalAutoencoder
 # Tree path to PyTorch name, of what is not the backbone; see torch_import.
 BLOCK = 'h_decoder.{level}.blocks.{block}'
 UNIT = 'token_prop.0.extraction.operation.0'

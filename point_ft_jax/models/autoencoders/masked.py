@@ -80,7 +80,9 @@ class MaskedAutoencoder(nn.Module):
         seen, unseen = (gather_points(grouped.centers, indices) for indices in (keep, hide))
         shown = take_groups(grouped.groups, keep)
         if self.embed_hidden:
-            tokens = self.backbone.encode(grouped, self.tuner, train, keep)
+            tokens = self.backbone.encode(
+                grouped, self.tuner, train, lambda tokens: tokens.take(keep)
+            )
         else:
             some = grouped._replace(groups=shown, centers=seen)
             tokens = self.backbone.encode(some, self.tuner, train)
@@ -100,7 +102,8 @@ class MaskedAutoencoder(nn.Module):
 class Decoder(nn.Module):
     """Encoded patches [B, V, D] and centres to the points [B, M, K, 3] of the hidden patches.
 
-    The points are relative to the centres; those are given: where a patch is, is no secret.
+    The points are relative to the centres. Where all patches are, is known: to a learned map of the
+    centres or, where they are given, by the `positions` [B, V + M, D].
     """
 
     depth: int
@@ -110,14 +113,23 @@ class Decoder(nn.Module):
     dtype: Dtype | None = None
 
     @nn.compact
-    def __call__(self, encoded: Array, seen: Array, unseen: Array, train: bool) -> Array:
+    def __call__(
+        self,
+        encoded: Array,
+        seen: Array,
+        unseen: Array,
+        train: bool,
+        positions: Array | None = None,
+    ) -> Array:
         batch, number, width = len(encoded), unseen.shape[1], encoded.shape[-1]
         token = self.param('mask_token', token_init, (1, 1, width))
         hidden = jnp.broadcast_to(spread(token, encoded), (batch, number, width))
         rates = drop_path_rates(self.drop_path, self.depth)
         blocks = Blocks(self.heads, rates, 128, train, self.dtype, name='blocks')
         decoded = blocks(
-            jnp.concatenate([encoded, hidden], axis=1), jnp.concatenate([seen, unseen], axis=1)
+            jnp.concatenate([encoded, hidden], axis=1),
+            jnp.concatenate([seen, unseen], axis=1),
+            positions,
         )
         decoded = layer_norm(self.dtype, name='norm')(decoded[:, -number:])
         points = Linear(3 * self.num_points, dtype=self.dtype, name='points')(decoded)
@@ -161,6 +173,7 @@ def take_groups(groups: Array, indices: Array) -> Array:
     return gather_points(groups.reshape(batch, -1, 3 * size), indices).reshape(batch, -1, size, 3)
 
 
+AUTOENCODER = MaskedAutoencoder
 # Tree path to PyTorch name, of what is not the backbone; see torch_import.
 TORCH_NAMES = {
     'decoder/mask_token': 'mask_token',

@@ -19,6 +19,7 @@ class Reconstruction:
         visible: [B, P, 3], the points that were to be seen, for pictures; NaN where none is.
         projections: what the learned tokens say of the whole cloud: 'image' [B, 768], 'text'
             [B, 512], 'contrast' [B, 128], or fewer.
+        auxiliary: terms [] of the loss beside the reconstruction's, by name.
     """
 
     predicted: Array
@@ -27,6 +28,7 @@ class Reconstruction:
     hidden: Array
     visible: Array
     projections: dict[str, Array] = struct.field(default_factory=dict)
+    auxiliary: dict[str, Array] = struct.field(default_factory=dict)
 
 
 def chamfer_l2(predicted: Array, target: Array) -> Array:
@@ -39,7 +41,12 @@ def chamfer_l1(predicted: Array, target: Array) -> Array:
     return sum(0.5 * _root(way).mean(axis=-1) for way in _ways(predicted, target))
 
 
-CHAMFER = {f.__name__: f for f in (chamfer_l2, chamfer_l1)}
+def chamfer_l1_l2(predicted: Array, target: Array) -> Array:
+    """[B, M], the sum of the two, as PointGPT has it."""
+    return chamfer_l1(predicted, target) + chamfer_l2(predicted, target)
+
+
+CHAMFER = {f.__name__: f for f in (chamfer_l2, chamfer_l1, chamfer_l1_l2)}
 
 
 def _ways(predicted: Array, target: Array) -> list[Array]:

@@ -31,4 +31,5 @@ BACKBONE = Backbone(
     ),
     undecayed=('level_?/tokenizer/*',),  # `token_embed`, by its name
     pretraining={},
+    autoencoder='hierarchical',
 )

@@ -19,5 +19,6 @@ BACKBONE = Backbone(
         'increase_dim.*',
         *FINE_TUNED_HEAD,
     ),
+    told_apart={'pos_embed.0.weight': 'a square one is of PCP-MAE: choose pcp_mae'},
     pretraining={'global_tokens': ()},
 )

@@ -15,7 +15,7 @@ from point_ft_jax.data.sampling import for_training
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation import inference, metrics, voting
 from point_ft_jax.evaluation.metrics import Evaluation
-from point_ft_jax.training.losses import cross_entropy
+from point_ft_jax.training.losses import auxiliary, cross_entropy
 from point_ft_jax.training.tasks.task import Task, Voter
 
 
@@ -44,7 +44,7 @@ def classification(smoothing: float = 0.0, class_weights: Sequence[float] = ()) 
         module: nn.Module, variables: Variables, points: Array, labels: Array, key: jax.Array
     ) -> tuple[Array, tuple[dict[str, Array], trees.Tree]]:
         logits, updates = module.apply(
-            variables, points, train=True, mutable=['batch_stats'], rngs={'dropout': key}
+            variables, points, train=True, mutable=['batch_stats', 'losses'], rngs={'dropout': key}
         )
         losses = cross_entropy(logits, labels, smoothing)
         accuracy = jnp.mean(jnp.argmax(logits, -1) == labels)
@@ -52,7 +52,8 @@ def classification(smoothing: float = 0.0, class_weights: Sequence[float] = ()) 
         if class_weights:
             weights = jnp.asarray(class_weights, losses.dtype)[labels]
             mean = (weights * losses).sum() / weights.sum()
-        return mean, ({'train_accuracy': accuracy}, updates.get('batch_stats', {}))
+        value = mean + auxiliary(updates)
+        return value, ({'train_accuracy': accuracy}, updates.get('batch_stats', {}))
 
     return Task(
         name='classification',

@@ -23,7 +23,7 @@ from point_ft_jax.data.sampling import check_points
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation import inference, metrics
 from point_ft_jax.evaluation.part_metrics import PartEvaluation, shape_ious
-from point_ft_jax.training.losses import cross_entropy
+from point_ft_jax.training.losses import auxiliary, cross_entropy
 from point_ft_jax.training.tasks.task import Task, Voter
 
 Parts = Sequence[Sequence[int]]  # the part ids of each category
@@ -58,12 +58,13 @@ def part_segmentation(
             points,
             targets['category'],
             train=True,
-            mutable=['batch_stats'],
+            mutable=['batch_stats', 'losses'],
             rngs={'dropout': key},
         )
         losses = cross_entropy(logits, targets['part'], smoothing)
         hits = decide(logits, targets['category'], parts) == targets['part']
-        return losses.mean(), ({'train_accuracy': hits.mean()}, updates.get('batch_stats', {}))
+        value = losses.mean() + auxiliary(updates)
+        return value, ({'train_accuracy': hits.mean()}, updates.get('batch_stats', {}))
 
     def measure(answers: dict[str, np.ndarray], targets: Targets) -> dict[str, float]:
         scores = evaluation(0, record(answers, targets)).scores()

@@ -19,7 +19,10 @@ from point_ft_jax.training.tasks.task import Task
 
 
 def reconstruction(
-    projections: tuple[str, ...] = (), chamfer: str = 'chamfer_l2', sample: str = 'farthest'
+    projections: tuple[str, ...] = (),
+    chamfer: str = 'chamfer_l2',
+    sample: str = 'farthest',
+    auxiliary: tuple[str, ...] = (),
 ) -> Task:
     """Reconstruction of hidden patches, and a loss for each of the autoencoder's projections.
 
@@ -31,6 +34,7 @@ def reconstruction(
         projections: the autoencoder's, by name.
         chamfer: a name of `reconstruction.CHAMFER`.
         sample: how a step samples points, a name of `resample.SAMPLES`.
+        auxiliary: the autoencoder's own terms of the loss, by name.
 
     Raises:
         UserError: an unknown name.
@@ -73,7 +77,7 @@ def reconstruction(
     return Task(
         name='reconstruction',
         loss=loss,
-        scalars=('reconstruction', *projections),
+        scalars=('reconstruction', *projections, *auxiliary),
         targets=targets,
         sample=sample_points,
         prepare=lambda split, number: (inference.prepare(split.points, number), targets(split)),
@@ -102,7 +106,7 @@ def losses(
     """The terms of the loss, by name; their sum is what is minimised.
 
     'reconstruction' is always there; 'image' and 'text' are for the teachers' features in
-    `targets`, smooth L1; 'contrast' is for its 'labels'.
+    `targets`, smooth L1; 'contrast' is for its 'labels'; others are the autoencoder's own.
 
     Args:
         found: the autoencoder's.
@@ -117,7 +121,7 @@ def losses(
             terms[name] = contrast(projection, targets['labels']).mean()
         else:
             terms[name] = smooth_l1(projection, targets[name]).mean()
-    return terms
+    return {**terms, **found.auxiliary}
 
 
 def cloud_errors(found: Reconstruction, chamfer: str = 'chamfer_l2') -> Array:

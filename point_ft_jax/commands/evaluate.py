@@ -12,7 +12,7 @@ point-ft evaluate --checkpoint=published.pth \\
 """
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
@@ -79,9 +79,12 @@ def compared(
         lambda path, leaf: None if path in own else leaf, run.variables['params']
     )
     config = config or build.config_of(run.metadata, checkpoints[0])
-    test = build.load_splits(config)['test']
+    splits = build.load_splits(config)
+    test = splits['test']
     for path, one in zip(checkpoints, deltas, strict=True):
         _check_run(path, one, config, test)
+    pairs = zip(checkpoints, deltas, strict=True)
+    others = [line for path, one in pairs for line in _other_data(path, one, splits)]
     if len(counts := {one.metadata['points'] for one in deltas}) > 1:
         raise UserError(
             f'the runs take {", ".join(map(str, sorted(counts)))} points; evaluate those of one '
@@ -98,7 +101,8 @@ def compared(
         mine = jax.tree.map(lambda array, k=k: array[:, k], answers)
         scores = task.evaluation(0, task.record(mine, targets)).scores()
         rows.append({'checkpoint': path, label: f'{100 * scores[score]:.2f}'})
-    return f'{len(test)} clouds, {run.metadata["points"]} points each\n\n{tables.text(rows)}'
+    head = [f'{len(test)} clouds, {run.metadata["points"]} points each', *others]
+    return '\n'.join([*head, '', tables.text(rows)])
 
 
 def evaluated(
@@ -127,9 +131,12 @@ def evaluated(
         config = config or build.config_of(run.metadata, checkpoint)
         model, variables, origin = run.model, run.variables, f'run {checkpoint}'
         num_points = run.metadata['points']
-        test = build.load_splits(config)['test']
+        splits = build.load_splits(config)
+        test = splits['test']
         _check_run(checkpoint, run, config, test)
+        others = _other_data(checkpoint, run, splits)
     else:
+        others = []
         if config is None:
             raise UserError(f'{checkpoint} is no run: say what model it is with --config=…')
         state, _ = torch_file.state_dict(checkpoint)
@@ -149,7 +156,7 @@ def evaluated(
     variables = jax.tree.map(np.asarray, variables)
     answers = inference.in_batches(answer, make_mesh(), batch_size)(variables, points, targets)
     evaluation = task.evaluation(0, task.record(answers, targets))
-    lines = [origin, f'{len(test)} clouds, {num_points} points each']
+    lines = [origin, f'{len(test)} clouds, {num_points} points each', *others]
     return '\n'.join([*lines, *_scores(task.name, evaluation, test.classes)])
 
 
@@ -167,6 +174,16 @@ def _check_run(path: str, run: 'TunedModel | Delta', config: ConfigDict, test: '
             f'{len(test.classes)} ({some[1]}, …); expected the same in the same order'
         )
     raise_all(problems, f'{path} does not fit the data:')
+
+
+def _other_data(path: str, run: 'TunedModel | Delta', splits: Mapping[str, 'Split']) -> list[str]:
+    """How the data differ from those that a run was trained and tested on, in lines."""
+    from point_ft_jax.data.fingerprint import changes, fingerprints
+
+    before = run.metadata.get('data', {})
+    found = changes(before, fingerprints(splits)) if before else []
+    head = f'note: these are not the data of {path}; what is tested here may have been trained on:'
+    return [head, *(f'  - {text}' for text in found)] if found else []
 
 
 def _scores(task: str, evaluation: Any, classes: Sequence[str]) -> list[str]:

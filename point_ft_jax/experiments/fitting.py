@@ -15,6 +15,9 @@ from ml_collections import ConfigDict
 from point_ft_jax.checkpoints import run as saved
 from point_ft_jax.core import devices, trees
 from point_ft_jax.core.devices import main_process, make_mesh
+from point_ft_jax.core.errors import raise_all
+from point_ft_jax.core.json_files import read_json
+from point_ft_jax.data.fingerprint import are_rounded, changes
 from point_ft_jax.data.split import Split
 from point_ft_jax.experiments import build
 from point_ft_jax.models.autoencoders.build import Autoencoder
@@ -91,6 +94,8 @@ class Fitting:
         folders: Sequence[pathlib.Path],
         own_clouds: bool = True,
     ) -> list[Fitted]:
+        if self.metadata is not None:
+            self._check_data(folders)
         starts = self._starts(members)
         if self.metadata is not None:
             saved.save_frozen(folder, trees.partition(starts[0]['params'], self.trainable)[1])
@@ -109,6 +114,20 @@ class Fitting:
                 own_clouds,
                 show,
             )
+
+    def _check_data(self, folders: Sequence[pathlib.Path]) -> None:
+        """Raises UserError for folders of runs that began with other data."""
+        now = self.metadata.get('data', {})
+        for folder in folders:
+            facts = read_json(folder / saved.FACTS) if (folder / saved.FACTS).exists() else {}
+            before = facts.get('data', {}) if isinstance(facts, dict) else {}
+            raise_all(
+                changes(before, now),
+                f'{folder} began with other data; give another --config.folder, or bring back the '
+                'data as they were:',
+            )
+            if are_rounded(before, now):
+                devices.say(f'note: coordinates differ by rounding from those of {folder}')
 
     def _starts(self, members: Sequence[Member]) -> list[dict[str, trees.Tree]]:
         """The initial variables of each member; members of one seed have the same."""

@@ -18,6 +18,7 @@ from point_ft_jax.core.errors import UserError
 from point_ft_jax.data.datasets import shapes
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation.predictions import predict as predict_arrays
+from point_ft_jax.experiments import build
 from point_ft_jax.experiments.config import own_clouds
 from point_ft_jax.experiments.jobs import finetune as pipeline
 from point_ft_jax.models import create_model
@@ -66,8 +67,26 @@ def test_a_folder_of_another_config_is_refused(run: pathlib.Path) -> None:
         pipeline.run(tiny(run, **{'optim.lr': 0.1}))
 
 
+def test_other_data_than_a_runs_are_noticed(
+    run: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = build.load_splits
+
+    def fewer(config: ConfigDict) -> dict[str, Split]:
+        splits = real(config)
+        return {**splits, 'test': splits['test'].take(np.arange(29))}
+
+    monkeypatch.setattr(build, 'load_splits', fewer)
+    text = evaluate.evaluated(str(run), None, 16)
+    assert f'note: these are not the data of {run}; what is tested here may have been' in text
+    assert '  - test: 30 clouds then, 29 now' in text
+    with pytest.raises(UserError, match=r'(?s)seed_0 began with other data; .*30 clouds then, 29'):
+        pipeline.run(tiny(run), 'python run.py')
+
+
 def test_the_saved_model_gives_the_reports_accuracy(run: pathlib.Path) -> None:
     text = evaluate.evaluated(str(run), None, 16)
+    assert 'note' not in text
     result = json.loads((run / 'result.json').read_text())
     accuracy = 100 * np.trace(result['seeds'][0]['chosen']['confusion']) / 30
     assert f'overall accuracy {accuracy:.2f} %' in text

@@ -16,6 +16,7 @@ from point_ft_jax.checkpoints import run as saved
 from point_ft_jax.core import devices, trees
 from point_ft_jax.core.devices import main_process, make_mesh
 from point_ft_jax.data import augment
+from point_ft_jax.data.fingerprint import fingerprints
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation import inference
 from point_ft_jax.experiments import build, run_folder
@@ -64,6 +65,7 @@ def run(config: ConfigDict, command: str = '') -> Report:
             'config': plain,
             'checkpoint': config.init.checkpoint,
             **training_metadata(train, config.points),
+            'data': fingerprints(splits),
         },
     )
     shapes = model.shapes()['params']

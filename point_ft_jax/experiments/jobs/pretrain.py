@@ -11,6 +11,7 @@ from point_ft_jax.core import devices
 from point_ft_jax.core.devices import main_process
 from point_ft_jax.core.trees import Variables
 from point_ft_jax.data import teachers
+from point_ft_jax.data.fingerprint import fingerprints
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation import inference
 from point_ft_jax.experiments import build, run_folder
@@ -54,6 +55,7 @@ def run(config: ConfigDict, command: str = '') -> Report:
         'classes': list(train.classes),
         'points': config.points,
         'checkpoint': config.init.checkpoint,
+        'data': fingerprints(splits),
     }
     plan = run_folder.plan(config, config.seeds[0])
     fitting = Fitting(config, model, splits, _task(config, model), plan, metadata)

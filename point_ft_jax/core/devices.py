@@ -1,5 +1,6 @@
 """The devices of a run: one axis, over which batches are spread; everything else is everywhere."""
 
+import os
 import sys
 
 import jax
@@ -9,6 +10,9 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from kernels.dispatch import DATA_AXIS
 
+# XLA's experimental YNNPACK fusions make these models 1.3 times slower on the CPU.
+CPU_OPTIONS = {'xla_cpu_experimental_ynn_fusion_type': ''}
+
 
 def make_mesh() -> Mesh:
     """All devices of all processes along one axis."""
@@ -16,12 +20,18 @@ def make_mesh() -> Mesh:
 
 
 def compiler_options() -> dict[str, str]:
-    """What programs here are compiled with, by the platform of this process.
+    """What programs here are compiled with, by the platform of this process."""
+    return dict(CPU_OPTIONS) if jax.default_backend() == 'cpu' else {}
 
-    XLA's experimental YNNPACK fusions make these models 1.3 times slower on the CPU.
-    """
-    cpu = jax.default_backend() == 'cpu'
-    return {'xla_cpu_experimental_ynn_fusion_type': ''} if cpu else {}
+
+def memory_bytes() -> int | None:
+    """What a device of this process can hold, a CPU its machine's memory; None if it is unknown."""
+    device = jax.local_devices()[0]
+    if limit := (device.memory_stats() or {}).get('bytes_limit'):
+        return limit
+    if device.platform != 'cpu':
+        return None
+    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
 
 
 def everywhere(mesh: Mesh, tree: object) -> object:

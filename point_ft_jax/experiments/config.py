@@ -66,7 +66,10 @@ def default() -> ConfigDict:
             'halve_momentum_every': 0,
             'evaluate_every': 1,
             'save_every_seconds': 30.0,
-            'remat': False,  # compute activations a second time instead of keeping them
+            # What is kept for the backward pass: 'fast' (most), 'balanced' (results of products,
+            # the rest is computed again), 'least' (what enters a block); 'auto': the first of them
+            # that fits the device.
+            'memory': 'auto',
             'device_bytes': 4 * 2**30,  # a larger training split streams
         }
     )

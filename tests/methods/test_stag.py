@@ -29,11 +29,11 @@ def total(model: Model, variables: dict, params: dict) -> jax.Array:
     return cross_entropy(logits, LABELS).mean()
 
 
-@pytest.mark.parametrize('remat', [False, True])
-def test_no_gradient_passes_the_first_displacement(remat: bool) -> None:
+@pytest.mark.parametrize('kept', ['fast', 'least'])
+def test_no_gradient_passes_the_first_displacement(kept: str) -> None:
     """What comes before has zeros for gradients, not small numbers: weights of NaN leave them."""
     model = create_model(
-        'point_mae', 3, method='stag', geometry={**DEEP, 'remat': remat}, method_options=OPTIONS
+        'point_mae', 3, method='stag', geometry={**DEEP, 'memory': kept}, method_options=OPTIONS
     )
     variables = model.init(jax.random.key(0))
     variables = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), variables)
@@ -94,7 +94,7 @@ def test_a_step_takes_less_memory_than_that_of_other_methods() -> None:
         'points': 1024,
         'geometry': {'num_groups': 64},
         'compute': 'float32',
-        'remat': False,
+        'memory': 'fast',
     }
     found = {
         method: memory.step_memory({**case, 'method': method})['temporaries']

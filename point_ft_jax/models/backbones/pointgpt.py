@@ -4,7 +4,7 @@
 read among them. The variants are called small, base and large.
 
 A step of PointGST on the large size, 8 clouds of 2,048 points, computed in bfloat16 and with
-`remat`, takes 4,432 MiB as XLA compiles it for a CPU; 1,400 of them are the weights in float32.
+`train.memory` least, takes 4,432 MiB as XLA compiles it for a CPU; 1,400 of them are the weights in float32.
 
 The published head reads the class token beside the patches' maximum; under the causal mask that
 token is the same for every cloud. It is kept for parity: `readout=('patches_max',)` does without.

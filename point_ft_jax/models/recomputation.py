@@ -34,7 +34,7 @@ def kept(array: jax.Array) -> jax.Array:
     return checkpoint_name(array, KEPT)
 
 
-def _keep_products(primitive: jax.extend.core.Primitive, *avals: Any, **params: Any) -> bool:
+def _keep_products(primitive: Any, *avals: Any, **params: Any) -> bool:
     if primitive.name == 'name':
         return params['name'] == KEPT
     if primitive.name != 'dot_general':

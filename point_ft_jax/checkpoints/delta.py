@@ -96,7 +96,7 @@ def read(folder: pathlib.Path) -> Delta:
     return Delta(model, params, statistics, _old_runs.completed(metadata), str(folder))
 
 
-def apply(delta: Delta, backbone: trees.Tree, source: str) -> Variables:
+def attach_delta(delta: Delta, backbone: trees.Tree, source: str) -> Variables:
     """The variables of the tuned model, from its delta and a backbone's parameters.
 
     Args:

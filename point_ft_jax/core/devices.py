@@ -68,7 +68,7 @@ def _placed(tree: object, sharding: NamedSharding) -> object:
     return jax.tree.map(place, tree)
 
 
-def spread(mesh: Mesh, array: jax.Array, axis: int = 0) -> jax.Array:
+def shard_batch(mesh: Mesh, array: jax.Array, axis: int = 0) -> jax.Array:
     """Inside a jitted function: `array` with its batch, at `axis`, spread over the devices."""
     return jax.lax.with_sharding_constraint(array, _along(mesh, axis))
 

@@ -21,7 +21,7 @@ from point_ft_jax.models.layers import Dtype, layer_norm
 from point_ft_jax.models.recomputation import AUTO
 from point_ft_jax.models.tokenizer import MiniPointNet, mini_pointnet, require_points
 from point_ft_jax.models.tokens import Tokens, no_prompts
-from point_ft_jax.models.transformer import Block, Positions, drop_path_rates, through
+from point_ft_jax.models.transformer import Block, Positions, apply_block, drop_path_rates
 from point_ft_jax.models.tuner import Tuner
 
 
@@ -77,7 +77,7 @@ class Level(nn.Module):
     def encode(self, tokens: Tokens) -> Tokens:
         """The tokens after this level's blocks; `tokens.mask` says which patches see which."""
         for block in self.block:
-            tokens = through(block, tokens, self.memory)
+            tokens = apply_block(block, tokens, self.memory)
         return tokens
 
     def normalize(self, tokens: Tokens) -> Tokens:

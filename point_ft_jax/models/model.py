@@ -37,13 +37,13 @@ class Drawn:
         Raises:
             UserError: a part does not fit another, or does nothing there.
         """
-        return self.draw(key, self.shapes())
+        return self.init_missing(key, self.shapes())
 
     def shapes(self) -> Variables:
         """What `init` would return, as shapes and types; nothing is computed. Errors as `init`."""
         return jax.tree.map(lambda leaf: leaf, self._traced[0])  # a tree to change at will
 
-    def draw(self, key: jax.Array, variables: Variables) -> Variables:
+    def init_missing(self, key: jax.Array, variables: Variables) -> Variables:
         """`variables` with what `init` draws in place of those that are but shapes.
 
         What a checkpoint brings need not be drawn first. Errors as `init`.

@@ -14,7 +14,13 @@ from point_ft_jax.models.layers import Dtype, Linear, layer_norm, token_init
 from point_ft_jax.models.recomputation import AUTO
 from point_ft_jax.models.tokenizer import mini_pointnet, require_points
 from point_ft_jax.models.tokens import Tokens, no_prompts
-from point_ft_jax.models.transformer import Block, Positions, drop_path_rates, spread, through
+from point_ft_jax.models.transformer import (
+    Block,
+    Positions,
+    apply_block,
+    broadcast_token,
+    drop_path_rates,
+)
 from point_ft_jax.models.tuner import Tuner
 
 # What an autoencoder does to the tokens that enter the first block.
@@ -153,7 +159,7 @@ class PointTransformer(nn.Module):
                 hold_statistics=self.hold_statistics,
                 name=f'block_{index}',
             )
-            blocks.append(through(block, blocks[-1] if blocks else tokens, self.memory))
+            blocks.append(apply_block(block, blocks[-1] if blocks else tokens, self.memory))
         return blocks
 
     def enter(self, tokens: Tokens) -> Tokens:
@@ -180,11 +186,15 @@ class PointTransformer(nn.Module):
                 patches = tuner.layer(tokenizer, grouped.groups)
             none = no_prompts(patches)
             return Tokens(
-                cls=jnp.concatenate([none, *(spread(token, patches) for token in cls)], axis=1),
+                cls=jnp.concatenate(
+                    [none, *(broadcast_token(token, patches) for token in cls)], axis=1
+                ),
                 patches=patches,
                 centers=grouped.centers,
                 slots=none,
-                cls_pos=jnp.concatenate([none, *(spread(pos, patches) for pos in cls_pos)], axis=1),
+                cls_pos=jnp.concatenate(
+                    [none, *(broadcast_token(pos, patches) for pos in cls_pos)], axis=1
+                ),
                 patch_pos=self.positions(grouped.centers),
             )
 

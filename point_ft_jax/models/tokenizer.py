@@ -28,7 +28,7 @@ _blocked = contextvars.ContextVar('blocked', default=True)
 
 
 @contextlib.contextmanager
-def whole() -> Iterator[None]:
+def unblocked() -> Iterator[None]:
     """What is traced inside takes all groups at once: XLA counts the body of a loop once."""
     token = _blocked.set(False)
     try:
@@ -89,7 +89,7 @@ def _apply_whole(module: MiniPointNet, variables: dict, groups: Array) -> Array:
 
     It runs inside a loop, whose values must not be kept beside it.
     """
-    with whole():
+    with unblocked():
         return module.apply(variables, groups)
 
 

@@ -121,7 +121,7 @@ class Block(nn.Module):
         return tokens
 
 
-def through(block: nn.Module, tokens: Tokens, memory: str = AUTO) -> Tokens:
+def apply_block(block: nn.Module, tokens: Tokens, memory: str = AUTO) -> Tokens:
     """The tokens after `block`, as its tuner has it.
 
     `memory` says what is kept for the backward pass; see `recomputation.MEMORY`.
@@ -151,6 +151,6 @@ class Positions(nn.Module):
         return Linear(self.width, dtype=self.dtype, name='out')(h)
 
 
-def spread(token: Array, like: Array) -> Array:
+def broadcast_token(token: Array, like: Array) -> Array:
     """A learned [1, S, D] token for every sample of `like` [B, ...], in its type."""
     return jnp.broadcast_to(token.astype(like.dtype), (like.shape[0], *token.shape[1:]))

@@ -14,7 +14,7 @@ from point_ft_jax.core.devices import (
     everywhere,
     memory_bytes,
     over_devices,
-    spread,
+    shard_batch,
 )
 from point_ft_jax.core.trees import Array, Targets
 from point_ft_jax.data.split import Split
@@ -92,7 +92,7 @@ def _compile_loop(
     ) -> tuple[State, dict[str, Array]]:
         def body(i: Array, carry: tuple) -> tuple:
             state, logs = carry
-            rows = spread(recipe.mesh, order[i], order.ndim - 2)
+            rows = shard_batch(recipe.mesh, order[i], order.ndim - 2)
             batch = _over_devices(recipe.mesh, jax.tree.map(lambda array: array[rows], data))
             state, scalars = step_population(recipe, population, state, frozen, *batch)
             return state, _written(logs, i, scalars)
@@ -160,7 +160,7 @@ def _arguments(training: Training, order: np.ndarray) -> tuple:
 def _over_devices(mesh: Mesh, batch: tuple[Array, Targets]) -> tuple[Array, Targets]:
     """Inside a jitted function: a batch divided among the devices."""
     axis = batch[0].ndim - 3
-    return jax.tree.map(lambda array: spread(mesh, array, axis), batch)
+    return jax.tree.map(lambda array: shard_batch(mesh, array, axis), batch)
 
 
 def _written(logs: dict[str, Array], i: Array, scalars: dict[str, Array]) -> dict[str, Array]:

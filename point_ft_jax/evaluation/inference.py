@@ -34,7 +34,7 @@ def all_in_batches(
 
     In the place of variables stand K deltas and the frozen half that they share. The deltas are one
     tree: 'params' is the trainable half, 'batch_stats' the statistics, each stacked by
-    `members.stack`; `shared` names the parts of the statistics that are not. What the frozen half
+    `trees.stack`; `shared` names the parts of the statistics that are not. What the frozen half
     computes before the first tuned layer is computed once.
     """
 

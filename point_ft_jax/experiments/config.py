@@ -118,7 +118,7 @@ def pretraining() -> ConfigDict:
 
 
 def judging(job: str) -> ConfigDict:
-    """The fields of `default` and those of the protocols that judge a model; see judge.py."""
+    """The fields of `default` and those of the jobs that judge a model."""
     config = default()
     config.job = job
     config.run = ''  # a finished run to judge, in place of the backbone of init.checkpoint

@@ -295,7 +295,7 @@ def near(centers: Array, radius: float | None) -> Array | None:
     return jnp.square(difference).sum(axis=-1) < radius**2
 
 
-# Tree path below 'backbone' to PyTorch name; see torch_import.
+# Tree path below 'backbone' to PyTorch name; see `torch_names`.
 BLOCK = 'h_encoder.encoder_blocks.{level}.blocks.{block}'
 TORCH_NAMES = {
     'level_{level}/tokenizer/first_0': 'h_encoder.token_embed.{level}.first_conv.0',

@@ -211,7 +211,7 @@ def _others(tokens: Tokens) -> Array:
     return jnp.concatenate([tokens.slots, tokens.patches], axis=1)
 
 
-# Tree path below 'backbone' to PyTorch name; see torch_import.
+# Tree path below 'backbone' to PyTorch name; see `torch_names`.
 TORCH_NAMES = {
     'cls_token': 'cls_token',
     'cls_pos': 'cls_pos',

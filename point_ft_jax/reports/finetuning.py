@@ -50,7 +50,7 @@ class SeedResult:
         best_test: at the epoch that is best on the test set itself.
         last: at the last epoch.
         voted: at the chosen epoch, with voting.
-        history: the lines of `metrics.read`; those of PANELS are drawn.
+        history: the lines of `metrics_log.read`; those of PANELS are drawn.
     """
 
     seed: int

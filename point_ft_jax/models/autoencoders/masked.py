@@ -174,7 +174,7 @@ def take_groups(groups: Array, indices: Array) -> Array:
 
 
 AUTOENCODER = MaskedAutoencoder
-# Tree path to PyTorch name, of what is not the backbone; see torch_import.
+# Tree path to PyTorch name, of what is not the backbone; see `torch_names`.
 TORCH_NAMES = {
     'decoder/mask_token': 'mask_token',
     'decoder/blocks/positions/hidden': 'decoder_pos_embed.0',

@@ -114,6 +114,14 @@ def test_maps_are_shared_as_published() -> None:
     assert maps(first=3, share=3) == expected
 
 
+def test_the_class_token_stays_as_it_was_loaded_or_drawn() -> None:
+    """The reference trains its own maps and the head; on Point-MAE the token is a random one."""
+    model = create_model('point_mae', 15, method='stag')
+    frozen = ('backbone/cls_token', 'backbone/cls_pos')
+    assert set(frozen) <= set(trees.flatten(model.shapes()['params']))
+    assert not any(trees.matches(path, model.method.trainable) for path in frozen)
+
+
 def test_an_edge_convolution_is_the_maximum_over_neighbours_of_two_maps() -> None:
     r = np.random.default_rng(0)
     state, neighbors = r.standard_normal((2, 5, 4)), r.integers(0, 5, (2, 5, 3))

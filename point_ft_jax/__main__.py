@@ -10,6 +10,10 @@ USAGE = """usage: point-ft COMMAND [ARGUMENTS]; point-ft COMMAND --help explains
 
 Experiments are run with `python run.py --config=configs/NAME.py`. Commands:
 """
+TRAINING = (
+    'error: training is not a command: run python run.py --config=configs/NAME.py, see '
+    '`point-ft list configs`; or call point_ft_jax.finetune'
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -22,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given[:1] in ([], ['-h'], ['--help'], ['help']):
         print(USAGE + plugins.table('commands'))
         return
+    if given[0] in ('finetune', 'fine-tune', 'train', 'pretrain'):
+        print(TRAINING, file=sys.stderr)
+        sys.exit(2)
     command_line.guarded(lambda: sys.exit(plugins.load('commands', given[0]).main(given[1:])))
 
 

@@ -1,6 +1,7 @@
-"""What the documents show runs as it stands: the quickstart notebook, and README's lines."""
+"""What the documents show runs as it stands, and what they name is there."""
 
 import ast
+import importlib
 import json
 import pathlib
 import re
@@ -12,6 +13,9 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 MOST_LINES = 25  # of code in the quickstart
+TEST = re.compile(r'([\w/]+\.py)::(test_\w+)')
+CONFIG = re.compile(r'configs/(\w+)\.py:([a-z]\w*)')
+LINK = re.compile(r'\]\(([^)#:]+)(?:#[^)]*)?\)')
 
 
 def code_cells() -> list[str]:
@@ -25,6 +29,11 @@ def python_of_the_readme() -> str:
     return re.search(r'```python\n(.*?)```', (ROOT / 'README.md').read_text(), re.DOTALL)[1]
 
 
+def documents() -> dict[pathlib.Path, str]:
+    """README and the pages of docs/, by their paths."""
+    return {path: path.read_text() for path in (ROOT / 'README.md', *ROOT.glob('docs/*.md'))}
+
+
 def run(code: str, scope: dict[str, Any]) -> Any:
     """The value of the last expression, as a notebook shows it."""
     tree = ast.parse(code)
@@ -34,6 +43,38 @@ def run(code: str, scope: dict[str, Any]) -> Any:
         exec(compile(ast.Module([last], []), 'cell', 'exec'), scope)
         return None
     return eval(compile(ast.Expression(last.value), 'cell', 'eval'), scope)
+
+
+def test_the_tests_that_documents_name_are_there() -> None:
+    named = {name for text in documents().values() for name in TEST.findall(text)}
+    assert len(named) > 50
+    missing = [
+        f'{file}::{test}'
+        for file, test in sorted(named)
+        if f'def {test}(' not in (ROOT / 'tests' / file).read_text()
+    ]
+    assert missing == []
+
+
+def test_the_configs_that_documents_name_have_these_variants() -> None:
+    named = {name for text in documents().values() for name in CONFIG.findall(text)}
+    assert len(named) > 20
+    wrong = [
+        f'{file}:{variant}'
+        for file, variant in sorted(named)
+        if variant not in importlib.import_module(f'configs.{file}').VARIANTS
+    ]
+    assert wrong == []
+
+
+def test_files_that_documents_link_to_are_there() -> None:
+    broken = [
+        f'{path.name}: {target}'
+        for path, text in documents().items()
+        for target in LINK.findall(text)
+        if not (path.parent / target).exists()
+    ]
+    assert broken == []
 
 
 def test_the_quickstart_is_short() -> None:

@@ -71,8 +71,6 @@ def _backbone(config: Mapping[str, Any]) -> dict[str, Any]:
     """What both kinds of spec say of the backbone."""
     model = config['model']
     geometry = _given(model['geometry'])
-    if 'pretrain' not in config:
-        geometry['remat'] = config['train']['remat']
     return {
         'backbone': model['backbone'],
         'variant': model['variant'],

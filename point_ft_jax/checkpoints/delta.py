@@ -96,7 +96,7 @@ def read(folder: pathlib.Path) -> Delta:
     return Delta(model, params, statistics, _old_runs.completed(metadata), str(folder))
 
 
-def apply(delta: Delta, backbone: trees.Tree, source: str) -> Variables:
+def attach_delta(delta: Delta, backbone: trees.Tree, source: str) -> Variables:
     """The variables of the tuned model, from its delta and a backbone's parameters.
 
     Args:
@@ -131,7 +131,7 @@ def apply(delta: Delta, backbone: trees.Tree, source: str) -> Variables:
 def stack(
     deltas: Sequence[Delta],
 ) -> tuple[Variables, tuple[str, ...]]:
-    """Several deltas of one model as one, for `evaluate.all_in_batches`.
+    """Several deltas of one model as one, for `inference.all_in_batches`.
 
     Returns:
         The stacked delta, {'params' (a tree with holes where the backbone is frozen),

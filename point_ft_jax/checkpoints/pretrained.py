@@ -42,11 +42,11 @@ def load_pretrained(
     """
     variables, key = model.shapes(), jax.random.key(seed)
     if not source:
-        return model.draw(key, variables), None
+        return model.init_missing(key, variables), None
     everything = isinstance(model.spec, AutoencoderSpec)
     load = model.load_all if everything else model.load_backbone
     variables, report = load(variables, state_dict(source), str(source))
-    return model.draw(key, variables), report
+    return model.init_missing(key, variables), report
 
 
 def state_dict(path: str) -> Mapping[str, np.ndarray]:

@@ -149,7 +149,9 @@ def load_run(
     frozen = _read_frozen(folder)
     if (folder / DELTA).exists():
         own = delta.read(folder / DELTA)
-        variables = delta.apply(own, trees.unflatten(frozen).get('backbone', {}), str(folder))
+        variables = delta.attach_delta(
+            own, trees.unflatten(frozen).get('backbone', {}), str(folder)
+        )
         return _tuned(own.model, variables, metadata)
     model = spec_file.rebuild(folder, metadata)
     shapes = model.shapes()
@@ -181,7 +183,7 @@ def _over(own: delta.Delta, backbone: str) -> TunedModel:
     else:
         state, _ = torch_file.state_dict(shipped.locate(backbone))
         tree = own.model.load_backbone(own.model.shapes(), state, backbone)[0]['params']['backbone']
-    return _tuned(own.model, delta.apply(own, tree, backbone), own.metadata)
+    return _tuned(own.model, delta.attach_delta(own, tree, backbone), own.metadata)
 
 
 def _tuned(model: Any, variables: Variables, metadata: Mapping[str, Any]) -> TunedModel:

@@ -1,4 +1,4 @@
-"""Measures backbones and methods on this machine: time, FLOPs, memory, and the share of its rate.
+"""Measures backbones and methods on this machine: time, FLOPs, memory, share of the product rate.
 
 point-ft benchmark
     DAPT, linear probing and full fine-tuning of the 22.1M ReCon at the paper's size

@@ -71,7 +71,7 @@ def arrows(root: pathlib.Path = ROOT) -> dict[tuple[str, str], int]:
     return dict(counts)
 
 
-def draw(counts: Mapping[tuple[str, str], int]) -> Figure:
+def plot_rooms(counts: Mapping[tuple[str, str], int]) -> Figure:
     """The rooms, the lowest at the bottom, with an arrow to each room that one imports."""
     figure = Figure(figsize=(8, 7.5), layout='constrained')
     axes = figure.subplots()
@@ -112,7 +112,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument('file', nargs='?', default='docs/rooms.png', help='where the figure goes')
     path = parser.parse_args(arguments).file
     counts = arrows()
-    draw(counts).savefig(path, dpi=110, metadata={'Software': None})
+    plot_rooms(counts).savefig(path, dpi=110, metadata={'Software': None})
     row = {room: number for number, floor in enumerate(FLOORS) for room in floor}
     upward = [f'{a} imports {b}' for a, b in counts if row[b] >= row[a]]
     print(f'{path}: {len(counts)} arrows, {len(upward)} upward' + ''.join(f'\n{u}' for u in upward))

@@ -1,5 +1,6 @@
 """Draws the contact sheets of the embedded shapes: `point-ft draw_shapes [FOLDER]`."""
 
+import argparse
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -125,4 +126,6 @@ def _save(figure: plt.Figure, path: str) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Runs the command with its arguments."""
-    draw(*arguments[:1] or ['docs'])
+    parser = argparse.ArgumentParser(prog='point-ft draw_shapes', description=__doc__)
+    parser.add_argument('folder', nargs='?', default='docs', help='where the pictures go')
+    draw(parser.parse_args(arguments).folder)

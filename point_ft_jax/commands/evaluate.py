@@ -31,17 +31,21 @@ BACKBONE = flags.DEFINE_string('backbone', None, "A .pth or a run with a delta's
 CONFIG = config_flags.DEFINE_config_file('config', None, 'What run.py takes.', lock_config=True)
 BATCH_SIZE = flags.DEFINE_integer('batch_size', 32, 'Clouds at once.', lower_bound=1)
 
+FLAGS = ('--checkpoint', '--backbone', '--config', '--batch_size')
+
 
 def main(arguments: Sequence[str]) -> None:
     """Runs the command with its arguments."""
-    flags.mark_flag_as_required('checkpoint')
+    if not arguments or {'-h', '--help'} & set(arguments):
+        print(__doc__ + '\nflags: ' + ', '.join(FLAGS) + '; --config.FIELD=VALUE changes a field')
+        return
     command_line.run_with_config(_main, ['point-ft evaluate', *arguments])
 
 
 def _main(_: list[str]) -> None:
     command_line.start()
     if not CHECKPOINT.value:
-        raise UserError('--checkpoint is empty; expected a folder or a .pth file')
+        raise UserError("--checkpoint is missing: give a run's folder, a delta's, or a .pth file")
     if len(CHECKPOINT.value) > 1:
         print(compared(CHECKPOINT.value, CONFIG.value, BATCH_SIZE.value, BACKBONE.value))
     else:

@@ -25,8 +25,11 @@ def main(arguments: Sequence[str]) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('kind', help=', '.join(KINDS))
-    print(table(parser.parse_args(arguments).kind))
+    parser.add_argument('kind', nargs='?', help=f'one of {", ".join(KINDS)}')
+    kind = parser.parse_args(arguments).kind
+    if kind is None:
+        raise UserError(f'say what to list: {", ".join(KINDS)}')
+    print(table(kind))
 
 
 def table(kind: str) -> str:
@@ -39,6 +42,8 @@ def table(kind: str) -> str:
         nearest = difflib.get_close_matches(kind, KINDS, 1, 0.5)
         suggestion = f'; did you mean {nearest[0]!r}?' if nearest else '.'
         raise UserError(f'{kind!r} cannot be listed{suggestion} There are: {", ".join(KINDS)}')
+    if kind == 'configs' and not CONFIGS.is_dir():
+        raise UserError('the configs lie in the folder configs/ of a clone; none is installed here')
     if kind == 'configs':
         return plugins.aligned({p.stem: _summary(p) for p in sorted(CONFIGS.glob('*.py'))})
     if kind == 'weights':

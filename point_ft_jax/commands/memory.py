@@ -2,8 +2,10 @@
 
 point-ft memory --out=docs/memory
     full fine-tuning, IDPT and DAPT of the 22.1M Point-MAE, by XLA's analysis of the compiled step
-point-ft memory --method=all --batch=32 --remat=both
-    every method at one size, with and without rematerialisation
+point-ft memory --method=all --batch=32 --memory=all
+    every method at one size, in each mode of train.memory, with its operations
+point-ft memory --backbone=all --method=full,dapt --batch=32 --memory=all
+    the same of every backbone
 
 Memory is what the compiled step takes: its arguments, its temporaries and those outputs that do not
 take the place of an argument. Where the device keeps count (a GPU), a step runs in a process of its
@@ -12,6 +14,7 @@ own, and its allocator's peak stands beside XLA's figure.
 
 import argparse
 import csv
+import functools
 import json
 import pathlib
 import subprocess
@@ -30,22 +33,25 @@ from point_ft_jax.core.devices import compiler_options
 from point_ft_jax.experiments import command_line
 from point_ft_jax.models import create_model, model
 from point_ft_jax.models.build import known
+from point_ft_jax.models.recomputation import MEMORY
 from point_ft_jax.reports import figures, tables
+from point_ft_jax.training import costs
 from point_ft_jax.training import step as train
 from point_ft_jax.training.population import Population, step_population
 
 PEAK = 'peak_bytes_in_use'  # of the devices' memory_stats()
 MARKS = 'os^Dvx*P'
+STYLES = {'fast': '-', 'balanced': '--', 'least': ':'}
 
 
-def step_memory(case: Mapping[str, Any]) -> dict[str, int]:
-    """The bytes of one training step, by kind; nothing is allocated.
+def step_memory(case: Mapping[str, Any]) -> dict[str, float]:
+    """The bytes of one training step, by kind, and its operations; nothing is allocated.
 
     Args:
-        case: 'backbone', 'method', 'variant', 'geometry', 'batch', 'points', 'compute', 'remat'.
+        case: 'backbone', 'method', 'variant', 'geometry', 'batch', 'points', 'compute', 'memory'.
 
     Returns:
-        'arguments', 'temporaries' and 'total'.
+        'arguments', 'temporaries' and 'total', and 'flops', recomputation included.
     """
     recipe, state, frozen, *batch = _abstract(case)
     step = jax.jit(
@@ -54,12 +60,15 @@ def step_memory(case: Mapping[str, Any]) -> dict[str, int]:
         compiler_options=compiler_options(),
     )
     population = jax.eval_shape(Population.of_one)
-    found = step.lower(population, state, frozen, *batch).compile().memory_analysis()
+    arguments = population, state, frozen, *batch
+    flops = costs.count_flops(functools.partial(step_population, recipe), *arguments)
+    found = step.lower(*arguments).compile().memory_analysis()
     kept = found.output_size_in_bytes - found.alias_size_in_bytes
     return {
         'arguments': found.argument_size_in_bytes,
         'temporaries': found.temp_size_in_bytes,
         'total': found.argument_size_in_bytes + found.temp_size_in_bytes + kept,
+        'flops': flops,
     }
 
 
@@ -77,7 +86,7 @@ def _abstract(case: Mapping[str, Any]) -> tuple:
 
 def _build(case: Mapping[str, Any]) -> tuple[model.Model, train.Recipe]:
     geometry = known(case['backbone'], case['geometry'])
-    geometry |= {'remat': case['remat']}
+    geometry |= {'memory': case['memory']}
     built = create_model(
         case['backbone'],
         15,
@@ -111,11 +120,15 @@ def allocator_peak(case: Mapping[str, Any]) -> int | None:
 def measure(case: Mapping[str, Any]) -> dict[str, Any]:
     """A row of the table, in MiB."""
     found = step_memory(case)
+    flops = found.pop('flops')
     row = {
+        'backbone': case['backbone'],
         'method': case['method'],
-        'remat': 'yes' if case['remat'] else 'no',
+        'memory': case['memory'],
         'batch': case['batch'],
         **{f'{kind} MiB': round(value / 2**20) for kind, value in found.items()},
+        'temporaries MiB/cloud': round(found['temporaries'] / 2**20 / case['batch'], 1),
+        'GFLOP': round(flops / 1e9, 1),
     }
     if PEAK in (jax.devices()[0].memory_stats() or {}):
         command = [sys.executable, '-m', 'point_ft_jax', 'memory', '--peak', json.dumps(dict(case))]
@@ -134,15 +147,15 @@ def write(folder: pathlib.Path, rows: Sequence[Mapping[str, Any]], title: str) -
         writer.writerows(rows)
     figure = Figure(figsize=(6, 4), layout='constrained')
     axes = figure.subplots()
-    lines = list(dict.fromkeys((row['method'], row['remat']) for row in rows))
-    for number, (method, remat) in enumerate(lines):
-        mine = [row for row in rows if (row['method'], row['remat']) == (method, remat)]
+    lines = list(dict.fromkeys(_line(row) for row in rows))
+    for number, line in enumerate(lines):
+        mine = [row for row in rows if _line(row) == line]
         axes.plot(
             [row['batch'] for row in mine],
             [row['total MiB'] / 1024 for row in mine],
             marker=MARKS[number % len(MARKS)],
-            linestyle='--' if remat == 'yes' else '-',
-            label=f'{method}, remat' if remat == 'yes' else method,
+            linestyle=STYLES[line[-1]],
+            label=', '.join(line),
         )
     axes.set(xscale='log', yscale='log', xlabel='batch size', ylabel='training memory, GiB')
     sizes = sorted({row['batch'] for row in rows})
@@ -154,16 +167,21 @@ def write(folder: pathlib.Path, rows: Sequence[Mapping[str, Any]], title: str) -
     figure.savefig(folder / 'memory.png', dpi=120, metadata={'Software': None})
 
 
+def _line(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What the rows of one line of the picture have in common."""
+    return row['backbone'], row['method'], row['memory']
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog='point-ft memory',
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('--backbone', default='point_mae')
+    parser.add_argument('--backbone', default='point_mae', help='names, or all')
     parser.add_argument('--method', default='full,idpt,dapt', help='names joined by commas, or all')
     parser.add_argument('--batch', default='8,16,32,64,128,256,512', help='joined by commas')
-    parser.add_argument('--remat', default='no', choices=['no', 'yes', 'both'])
+    parser.add_argument('--memory', default='fast', choices=[*MEMORY, 'all'])
     parser.add_argument('--variant', default='base')
     parser.add_argument('--points', type=int, default=2048)
     parser.add_argument('--num_groups', type=int, default=128)
@@ -178,15 +196,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if peak:
         print(allocator_peak(peak))
         return
-    methods, batches, remats = (options.pop(name) for name in ('method', 'batch', 'remat'))
-    names = plugins.available('methods') if methods == 'all' else methods.split(',')
+    batches = command_line.numbers('--batch', options.pop('batch'))
+    names = {
+        kind: plugins.available(kind) if (given := options.pop(key)) == 'all' else given.split(',')
+        for key, kind in (('backbone', 'backbones'), ('method', 'methods'))
+    }
+    choices = MEMORY if options['memory'] == 'all' else (options['memory'],)
     rows = [
-        measure({**options, 'method': name, 'batch': batch, 'remat': remat})
-        for name in names
-        for remat in {'no': [False], 'yes': [True], 'both': [False, True]}[remats]
-        for batch in command_line.numbers('--batch', batches)
+        measure({**options, 'backbone': backbone, 'method': method, 'memory': m, 'batch': batch})
+        for backbone in names['backbones']
+        for method in names['methods']
+        for m in choices
+        for batch in batches
     ]
     print(tables.markdown(rows))
     if out:
-        title = f'{options["backbone"]}, {options["points"]:,} points, {options["compute"]}'
+        title = f'{options["points"]:,} points, {options["compute"]}'
         write(pathlib.Path(out), rows, title)

@@ -1,4 +1,4 @@
-"""Folding a tuner into its backbone: the same function, at the price of the backbone alone.
+"""Folds a tuner into its backbone: the same outputs, at the cost of the backbone alone.
 
 point-ft merge runs/lora merged
     writes the run's model, merged, as a run of its own

@@ -50,12 +50,10 @@ def load(kind: str, name: str) -> ModuleType:
     """
     known = available(kind)
     if name not in known:
-        nearest = difflib.get_close_matches(name, known, 1, 0.5)
+        nearest = difflib.get_close_matches(name, known, 2, 0.5)
+        suggestion = f'; did you mean {" or ".join(map(repr, nearest))}?' if nearest else '.'
         raise UserError(
-            f'there is no {name!r} among the {kind}'
-            + (f'; did you mean {nearest[0]!r}?' if nearest else '.')
-            + f' There are: {", ".join(known)}. To add one, put {name}.py into '
-            f'{PACKAGES[kind].replace(".", "/")}/.'
+            f'there is no {name!r} among the {kind}{suggestion} There are: {", ".join(known)}'
         )
     return importlib.import_module(f'{PACKAGES[kind]}.{name}')
 

@@ -139,7 +139,7 @@ def hold_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
         UserError: a fraction that is not between 0 and 1.
     """
     if not 0 < fraction < 1:
-        raise UserError(f'validation.fraction is {fraction}; expected a number between 0 and 1')
+        raise UserError(f'the validation fraction is {fraction}; expected a number between 0 and 1')
     r = np.random.default_rng([seed, 0])
     held = np.zeros(len(split), bool)
     for label in np.unique(split.labels):

@@ -44,7 +44,7 @@ class Fold:
     test: np.ndarray
 
 
-def draw(
+def sample_folds(
     train_labels: np.ndarray,
     test_labels: np.ndarray,
     *,

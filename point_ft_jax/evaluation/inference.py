@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from point_ft_jax.core import trees
-from point_ft_jax.core.devices import compiler_options, spread, to_host
+from point_ft_jax.core.devices import compiler_options, shard_batch, to_host
 from point_ft_jax.core.trees import Variables
 from point_ft_jax.data.sampling import check_points, for_testing
 
@@ -34,7 +34,7 @@ def all_in_batches(
 
     In the place of variables stand K deltas and the frozen half that they share. The deltas are one
     tree: 'params' is the trainable half, 'batch_stats' the statistics, each stacked by
-    `members.stack`; `shared` names the parts of the statistics that are not. What the frozen half
+    `trees.stack`; `shared` names the parts of the statistics that are not. What the frozen half
     computes before the first tuned layer is computed once.
     """
 
@@ -69,7 +69,7 @@ def in_batches(
         compiler_options=compiler_options(),
     )
     def one(variables: Any, *inputs: Any) -> Any:
-        return run(variables, *jax.tree.map(lambda a: spread(mesh, a), inputs))
+        return run(variables, *jax.tree.map(lambda a: shard_batch(mesh, a), inputs))
 
     def all_of(variables: Any, *inputs: Any) -> Any:
         size = len(jax.tree.leaves(inputs)[0])

@@ -18,6 +18,7 @@ from point_ft_jax.data.loader import load_dataset, option_problems
 from point_ft_jax.data.split import Split, hold_out
 from point_ft_jax.models import AutoencoderSpec, Model, ModelSpec, build, torch_names
 from point_ft_jax.models.autoencoders.build import Autoencoder
+from point_ft_jax.models.recomputation import AUTO, MEMORY
 from point_ft_jax.training import optimizer, schedules
 from point_ft_jax.training import step as train
 from point_ft_jax.training.tasks.classification import classification
@@ -94,7 +95,7 @@ def model_spec(config: ConfigDict, num_classes: int, num_parts: int = 0) -> Mode
         method_options=_plain(config.method.options),
         trainable=tuple(config.method.trainable),
         num_parts=num_parts if config.task == SEGMENTATION else None,
-        geometry={**_plain(config.model.geometry), 'remat': config.train.remat},
+        geometry={**_plain(config.model.geometry), 'memory': _memory(config)},
         readout=tuple(config.model.readout),
         head=_plain(config.model.head),
         dtype=config.model.compute,
@@ -117,7 +118,7 @@ def autoencoder_spec(config: ConfigDict, widths: Mapping[str, int]) -> Autoencod
     return AutoencoderSpec(
         backbone=config.model.backbone,
         variant=config.model.variant,
-        geometry=_plain(config.model.geometry),
+        geometry={**_plain(config.model.geometry), 'memory': _memory(config)},
         options={
             'mask': pretrain.mask,
             'mask_ratio': pretrain.mask_ratio,
@@ -248,6 +249,14 @@ def channels_of(config: ConfigDict) -> tuple[str, ...]:
 def _momentum(steps: int) -> schedules.Schedule | None:
     """By step, half as much after every `steps`, but a tenth at least; None for 0."""
     return (lambda step: jnp.maximum(0.5 ** (step // steps), 0.1)) if steps else None
+
+
+def _memory(config: ConfigDict) -> str:
+    """What is kept for the backward pass; 'auto' in runs of before there was a choice."""
+    known = (AUTO, *MEMORY)
+    if (memory := config.train.get('memory', AUTO)) not in known:
+        raise UserError(f'train.memory is {memory!r}; expected one of {", ".join(known)}')
+    return memory
 
 
 def _plain(section: ConfigDict) -> dict[str, Any]:

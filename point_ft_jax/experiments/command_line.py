@@ -88,12 +88,22 @@ def _parse(arguments: Sequence[str]) -> list[str]:
     return rest
 
 
+# Config fields of before, and what stands in their place.
+REPLACED = {
+    'remat': (
+        "it is train.memory now, 'fast' for what was False, 'least' for True, or 'balanced' between"
+    ),
+}
+
+
 def _plain(message: str) -> str:
     """The part of a message that is meant for a person."""
     if found := re.search(r'UserError: (.*?)(\n\s*\n|\Z)', message, re.DOTALL):
         return found[1].strip()
     if found := re.search(r'Did you mean \\?\"(.*?)\\?\" instead of \\?\"(.*?)\\?\"', message):
         return f'the config has no field {found[2]!r}; did you mean {found[1]!r}?'
+    if old := next((name for name in REPLACED if re.search(rf'\b{name}\b', message)), None):
+        return f'the config has no field {old!r} any more: {REPLACED[old]}'
     if found := re.fullmatch(r"""["']+(\w+)["']+""", message):
         return f'the config has no field {found[1]!r}; its file in configs/ says what there is'
     if 'Failed loading config file' in message:

@@ -66,7 +66,10 @@ def default() -> ConfigDict:
             'halve_momentum_every': 0,
             'evaluate_every': 1,
             'save_every_seconds': 30.0,
-            'remat': False,  # compute activations a second time instead of keeping them
+            # What is kept for the backward pass: 'fast' (most), 'balanced' (results of products,
+            # the rest is computed again), 'least' (what enters a block); 'auto': the first of them
+            # that fits the device.
+            'memory': 'auto',
             'device_bytes': 4 * 2**30,  # a larger training split streams
         }
     )
@@ -115,7 +118,7 @@ def pretraining() -> ConfigDict:
 
 
 def judging(job: str) -> ConfigDict:
-    """The fields of `default` and those of the protocols that judge a model; see judge.py."""
+    """The fields of `default` and those of the jobs that judge a model."""
     config = default()
     config.job = job
     config.run = ''  # a finished run to judge, in place of the backbone of init.checkpoint

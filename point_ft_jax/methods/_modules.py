@@ -10,7 +10,7 @@ from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.trees import Array
 from point_ft_jax.models.layers import Dtype, Linear, along_last, gelu, token_init
 from point_ft_jax.models.tokens import Tokens
-from point_ft_jax.models.transformer import spread
+from point_ft_jax.models.transformer import broadcast_token
 
 ZEROS = nn.initializers.zeros
 
@@ -37,7 +37,7 @@ class Learned(nn.Module):
 
     @nn.compact
     def __call__(self, like: Array) -> Array:
-        return spread(self.param('value', token_init, (1, *self.shape)), like)
+        return broadcast_token(self.param('value', token_init, (1, *self.shape)), like)
 
 
 class Bottleneck(nn.Module):

@@ -37,7 +37,7 @@ from point_ft_jax.methods._modules import recall
 from point_ft_jax.models.embedding import Embedding
 from point_ft_jax.models.layers import BatchNorm, Dtype, Linear, gelu, layer_norm, max_pool
 from point_ft_jax.models.tokens import Tokens, no_prompts
-from point_ft_jax.models.transformer import spread
+from point_ft_jax.models.transformer import broadcast_token
 from point_ft_jax.models.tuner import HEAD_AND_CLS, Method, Tuner
 
 PROPAGATIONS = ('aligned', 'reference')
@@ -84,7 +84,9 @@ class Prompts(nn.Module):
     @nn.compact
     def __call__(self, like: Array) -> Array:
         value = self.param('value', nn.initializers.zeros, self.shape)
-        return nn.Dropout(self.dropout, deterministic=not self.train)(spread(value[None], like))
+        return nn.Dropout(self.dropout, deterministic=not self.train)(
+            broadcast_token(value[None], like)
+        )
 
 
 class Common(nn.Module):
@@ -183,7 +185,7 @@ class GapromptTuner(Tuner):
         table = functools.partial(
             Table, (1, self.num_points, 3), lambda *args: uniform(*args) - 0.01
         )
-        extra = spread(5 * self.own(table, 'points')(), moved)
+        extra = broadcast_token(5 * self.own(table, 'points')(), moved)
         tokens = super().tokens(embedding, jnp.concatenate([moved, extra], axis=1))
         memo = {**self._shape(embedding, tokens, features), **coarser(tokens.centers)}
         return tokens.replace(memo={**tokens.memo, **memo})
@@ -211,7 +213,10 @@ class GapromptTuner(Tuner):
         normal = nn.initializers.truncated_normal(0.06)
         table = functools.partial(Table, (self.num_prompts, 3), normal)
         positions = embedding.positions(self.own(table, 'prompt_centers')())
-        return {'aside': shape, 'gaprompt_positions': spread(positions[None], tokens.patches)}
+        return {
+            'aside': shape,
+            'gaprompt_positions': broadcast_token(positions[None], tokens.patches),
+        }
 
     def block(self, block: nn.Module, tokens: Tokens) -> Tokens:
         positions = recall(tokens, 'gaprompt_positions', 'GAPrompt')

@@ -14,7 +14,7 @@ class Segmentation:
 
     Attributes:
         head: makes the head; see `part_heads`. Its fields are options of a config.
-        readout: what the head reads of the whole cloud; see `heads.read_stages`.
+        readout: what the head reads of the whole cloud; see `readout.read_stages`.
         geometry: fields of the backbone that differ.
     """
 
@@ -30,8 +30,8 @@ class Backbone:
     Attributes:
         build: makes the module from a geometry (its fields as keywords).
         variants: named sizes: fields that differ from the defaults; 'base' is the published model.
-        readout: what the published classifier reads; see `heads.read_out`.
-        head: the published head, as keywords of `heads.ClassificationHead`.
+        readout: what the published classifier reads; see `readout.read_out`.
+        head: the published head, as keywords of `classification_head.ClassificationHead`.
         segmentation: the same backbone as part segmenter.
         torch_names: tree paths below 'backbone' to PyTorch names; `{block}` stands for the number
             in 'block_3'. A path of a module renames all its leaves, a path of a leaf that one.

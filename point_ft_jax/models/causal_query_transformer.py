@@ -20,7 +20,7 @@ from point_ft_jax.models.patch_order import greedy_order, reorder
 from point_ft_jax.models.positions import one_frequency
 from point_ft_jax.models.query_transformer import QueryBlock, QueryTransformer
 from point_ft_jax.models.tokens import Tokens, no_prompts
-from point_ft_jax.models.transformer import Block, drop_path_rates, spread
+from point_ft_jax.models.transformer import Block, broadcast_token, drop_path_rates
 from point_ft_jax.models.tuner import Tuner
 
 CENTERS = 'patch_centers'
@@ -90,7 +90,8 @@ class CausalQueryTransformer(QueryTransformer):
         """The opening token and all patches but the last, each to see what is before it."""
         tokens = super().enter(tokens)
         cls, sos, place = (
-            spread(token, tokens.patches) for token in (self.cls_token, self.sos, self.sos_pos)
+            broadcast_token(token, tokens.patches)
+            for token in (self.cls_token, self.sos, self.sos_pos)
         )
         centers = tokens.centers
         return tokens.replace(

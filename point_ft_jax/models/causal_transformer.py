@@ -18,7 +18,7 @@ from point_ft_jax.models.patch_order import greedy_order, reorder
 from point_ft_jax.models.point_transformer import Admit, PointTransformer
 from point_ft_jax.models.positions import OneFrequency, one_frequency
 from point_ft_jax.models.tokens import Tokens, no_prompts
-from point_ft_jax.models.transformer import Block, spread
+from point_ft_jax.models.transformer import Block, broadcast_token
 from point_ft_jax.models.tuner import Tuner
 
 
@@ -87,7 +87,8 @@ class CausalTransformer(PointTransformer):
     def enter(self, tokens: Tokens) -> Tokens:
         """The tokens behind the one that opens the sequence, each to see what is before it."""
         opening, place = (
-            spread(token.reshape(1, 1, -1), tokens.patches) for token in (self.sos, self.sos_pos)
+            broadcast_token(token.reshape(1, 1, -1), tokens.patches)
+            for token in (self.sos, self.sos_pos)
         )
         return tokens.replace(
             cls=jnp.concatenate([opening, tokens.cls], axis=1),

@@ -18,9 +18,10 @@ from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.trees import Array
 from point_ft_jax.models import channels
 from point_ft_jax.models.layers import Dtype, layer_norm
-from point_ft_jax.models.tokenizer import MiniPointNet, require_points
+from point_ft_jax.models.recomputation import AUTO
+from point_ft_jax.models.tokenizer import MiniPointNet, mini_pointnet, require_points
 from point_ft_jax.models.tokens import Tokens, no_prompts
-from point_ft_jax.models.transformer import Block, Positions, drop_path_rates, through
+from point_ft_jax.models.transformer import Block, Positions, apply_block, drop_path_rates
 from point_ft_jax.models.tuner import Tuner
 
 
@@ -32,7 +33,7 @@ class Level(nn.Module):
         drop_paths: the rate of each block; as many as there are blocks.
         tokenizer_widths: of the mini-PointNet before its last map.
         tuner: what is put at the seams.
-        hold_statistics, qkv_bias, remat, train, dtype: see `HierarchicalTransformer`.
+        hold_statistics, qkv_bias, memory, train, dtype: see `HierarchicalTransformer`.
     """
 
     width: int
@@ -42,13 +43,13 @@ class Level(nn.Module):
     tuner: Tuner
     hold_statistics: bool = False
     qkv_bias: bool = False
-    remat: bool = False
+    memory: str = AUTO
     train: bool = False
     dtype: Dtype | None = None
 
     def setup(self) -> None:
         use_running = self.hold_statistics or not self.train
-        make = nn.remat(MiniPointNet) if self.remat else MiniPointNet
+        make = mini_pointnet(self.memory, use_running)
         self.tokenizer = make(self.width, use_running, self.tokenizer_widths, self.dtype)
         self.positions = Positions(self.width, hidden=self.width, dtype=self.dtype)
         self.norm = layer_norm(self.dtype)
@@ -76,7 +77,7 @@ class Level(nn.Module):
     def encode(self, tokens: Tokens) -> Tokens:
         """The tokens after this level's blocks; `tokens.mask` says which patches see which."""
         for block in self.block:
-            tokens = through(block, tokens, self.remat)
+            tokens = apply_block(block, tokens, self.memory)
         return tokens
 
     def normalize(self, tokens: Tokens) -> Tokens:
@@ -107,7 +108,7 @@ class HierarchicalTransformer(nn.Module):
         qkv_bias: whether queries, keys and values have biases: no published model's, but a merged
             one's may.
         input_channels, fill: see `PointTransformer`.
-        remat: see `transformer.through`; the tokenizers' insides are forgotten too.
+        memory: what is kept for the backward pass, of the tokenizers too; see `recomputation`.
         dtype: what to compute in; None for the type of the parameters.
     """
 
@@ -124,7 +125,7 @@ class HierarchicalTransformer(nn.Module):
     qkv_bias: bool = False
     input_channels: int = channels.PLACE
     fill: float | None = None
-    remat: bool = False
+    memory: str = AUTO
     dtype: Dtype | None = None
 
     def setup(self) -> None:
@@ -191,7 +192,7 @@ class HierarchicalTransformer(nn.Module):
                 tuner=tuner,
                 hold_statistics=self.hold_statistics,
                 qkv_bias=self.qkv_bias,
-                remat=self.remat,
+                memory=self.memory,
                 train=train,
                 dtype=self.dtype,
                 name=f'level_{index}',
@@ -294,7 +295,7 @@ def near(centers: Array, radius: float | None) -> Array | None:
     return jnp.square(difference).sum(axis=-1) < radius**2
 
 
-# Tree path below 'backbone' to PyTorch name; see torch_import.
+# Tree path below 'backbone' to PyTorch name; see `torch_names`.
 BLOCK = 'h_encoder.encoder_blocks.{level}.blocks.{block}'
 TORCH_NAMES = {
     'level_{level}/tokenizer/first_0': 'h_encoder.token_embed.{level}.first_conv.0',

@@ -15,13 +15,10 @@ from flax.linen.dtypes import promote_dtype
 
 from kernels import gather_points
 from point_ft_jax.core.trees import Array
+from point_ft_jax.models.lean import gelu as gelu  # one of the small layers too
+from point_ft_jax.models.recomputation import kept
 
 Dtype = Any
-
-
-def gelu(x: Array) -> Array:
-    """The exact GELU, by the error function."""
-    return jax.nn.gelu(x, approximate=False)
 
 
 def leaky(x: Array) -> Array:
@@ -189,7 +186,7 @@ def _max_pool_forward(x: Array) -> tuple[Array, tuple[Array, Array]]:
     size = x.shape[-2]
     iota = jax.lax.broadcasted_iota(jnp.int32, x.shape, x.ndim - 2)
     first = jnp.where(x == top[..., None, :], iota, size).min(axis=-2)
-    return top, (first, jnp.zeros((size, 0), x.dtype))
+    return top, (kept(first), jnp.zeros((size, 0), x.dtype))
 
 
 def _max_pool_backward(residual: tuple[Array, Array], gradient: Array) -> tuple[Array]:

@@ -12,8 +12,7 @@ from jax.interpreters import partial_eval
 from point_ft_jax.core import trees
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.trees import Variables
-from point_ft_jax.models import channels
-from point_ft_jax.models import torch_names as torch_import
+from point_ft_jax.models import channels, torch_names
 from point_ft_jax.models.backbone import Backbone
 from point_ft_jax.models.networks import Classifier, Segmenter
 from point_ft_jax.models.spec import ModelSpec
@@ -37,13 +36,13 @@ class Drawn:
         Raises:
             UserError: a part does not fit another, or does nothing there.
         """
-        return self.draw(key, self.shapes())
+        return self.init_missing(key, self.shapes())
 
     def shapes(self) -> Variables:
         """What `init` would return, as shapes and types; nothing is computed. Errors as `init`."""
         return jax.tree.map(lambda leaf: leaf, self._traced[0])  # a tree to change at will
 
-    def draw(self, key: jax.Array, variables: Variables) -> Variables:
+    def init_missing(self, key: jax.Array, variables: Variables) -> Variables:
         """`variables` with what `init` draws in place of those that are but shapes.
 
         What a checkpoint brings need not be drawn first. Errors as `init`.
@@ -87,10 +86,10 @@ class Model(Drawn):
 
     def load_backbone(
         self, variables: Variables, state: Mapping[str, np.ndarray], source: str
-    ) -> tuple[Variables, torch_import.LoadReport]:
+    ) -> tuple[Variables, torch_names.LoadReport]:
         """`variables` with the backbone of a pre-training file; see `import_variables`."""
         state, widened = self._as_own(state)
-        loaded, report = torch_import.import_variables(
+        loaded, report = torch_names.import_variables(
             state, _backbone(variables), source=source, **self._tables
         )
         report = dataclasses.replace(report, widened=widened)
@@ -98,9 +97,9 @@ class Model(Drawn):
 
     def fit_backbone(
         self, variables: Variables, state: Mapping[str, np.ndarray]
-    ) -> torch_import.Fit:
+    ) -> torch_names.Fit:
         """How a file fits, or why it does not; `load_backbone` without loading."""
-        return torch_import.compare(self._as_own(state)[0], _backbone(variables), **self._tables)
+        return torch_names.compare(self._as_own(state)[0], _backbone(variables), **self._tables)
 
     def _as_own(
         self, state: Mapping[str, np.ndarray]
@@ -109,14 +108,14 @@ class Model(Drawn):
 
         The keys that were widened come second.
         """
-        state = torch_import.merge_twins(state, self.backbone.torch_twins)
+        state = torch_names.merge_twins(state, self.backbone.torch_twins)
         backbone = self.module.backbone
-        key = torch_import.torch_key(backbone.first_map, self.backbone.torch_names)
+        key = torch_names.torch_key(backbone.first_map, self.backbone.torch_names)
         return channels.widen(state, key, backbone.input_channels)
 
     @property
     def _tables(self) -> dict[str, object]:
-        """What `torch_import` wants to know of the backbone."""
+        """What `torch_names` wants to know of the backbone."""
         return {
             'names': below('backbone', self.backbone.torch_names),
             'conv': self.backbone.conv,
@@ -128,17 +127,17 @@ class Model(Drawn):
 
     def load_all(
         self, variables: Variables, state: Mapping[str, np.ndarray], source: str
-    ) -> tuple[Variables, torch_import.LoadReport]:
+    ) -> tuple[Variables, torch_names.LoadReport]:
         """`variables` from a published fine-tuned file: every key, and no other."""
-        state = torch_import.merge_twins(state, self.torch_twins)
-        return torch_import.import_variables(
+        state = torch_names.merge_twins(state, self.torch_twins)
+        return torch_names.import_variables(
             state, variables, self.torch_names, conv=self.conv, source=source
         )
 
     def export(self, variables: Variables) -> dict[str, np.ndarray]:
         """All variables as a PyTorch state dict; the inverse of `load_all`."""
-        state = torch_import.export_variables(variables, self.torch_names, self.conv)
-        return torch_import.add_twins(state, self.torch_twins)
+        state = torch_names.export_variables(variables, self.torch_names, self.conv)
+        return torch_names.add_twins(state, self.torch_twins)
 
     @property
     def conv(self) -> tuple[str, ...]:

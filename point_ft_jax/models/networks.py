@@ -20,7 +20,7 @@ class Classifier(nn.Module):
         backbone: clouds and a tuner to `Tokens`.
         tuner: what the method puts at the backbone's seams.
         head: features to logits.
-        readout: the names of the features; see `heads.read_out`.
+        readout: the names of the features; see `readout.read_out`.
     """
 
     backbone: nn.Module
@@ -43,13 +43,13 @@ class Classifier(nn.Module):
 class Segmenter(nn.Module):
     """Clouds [B, N, 3 + F] and their categories [B] to logits of parts [B, N, P].
 
-    Its variables lie as those of `classifier.Classifier`. The backbone's tree is the same, but for
+    Its variables lie as those of `networks.Classifier`. The backbone's tree is the same, but for
     what the published segmenters leave out (`backbone.Segmentation.geometry`) or add.
 
     Attributes:
         backbone, tuner: as a classifier's.
         head: stages to logits; see `part_heads`.
-        readout: what the head reads of the whole cloud; see `heads.read_stages`.
+        readout: what the head reads of the whole cloud; see `readout.read_stages`.
         num_categories: C.
     """
 

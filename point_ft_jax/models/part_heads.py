@@ -31,7 +31,7 @@ class PartHead(nn.Module):
 
         points [B, N, 3], stages, cloud [B, E], category [B, C], train
 
-    where `cloud` is what `heads.read_stages` reads of the whole cloud (E may be 0) and `category`
+    where `cloud` is what `readout.read_stages` reads of the whole cloud (E may be 0) and `category`
     one-hot, and gives logits [B, N, num_parts], in float32 at least.
 
     Attributes:

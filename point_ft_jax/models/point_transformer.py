@@ -11,9 +11,16 @@ from point_ft_jax.core.trees import Array
 from point_ft_jax.models import channels
 from point_ft_jax.models.embedding import Embedding
 from point_ft_jax.models.layers import Dtype, Linear, layer_norm, token_init
-from point_ft_jax.models.tokenizer import MiniPointNet, require_points
+from point_ft_jax.models.recomputation import AUTO
+from point_ft_jax.models.tokenizer import mini_pointnet, require_points
 from point_ft_jax.models.tokens import Tokens, no_prompts
-from point_ft_jax.models.transformer import Block, Positions, drop_path_rates, spread, through
+from point_ft_jax.models.transformer import (
+    Block,
+    Positions,
+    apply_block,
+    broadcast_token,
+    drop_path_rates,
+)
 from point_ft_jax.models.tuner import Tuner
 
 # What an autoencoder does to the tokens that enter the first block.
@@ -43,7 +50,7 @@ class PointTransformer(nn.Module):
             one's may.
         input_channels: 3 + F, the coordinates and what else a point has; see `channels`.
         fill: F values for clouds that have but coordinates; None to refuse them.
-        remat: see `transformer.through`; the tokenizer's insides are forgotten too.
+        memory: what is kept for the backward pass, of the tokenizer too; see `recomputation`.
         dtype: what to compute in; None for the type of the parameters.
     """
 
@@ -63,7 +70,7 @@ class PointTransformer(nn.Module):
     qkv_bias: bool = False
     input_channels: int = channels.PLACE
     fill: float | None = None
-    remat: bool = False
+    memory: str = AUTO
     dtype: Dtype | None = None
 
     @property
@@ -152,7 +159,7 @@ class PointTransformer(nn.Module):
                 hold_statistics=self.hold_statistics,
                 name=f'block_{index}',
             )
-            blocks.append(through(block, blocks[-1] if blocks else tokens, self.remat))
+            blocks.append(apply_block(block, blocks[-1] if blocks else tokens, self.memory))
         return blocks
 
     def enter(self, tokens: Tokens) -> Tokens:
@@ -161,9 +168,10 @@ class PointTransformer(nn.Module):
 
     def _embedding(self, tuner: Tuner, train: bool) -> Embedding:
         """What makes the tokens that enter the first block."""
-        tokenizer = (nn.remat(MiniPointNet) if self.remat else MiniPointNet)(
+        use_running = self.hold_statistics or not train
+        tokenizer = mini_pointnet(self.memory, use_running)(
             self.tokenizer_width or self.width,
-            use_running=self.hold_statistics or not train,
+            use_running=use_running,
             widths=self.tokenizer_widths,
             dtype=self.dtype,
             name='tokenizer',
@@ -178,11 +186,15 @@ class PointTransformer(nn.Module):
                 patches = tuner.layer(tokenizer, grouped.groups)
             none = no_prompts(patches)
             return Tokens(
-                cls=jnp.concatenate([none, *(spread(token, patches) for token in cls)], axis=1),
+                cls=jnp.concatenate(
+                    [none, *(broadcast_token(token, patches) for token in cls)], axis=1
+                ),
                 patches=patches,
                 centers=grouped.centers,
                 slots=none,
-                cls_pos=jnp.concatenate([none, *(spread(pos, patches) for pos in cls_pos)], axis=1),
+                cls_pos=jnp.concatenate(
+                    [none, *(broadcast_token(pos, patches) for pos in cls_pos)], axis=1
+                ),
                 patch_pos=self.positions(grouped.centers),
             )
 
@@ -199,7 +211,7 @@ def _others(tokens: Tokens) -> Array:
     return jnp.concatenate([tokens.slots, tokens.patches], axis=1)
 
 
-# Tree path below 'backbone' to PyTorch name; see torch_import.
+# Tree path below 'backbone' to PyTorch name; see `torch_names`.
 TORCH_NAMES = {
     'cls_token': 'cls_token',
     'cls_pos': 'cls_pos',

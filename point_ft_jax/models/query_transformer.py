@@ -15,7 +15,7 @@ from point_ft_jax.core.trees import Array
 from point_ft_jax.models.layers import DropPath, Linear, layer_norm, max_pool, unit
 from point_ft_jax.models.point_transformer import Admit, PointTransformer
 from point_ft_jax.models.tokens import Tokens
-from point_ft_jax.models.transformer import Attention, Block, Mlp, spread
+from point_ft_jax.models.transformer import Attention, Block, Mlp, broadcast_token
 from point_ft_jax.models.tuner import Tuner
 from point_ft_jax.models.two_stream import CrossAttention
 
@@ -106,7 +106,7 @@ class QueryTransformer(PointTransformer):
         """The tokens with the queries in front, which have no positions."""
         shape = (1, self.image_queries + self.text_queries, self.width)
         queries = self.param('queries', nn.initializers.zeros, shape)
-        return tokens.replace(cls=spread(queries, tokens.patches), cls_pos=None)
+        return tokens.replace(cls=broadcast_token(queries, tokens.patches), cls_pos=None)
 
     def encode(
         self, cloud: Array | Groups, tuner: Tuner, train: bool = False, admit: Admit | None = None

@@ -21,13 +21,14 @@ from point_ft_jax.models.layers import (
     max_pool,
     uniform_init,
 )
+from point_ft_jax.models.recomputation import AUTO, keeping
 
 BLOCK_ROWS = 4096  # points at a time; their 512 float32 features fill 8 MiB
 _blocked = contextvars.ContextVar('blocked', default=True)
 
 
 @contextlib.contextmanager
-def whole() -> Iterator[None]:
+def unblocked() -> Iterator[None]:
     """What is traced inside takes all groups at once: XLA counts the body of a loop once."""
     token = _blocked.set(False)
     try:
@@ -88,8 +89,20 @@ def _apply_whole(module: MiniPointNet, variables: dict, groups: Array) -> Array:
 
     It runs inside a loop, whose values must not be kept beside it.
     """
-    with whole():
+    with unblocked():
         return module.apply(variables, groups)
+
+
+def mini_pointnet(memory: str, use_running: bool) -> Callable[..., MiniPointNet]:
+    """`MiniPointNet`, which in training with the batch's statistics keeps what `memory` says.
+
+    With 'fast' too that is no more than the results of products: between those stand a norm and a
+    ReLU, which cost next to nothing to repeat. Running statistics normalise where nothing in it
+    trains, and nothing is kept.
+    """
+    if use_running:
+        return MiniPointNet
+    return keeping('balanced' if memory in ('fast', AUTO) else memory, MiniPointNet)
 
 
 def _in_blocks(embed: Callable[[Array], Array], groups: Array) -> Array:

@@ -11,11 +11,12 @@ scope, `params['tuner']`. That is why the backbone's tree is the same for every 
 """
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from point_ft_jax.core.trees import Array
 from point_ft_jax.models.layers import DropPath, Dtype, Linear, gelu, layer_norm
+from point_ft_jax.models.lean import attention
+from point_ft_jax.models.recomputation import AUTO, keeping
 from point_ft_jax.models.tokens import Tokens
 from point_ft_jax.models.tuner import Tuner
 
@@ -52,16 +53,8 @@ def attend(q: Array, k: Array, v: Array, mask: Array | None = None) -> Array:
     if mask is not None:
         more = k.shape[1] - mask.shape[-1]
         mask = jnp.pad(mask, ((0, 0), (0, 0), (0, 0), (0, more)), constant_values=True)
-    # By hand: the softmax of `jax.nn.dot_product_attention` is in float32 for float64 too. Heads
-    # go in front of tokens first: a product that has to find them costs the CPU twice the time.
-    dtype = jnp.promote_types(q.dtype, jnp.float32)
-    q, k, v = (jnp.swapaxes(a, 1, 2) for a in (q * q.shape[-1] ** -0.5, k, v))
-    scores = jnp.einsum('bhnd,bhmd->bhnm', q, k, preferred_element_type=dtype)
-    if mask is not None:
-        scores = jnp.where(mask, scores, jnp.finfo(dtype).min)
-    weights = jax.nn.softmax(scores).astype(v.dtype)
-    seen = jnp.einsum('bhnm,bhmd->bhnd', weights, v)
-    return jnp.swapaxes(seen, 1, 2).reshape(seen.shape[0], seen.shape[2], -1)
+    seen = attention(q, k, v, mask)
+    return seen.reshape(*seen.shape[:2], -1)
 
 
 class Mlp(nn.Module):
@@ -128,14 +121,12 @@ class Block(nn.Module):
         return tokens
 
 
-def through(block: nn.Module, tokens: Tokens, remat: bool = False) -> Tokens:
+def apply_block(block: nn.Module, tokens: Tokens, memory: str = AUTO) -> Tokens:
     """The tokens after `block`, as its tuner has it.
 
-    With `remat`, what happens inside is forgotten and computed again on the way back: memory for
-    operations.
+    `memory` says what is kept for the backward pass; see `recomputation.MEMORY`.
     """
-    run = nn.remat(_through) if remat else _through
-    return run(block, tokens)
+    return keeping(memory, _through)(block, tokens)
 
 
 def _through(block: nn.Module, tokens: Tokens) -> Tokens:
@@ -160,6 +151,6 @@ class Positions(nn.Module):
         return Linear(self.width, dtype=self.dtype, name='out')(h)
 
 
-def spread(token: Array, like: Array) -> Array:
+def broadcast_token(token: Array, like: Array) -> Array:
     """A learned [1, S, D] token for every sample of `like` [B, ...], in its type."""
     return jnp.broadcast_to(token.astype(like.dtype), (like.shape[0], *token.shape[1:]))

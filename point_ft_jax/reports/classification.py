@@ -62,11 +62,11 @@ def sections(classes: Sequence[str], chosen: Sequence[Evaluation], _: object) ->
         }
         for i, name in enumerate(classes)
     ]
-    matrix = Picture('confusion', draw_confusion(classes, chosen), caption)
+    matrix = Picture('confusion', plot_confusion(classes, chosen), caption)
     return [Section('Confusion matrix', [matrix]), Section('Accuracy by class', [Table(rows)])]
 
 
-def draw_confusion(classes: Sequence[str], chosen: Sequence[Evaluation]) -> Figure:
+def plot_confusion(classes: Sequence[str], chosen: Sequence[Evaluation]) -> Figure:
     """The confusion matrix of the chosen epochs, summed over the seeds, in percent of each row."""
     confusion = sum(evaluation.confusion for evaluation in chosen)
     counts = confusion.sum(axis=1, keepdims=True)

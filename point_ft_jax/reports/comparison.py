@@ -31,7 +31,7 @@ def make_report(
         protocol=protocol,
         sections=[
             Section('Methods', [Table(rows), caption]),
-            Section('Accuracy and size', [Picture('comparison', draw(rows), against)]),
+            Section('Accuracy and size', [Picture('comparison', plot_methods(rows), against)]),
         ],
         result={'methods': list(rows)},
         outcome=tables.text(rows),
@@ -39,7 +39,7 @@ def make_report(
     )
 
 
-def draw(rows: Sequence[Mapping[str, Any]]) -> Figure:
+def plot_methods(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Accuracy against trainable parameters, a dot a method, with its deviation."""
     figure = Figure(figsize=(6.4, 4.2), layout='constrained')
     axes = figure.subplots()

@@ -43,7 +43,7 @@ def known_panels(panels: Sequence[Panel], histories: Mapping[int, History]) -> l
     return found
 
 
-def draw_curves(
+def plot_curves(
     panels: Sequence[Panel],
     histories: Mapping[int, History],
     marked: Mapping[int, int] | None = None,

@@ -11,7 +11,7 @@ from point_ft_jax.evaluation.metrics import Evaluation
 from point_ft_jax.evaluation.part_metrics import PartEvaluation
 from point_ft_jax.reports import classification, part_segmentation, tables
 from point_ft_jax.reports.costs import Cost, cost_section, parameter_section
-from point_ft_jax.reports.curves import Panel, draw_curves
+from point_ft_jax.reports.curves import Panel, plot_curves
 from point_ft_jax.reports.part_segmentation import Gallery
 from point_ft_jax.reports.report import Picture, Report, Section, Table
 
@@ -50,7 +50,7 @@ class SeedResult:
         best_test: at the epoch that is best on the test set itself.
         last: at the last epoch.
         voted: at the chosen epoch, with voting.
-        history: the lines of `metrics.read`; those of PANELS are drawn.
+        history: the lines of `metrics_log.read`; those of PANELS are drawn.
     """
 
     seed: int
@@ -150,7 +150,7 @@ def _sections(found: Finetuning) -> list[Section]:
     deviation = ['Mean ± sample standard deviation over the seeds.'] if several else []
     seeds = [{'Seed': str(r.seed), **_cells(found, [r.chosen])} for r in found.seeds]
     histories = {result.seed: result.history for result in found.seeds}
-    curves = draw_curves(PANELS, histories, {r.seed: r.chosen.epoch for r in found.seeds})
+    curves = plot_curves(PANELS, histories, {r.seed: r.chosen.epoch for r in found.seeds})
     dots = 'Dots: the chosen epoch.'
     return [
         Section(details.TITLE, [*deviation, Table(_headline_rows(found))]),

@@ -146,10 +146,10 @@ def sections(
     worst = 'Truth on the left, answer on the right.'
     return [
         *found,
-        Section('Shapes', [Picture('parts', draw_pairs(classes, gallery.typical), typical)]),
+        Section('Shapes', [Picture('parts', plot_pairs(classes, gallery.typical), typical)]),
         Section(
             'Worst shapes',
-            [Picture('worst', draw_pairs(classes, gallery.worst), worst), Table(worst_rows)],
+            [Picture('worst', plot_pairs(classes, gallery.worst), worst), Table(worst_rows)],
         ),
     ]
 
@@ -172,7 +172,7 @@ def _category_rows(
     ]
 
 
-def draw_pairs(classes: Sequence[str], shapes: Sequence[Shape]) -> Figure:
+def plot_pairs(classes: Sequence[str], shapes: Sequence[Shape]) -> Figure:
     """Every shape twice, coloured by part: as it is, and as it was segmented."""
     columns = min(COLUMNS, len(shapes))
     rows = -(-len(shapes) // columns)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from point_ft_jax.reports.costs import Cost, cost_section, parameter_section
-from point_ft_jax.reports.curves import Panel, draw_curves
+from point_ft_jax.reports.curves import Panel, plot_curves
 from point_ft_jax.reports.report import Picture, Report, Section, Table
 
 PANELS = (
@@ -79,7 +79,7 @@ def make_report(found: Pretraining) -> Report:
     seeds = [
         {'Seed': str(s.seed), **{k: f'{v:.4g}' for k, v in last(s).items()}} for s in found.seeds
     ]
-    curves = draw_curves(PANELS, {result.seed: result.history for result in found.seeds})
+    curves = plot_curves(PANELS, {result.seed: result.history for result in found.seeds})
     result = {
         **{f.name: getattr(found, f.name) for f in dataclasses.fields(found)},
         'seeds': [{'seed': s.seed, 'history': list(s.history)} for s in found.seeds],
@@ -107,7 +107,7 @@ def _reconstructions(result: SeedResult) -> Picture:
         'Test clouds under a mask that is always the same: the cloud, the visible patches, and '
         'these with the reconstruction of the hidden ones.'
     )
-    return Picture('reconstructions', draw_examples(result), caption)
+    return Picture('reconstructions', plot_examples(result), caption)
 
 
 def last(result: SeedResult) -> dict[str, float]:
@@ -124,7 +124,7 @@ def outcome(found: Pretraining) -> str:
     return f'Chamfer distance of hidden test patches: {np.mean(values):.3f}{spread} x 1e-3'
 
 
-def draw_examples(result: SeedResult) -> Figure:
+def plot_examples(result: SeedResult) -> Figure:
     """A row a cloud: true, what the model sees, and that with what it makes of the rest."""
     rows = max(len(result.examples), 1)
     figure = Figure(figsize=(7.2, 2.3 * rows), layout='constrained')

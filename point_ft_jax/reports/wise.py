@@ -66,7 +66,7 @@ def make_report(found: Experiment) -> Report:
         f'{spread}In percent. Alpha 0 with probing is linear probing, alpha 1 without probing is '
         'fine-tuning. Alpha is chosen by held-out target clouds.'
     )
-    drawn = draw(found)
+    drawn = plot_all(found)
 
     def picture(name: str, caption: str) -> Picture:
         return Picture(name, drawn[name], caption)
@@ -146,7 +146,7 @@ def corrupted(found: Experiment) -> bool:
     return bool(first['wise']['corrupted'])
 
 
-def draw(found: Experiment) -> dict[str, Figure]:
+def plot_all(found: Experiment) -> dict[str, Figure]:
     """File name -> figure: the paper's, and those of what it does not show."""
     drawn = {
         'svm': _row(found, _draw_svm, 'accuracy on frozen features, %'),
@@ -173,7 +173,7 @@ def _row(
     for axes, setting in zip(
         figure.subplots(1, count, squeeze=False)[0], found.settings, strict=True
     ):
-        draw(axes, found, setting)
+        plot_all(axes, found, setting)
         axes.set_title(setting or found.name, fontsize=10, loc='left')
         axes.set_xlabel(x, fontsize=9)
         axes.tick_params(labelsize=8)

@@ -11,7 +11,7 @@ import numpy as np
 
 from point_ft_jax.core.devices import compiler_options
 from point_ft_jax.data.split import Split
-from point_ft_jax.models.tokenizer import whole
+from point_ft_jax.models.tokenizer import unblocked
 from point_ft_jax.training.population import Training, step_population
 
 
@@ -29,7 +29,7 @@ def compiled_cost(compiled: jax.stages.Compiled) -> dict[str, float]:
 
 def count_flops(function: Callable, *args: object) -> float | None:
     """The floating-point operations of `function(*args)`, by XLA, before it optimises."""
-    with whole():
+    with unblocked():
         analysis = jax.jit(lambda *args: function(*args)).lower(*args).cost_analysis()
     return (analysis or {}).get('flops')
 

@@ -1,16 +1,24 @@
 """The steps of an epoch, compiled: a loop on the device, or step by step for larger splits."""
 
+import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
 from point_ft_jax.core import trees
-from point_ft_jax.core.devices import compiler_options, everywhere, over_devices, spread
+from point_ft_jax.core.devices import (
+    compiler_options,
+    everywhere,
+    memory_bytes,
+    over_devices,
+    shard_batch,
+)
 from point_ft_jax.core.trees import Array, Targets
 from point_ft_jax.data.split import Split
+from point_ft_jax.models.recomputation import AUTO, MEMORY
 from point_ft_jax.training.costs import compiled_cost
 from point_ft_jax.training.population import Population, Training, empty_logs, step_population
 from point_ft_jax.training.step import State
@@ -27,6 +35,9 @@ def compile_epoch(
 ) -> tuple[Advance, dict[str, float]]:
     """The compiled steps of an epoch over `split`, and what the program costs.
 
+    Where the model leaves it to the device what is kept for the backward pass
+    (`recomputation.AUTO`), it is as much as fits.
+
     Args:
         training: what it is compiled for; nothing in it is changed.
         split: the training clouds. A split of at most `device_bytes` is stored on the device, and a
@@ -39,7 +50,28 @@ def compile_epoch(
         device, see `costs.compiled_cost`.
     """
     compiler = _compile_loop if split.points.nbytes <= device_bytes else _compile_stream
-    return compiler(training, split, order)
+    for choice in _choices(training):
+        advance, cost = compiler(choice, split, order)
+        if _fits(cost):
+            break
+    return advance, cost
+
+
+def _choices(training: Training) -> list[Training]:
+    """The training with each choice of memory; as it is where the choice is made already."""
+    module = training.recipe.module
+    if getattr(module.backbone, 'memory', '') != AUTO:
+        return [training]
+    modules = [module.clone(backbone=module.backbone.clone(memory=memory)) for memory in MEMORY]
+    recipes = [dataclasses.replace(training.recipe, module=module) for module in modules]
+    return [dataclasses.replace(training, recipe=recipe) for recipe in recipes]
+
+
+def _fits(cost: Mapping[str, float]) -> bool:
+    """Whether the device holds what a program takes, where both are known."""
+    limit = memory_bytes()
+    takes = cost.get('argument_bytes', 0) + cost.get('temporary_bytes', 0)
+    return limit is None or takes <= limit
 
 
 def _compile_loop(
@@ -60,7 +92,7 @@ def _compile_loop(
     ) -> tuple[State, dict[str, Array]]:
         def body(i: Array, carry: tuple) -> tuple:
             state, logs = carry
-            rows = spread(recipe.mesh, order[i], order.ndim - 2)
+            rows = shard_batch(recipe.mesh, order[i], order.ndim - 2)
             batch = _over_devices(recipe.mesh, jax.tree.map(lambda array: array[rows], data))
             state, scalars = step_population(recipe, population, state, frozen, *batch)
             return state, _written(logs, i, scalars)
@@ -128,7 +160,7 @@ def _arguments(training: Training, order: np.ndarray) -> tuple:
 def _over_devices(mesh: Mesh, batch: tuple[Array, Targets]) -> tuple[Array, Targets]:
     """Inside a jitted function: a batch divided among the devices."""
     axis = batch[0].ndim - 3
-    return jax.tree.map(lambda array: spread(mesh, array, axis), batch)
+    return jax.tree.map(lambda array: shard_batch(mesh, array, axis), batch)
 
 
 def _written(logs: dict[str, Array], i: Array, scalars: dict[str, Array]) -> dict[str, Array]:

@@ -35,7 +35,7 @@ def train_heads(
     """The trained heads, each on its own features, in one program (`vmap`).
 
     Args:
-        head: the module, as `heads.ClassificationHead`.
+        head: the module, as `classification_head.ClassificationHead`.
         start: the head's own 'params' and 'batch_stats', leaves [A, ...].
         features: [A, S, F].
         labels: [S].

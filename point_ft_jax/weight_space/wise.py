@@ -236,7 +236,7 @@ def together(ends: Ends, budget_bytes: int) -> int:
     return max(1, budget_bytes // max(trees.size_bytes(ends.finetuned['params']), 1))
 
 
-def choose(curve: Sequence[Mapping], kind: str) -> int:
+def best_alpha(curve: Sequence[Mapping], kind: str) -> int:
     """The place in a curve that held-out clouds choose for 'wise' or 'wise_lp'.
 
     The best validation accuracy; among equals the smallest alpha, the nearest to the pre-trained.

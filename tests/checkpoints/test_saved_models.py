@@ -51,7 +51,7 @@ def model() -> Model:
         3,
         method='lora',
         method_options={'rank': 2},
-        geometry={**small.GEOMETRY, 'remat': False},
+        geometry=small.GEOMETRY,
         head={'dropout': 0.5, 'outputs': 0},
     )
 

@@ -18,7 +18,7 @@ CASE = {
     'points': 64,
     'geometry': {'num_groups': 8, 'group_size': 4, 'depth': 1},
     'compute': 'float32',
-    'remat': False,
+    'memory': 'fast',
 }
 
 
@@ -33,7 +33,13 @@ def test_probing_takes_less_memory_than_full_fine_tuning() -> None:
 
 def test_the_table_and_the_picture_are_written(tmp_path: pathlib.Path) -> None:
     rows = [
-        {'method': method, 'remat': 'no', 'batch': batch, 'total MiB': batch * 10}
+        {
+            'backbone': 'recon',
+            'method': method,
+            'memory': 'fast',
+            'batch': batch,
+            'total MiB': batch * 10,
+        }
         for method in ('full', 'dapt')
         for batch in (8, 16)
     ]

@@ -41,6 +41,13 @@ def test_training_takes_points_of_the_cloud_without_repeats(wanted: int, availab
         assert rows <= {tuple(row) for row in cloud}
 
 
+def test_one_random_subset_serves_the_whole_batch() -> None:
+    """Of 90 points, all of which are the pool."""
+    once = np.broadcast_to(clouds(1, 90, 9) + 2.0, (3, 90, 3))  # nothing near the origin
+    found = np.asarray(sampling.for_training(KEY, jnp.asarray(once), 80))
+    np.testing.assert_array_equal(found, np.broadcast_to(found[:1], found.shape))
+
+
 def test_training_draws_anew_for_every_key() -> None:
     points = jnp.asarray(clouds(2, 100, 8))
     first, second = (sampling.for_training(jax.random.key(k), points, 64) for k in (1, 2))

@@ -114,7 +114,7 @@ def test_neighbours_vote() -> None:
 
 def test_folds_have_as_many_clouds_as_they_say_and_no_cloud_twice() -> None:
     train, test = np.arange(60) % 6, np.arange(90) % 6
-    folds = few_shot.draw(train, test, ways=4, shots=7, queries=11)
+    folds = few_shot.sample_folds(train, test, ways=4, shots=7, queries=11)
     assert len(folds) == 10
     for fold in folds:
         assert (len(fold.train), len(fold.test)) == (28, 44)
@@ -123,14 +123,14 @@ def test_folds_have_as_many_clouds_as_they_say_and_no_cloud_twice() -> None:
         np.testing.assert_array_equal(train[fold.train], np.repeat(fold.classes, 7))
         np.testing.assert_array_equal(test[fold.test], np.repeat(fold.classes, 11))
     assert len({tuple(fold.classes) for fold in folds}) > 5
-    again = few_shot.draw(train, test, ways=4, shots=7, queries=11, folds=3)
+    again = few_shot.sample_folds(train, test, ways=4, shots=7, queries=11, folds=3)
     for a, b in zip(again, folds, strict=False):
         np.testing.assert_array_equal(a.train, b.train)
 
 
 def test_a_fold_taken_from_splits_is_labelled_anew() -> None:
     train, test = small.split(12, 0), small.split(9, 1)
-    [fold] = few_shot.draw(train.labels, test.labels, ways=2, shots=3, queries=2, folds=1)
+    [fold] = few_shot.sample_folds(train.labels, test.labels, ways=2, shots=3, queries=2, folds=1)
     learned, judged = few_shot.take(fold, train, test)
     assert learned.labels.tolist() == [0, 0, 0, 1, 1, 1]
     assert judged.labels.tolist() == [0, 0, 1, 1]
@@ -146,7 +146,7 @@ def test_a_union_halves_every_class() -> None:
 
 def test_folds_probed_together_are_folds_probed_alone() -> None:
     train, test = blobs(12, 6, 0, 1.2), blobs(15, 6, 1, 1.2)
-    folds = few_shot.draw(train[1], test[1], ways=5, shots=5, queries=10, folds=3)
+    folds = few_shot.sample_folds(train[1], test[1], ways=5, shots=5, queries=10, folds=3)
     two = np.stack([train[0], train[0] * 0]), np.stack([test[0], test[0] * 0])
     found = few_shot.probe_folds(*two, folds)
     assert found.shape == (2, 3)
@@ -174,18 +174,21 @@ def test_the_official_folds_are_read(tmp_path: pathlib.Path) -> None:
 LABELS = np.arange(30) % 3
 MISTAKES = {
     'fewer shapes than shots': (
-        lambda: few_shot.draw(LABELS, LABELS, ways=2, shots=11, queries=5),
+        lambda: few_shot.sample_folds(LABELS, LABELS, ways=2, shots=11, queries=5),
         '11 shots a class, but of the training clouds class 0 has 10, class 1 has 10',
     ),
     'fewer shapes than queries': (
-        lambda: few_shot.draw(LABELS, LABELS, ways=2, shots=5, queries=20),
+        lambda: few_shot.sample_folds(LABELS, LABELS, ways=2, shots=5, queries=20),
         '20 queries a class, but of the test clouds class 0 has 10',
     ),
     'fewer classes than ways': (
-        lambda: few_shot.draw(LABELS, LABELS, ways=5, shots=5, queries=5),
+        lambda: few_shot.sample_folds(LABELS, LABELS, ways=5, shots=5, queries=5),
         '5 ways, but the clouds are of 3 classes',
     ),
-    'one way': (lambda: few_shot.draw(LABELS, LABELS, ways=1, shots=1), 'ways is 1; expected 2'),
+    'one way': (
+        lambda: few_shot.sample_folds(LABELS, LABELS, ways=1, shots=1),
+        'ways is 1; expected 2',
+    ),
     'an unknown SVM': (
         lambda: linear_svm(blobs(2, 2, 0), blobs(2, 2, 1), classifier='rbf'),
         "classifier is 'rbf'; expected LinearSVC or SVC",

@@ -30,6 +30,7 @@ MISTAKES = {
     'unknown schedule': ({'optim.schedule': 'linear'}, "no schedule 'linear'"),
     'unknown selection': ({'select': 'best'}, "select is 'best'; expected one of"),
     'unknown compute type': ({'model.compute': 'float8'}, "the compute type is 'float8'"),
+    'unknown memory': ({'train.memory': 'none'}, "train.memory is 'none'; expected one of auto"),
     'unknown batch norm': ({'batch_norm': 'off'}, "batch_norm is 'off'; expected 'hold'"),
     'unknown readout': ({'model.readout': ('max',)}, 'expected one or more of cls'),
     'readout of absent tokens': (
@@ -125,6 +126,7 @@ def test_a_checkpoint_that_does_not_fit_says_all_that_is_wrong(tmp_path: pathlib
             ['--config=configs/recon_dapt.py', '--config.data.nope=1'],
             "has no field 'nope'; its file",
         ),
+        (['--config=configs/recon_dapt.py', '--config.train.remat=True'], 'it is train.memory now'),
         (['--config=configs/recon_dapt.py', '--config.train.epochs=x'], 'invalid literal for int'),
         (['--config=configs/recon_dapt.py:own'], 'give --config.data.root='),
     ],

@@ -157,7 +157,7 @@ def test_what_is_known_is_not_drawn_and_the_rest_is_drawn_as_ever() -> None:
     tree['params']['backbone'] = jax.tree.map(
         lambda leaf: np.zeros(leaf.shape), tree['params']['backbone']
     )
-    drawn = model.draw(key, tree)
+    drawn = model.init_missing(key, tree)
     assert not any(map(np.any, jax.tree.leaves(drawn['params'].pop('backbone'))))
     del whole['params']['backbone']
     assert all(map(same, *map(jax.tree.leaves, (whole, drawn))))

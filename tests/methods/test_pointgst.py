@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from golden_models import clouds
 from small_methods import POINTS, fresh, same
 
 from point_ft_jax.methods import pointgst
@@ -19,6 +20,28 @@ def test_pointgsts_graphs_depend_on_the_batch_only_as_the_reference() -> None:
     alone, together = (pointgst.laplacian(c, False)[1] for c in (centers[:2], centers))
     assert same(alone, together)
     assert not np.allclose(alone, pointgst.laplacian(centers, True)[1], atol=1e-3)
+
+
+def test_distances_by_a_matrix_product_have_a_unit_of_rounding() -> None:
+    """As the reference measures them: of what is above 0, the smallest is noise on the diagonal."""
+    centers = clouds(4, 128, 0)
+    squares = np.square(centers).sum(-1, dtype=np.float32)
+    products = centers @ centers.transpose(0, 2, 1)
+    expanded = squares[:, :, None] + squares[:, None] - 2 * products
+    distances = np.sqrt(np.maximum(expanded, 0))
+    apart = ~np.eye(128, dtype=bool)
+    unit = distances[distances > 0].min()
+    assert unit < 0.1 * distances[:, apart].min()
+    assert (unit / distances[:, apart]).max() < 0.1  # weights that should reach 1
+    exact = np.asarray(pointgst.laplacian(jnp.asarray(centers), False))
+    noisy = _laplacian(np.where(distances > 0, unit / np.maximum(distances, unit), 1.0))
+    largest = [np.linalg.eigvalsh(graph.astype(np.float64)).max() for graph in (exact[0], noisy[0])]
+    assert largest[1] < 0.25 * largest[0]
+
+
+def _laplacian(weights: np.ndarray) -> np.ndarray:
+    scale = 1 / np.sqrt(weights.sum(-1))
+    return np.eye(weights.shape[-1]) - scale[..., :, None] * weights * scale[..., None, :]
 
 
 def test_centres_that_coincide_have_a_laplacian() -> None:

@@ -113,6 +113,18 @@ def test_pointlora_adds_the_negative_entropy_of_its_choice_to_the_loss() -> None
     np.testing.assert_allclose(losses[1] - losses[0], -0.5 * 1.25 * np.log(2), rtol=0.05)
 
 
+def test_pointlora_learns_nothing_of_its_choice_from_the_labels() -> None:
+    """Chosen tokens are copied, not weighted: only the choice's own loss reaches the predictor."""
+    model, variables = fresh('point_mae', 'pointlora')
+
+    def total(params: dict) -> jax.Array:
+        return jnp.square(model.module.apply({**variables, 'params': params}, POINTS)).sum()
+
+    own = jax.jit(jax.grad(total), compiler_options=FAST)(variables['params'])['tuner']
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(own['predictor']))
+    assert any(np.any(leaf) for leaf in jax.tree.leaves(own['prompts']))
+
+
 def test_the_negative_entropy_is_least_where_nothing_is_chosen() -> None:
     found = [float(pointlora.negative_entropy(jnp.full((1, 4), x))) for x in (-2.0, 0.0, 1.0)]
     assert min(found) == found[1]

@@ -29,11 +29,11 @@ def total(model: Model, variables: dict, params: dict) -> jax.Array:
     return cross_entropy(logits, LABELS).mean()
 
 
-@pytest.mark.parametrize('remat', [False, True])
-def test_no_gradient_passes_the_first_displacement(remat: bool) -> None:
+@pytest.mark.parametrize('kept', ['fast', 'least'])
+def test_no_gradient_passes_the_first_displacement(kept: str) -> None:
     """What comes before has zeros for gradients, not small numbers: weights of NaN leave them."""
     model = create_model(
-        'point_mae', 3, method='stag', geometry={**DEEP, 'remat': remat}, method_options=OPTIONS
+        'point_mae', 3, method='stag', geometry={**DEEP, 'memory': kept}, method_options=OPTIONS
     )
     variables = model.init(jax.random.key(0))
     variables = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), variables)
@@ -94,7 +94,7 @@ def test_a_step_takes_less_memory_than_that_of_other_methods() -> None:
         'points': 1024,
         'geometry': {'num_groups': 64},
         'compute': 'float32',
-        'remat': False,
+        'memory': 'fast',
     }
     found = {
         method: memory.step_memory({**case, 'method': method})['temporaries']
@@ -112,6 +112,14 @@ def test_maps_are_shared_as_published() -> None:
     expected = {f'down_{i}' for i in range(4)}
     expected |= {f'{kind}_{i}' for kind in ('edges', 'up') for i in (3, 4, 5)}
     assert maps(first=3, share=3) == expected
+
+
+def test_the_class_token_stays_as_it_was_loaded_or_drawn() -> None:
+    """The reference trains its own maps and the head; on Point-MAE the token is a random one."""
+    model = create_model('point_mae', 15, method='stag')
+    frozen = ('backbone/cls_token', 'backbone/cls_pos')
+    assert set(frozen) <= set(trees.flatten(model.shapes()['params']))
+    assert not any(trees.matches(path, model.method.trainable) for path in frozen)
 
 
 def test_an_edge_convolution_is_the_maximum_over_neighbours_of_two_maps() -> None:

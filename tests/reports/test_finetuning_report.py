@@ -12,7 +12,7 @@ from matplotlib.image import imread
 
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.reports import finetuning as r
-from point_ft_jax.reports.classification import draw_confusion
+from point_ft_jax.reports.classification import plot_confusion
 
 CLASSES = ('bag', 'bin', 'night_stand')
 PROTOCOL = r.Protocol('ScanObjectNN pb_t50_rs', 2048, 'scale and translate', 'validation', 'update')
@@ -165,7 +165,7 @@ def test_curves_have_a_line_a_seed_and_a_gap_where_a_value_is_null():
     records[2]['train_loss'] = None
     del records[3]['test_accuracy']
     seeds = [dataclasses.replace(result(s), history=records) for s in range(2)]
-    loss, accuracy = r.draw_curves(r.PANELS, {s.seed: s.history for s in seeds}).axes
+    loss, accuracy = r.plot_curves(r.PANELS, {s.seed: s.history for s in seeds}).axes
     assert [len(line.get_xdata()) for line in loss.lines] == [6, 6]
     assert np.isnan(loss.lines[0].get_ydata()[2])
     assert len(accuracy.lines[0].get_xdata()) == 5
@@ -176,7 +176,7 @@ def test_curves_have_a_line_a_seed_and_a_gap_where_a_value_is_null():
 def test_labels_of_the_confusion_matrix_do_not_overlap(num_classes):
     classes = [f'class_number_{i}' for i in range(num_classes)]
     chosen = r.Evaluation(1, np.eye(num_classes, dtype=int))
-    figure = draw_confusion(classes, [chosen])
+    figure = plot_confusion(classes, [chosen])
     figure.draw_without_rendering()
     axes = figure.axes[0]
     for labels, low, high in (

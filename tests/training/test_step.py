@@ -113,17 +113,52 @@ def test_what_is_frozen_costs_no_gradient_no_state_and_no_activations() -> None:
 
 
 @pytest.mark.parametrize('method', ['dapt', pytest.param('full', marks=pytest.mark.slow)])
-def test_rematerialisation_computes_more_and_changes_nothing(method: str) -> None:
-    """By what is asked of the compiler: the CPU's finds the repetition and undoes it."""
+def test_less_memory_takes_more_operations_and_changes_nothing(method: str) -> None:
+    """Of tiny blocks no product sums over enough to be kept: 'balanced' is as 'least' here."""
     found = {}
-    for remat in (False, True):
-        geometry = {'depth': 1, 'remat': remat, 'hold_statistics': method != 'full'}
+    for memory in ('fast', 'least'):
+        geometry = {'depth': 1, 'memory': memory, 'hold_statistics': method != 'full'}
         training, split = started(method, geometry=geometry), small.split(8, 0)
         flops = costs.step_flops(training, split, np.arange(8))
         step = jax.jit(functools.partial(population.step_population, training.recipe))
         arrays = training.population, training.state, training.frozen
         after, _ = step(*arrays, split.points, split.labels)
-        found[remat] = flops, after.trainable
-    assert found[True][0] > 1.005 * found[False][0]
+        found[memory] = flops, after.trainable
+    assert found['least'][0] > 1.005 * found['fast'][0]
     for a, b in zip(*(jax.tree.leaves(trainable) for _, trainable in found.values()), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_memory_left_to_the_device_is_the_first_choice_that_fits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    training, split = started('dapt'), small.split(48, 0)
+    order = training.population.epoch_order(0, 48, 8)
+    assert training.recipe.module.backbone.memory == 'auto'
+    tried = []
+
+    def compile_loop(training: Training, *_: object) -> tuple[str, dict[str, float]]:
+        tried.append(training.recipe.module.backbone.memory)
+        takes = {'fast': 900, 'balanced': 500, 'least': 100}[tried[-1]]
+        return tried[-1], {'argument_bytes': 100, 'temporary_bytes': takes}
+
+    monkeypatch.setattr(loop, '_compile_loop', compile_loop)
+    for limit, chosen in ((None, 'fast'), (1000, 'fast'), (999, 'balanced'), (10, 'least')):
+        monkeypatch.setattr(loop, 'memory_bytes', lambda limit=limit: limit)
+        assert loop.compile_epoch(training, split, order, 2**30)[0] == chosen
+    assert tried == ['fast', 'fast', 'fast', 'balanced', 'fast', 'balanced', 'least']
+
+
+def test_bfloat16_computes_in_it_and_keeps_weights_and_statistics_in_float32() -> None:
+    training, split = started('full', geometry={'depth': 1}, dtype='bfloat16'), small.split(8, 0)
+    step = jax.jit(functools.partial(population.step_population, training.recipe))
+    arrays = training.population, training.state, training.frozen
+    text = step.lower(*arrays, split.points, split.labels).as_text()
+    products = [line for line in text.splitlines() if 'stablehlo.dot_general' in line]
+    # The first map of the MLP, [12, 48], and the gradient of its weights.
+    assert any('tensor<12x48xbf16>' in line for line in products)
+    assert not any('tensor<12x48xf32>' in line for line in products)
+    after, scalars = jax.eval_shape(step, *arrays, split.points, split.labels)
+    for part in (after.trainable, after.batch_stats, after.opt_state, scalars):
+        for leaf in jax.tree.leaves(part):
+            assert leaf.dtype in (jnp.float32, jnp.int32)

@@ -135,7 +135,7 @@ def test_models_of_different_structure_have_no_path() -> None:
 
 def test_the_best_on_held_out_clouds_is_chosen_and_of_equals_the_smallest_alpha() -> None:
     curve = [{'wise': {'validation': v, 'test': 1 - v}} for v in (0.2, 0.7, 0.7, 0.6)]
-    assert wise.choose(curve, 'wise') == 1
+    assert wise.best_alpha(curve, 'wise') == 1
 
 
 def tiny(folder: pathlib.Path, **changes: object) -> ConfigDict:

@@ -36,7 +36,7 @@ def draw_folds(config: ConfigDict, source: Mapping[str, Split]) -> dict[str, lis
     """Few-shot folds on the source, by name."""
     plan = config.few_shot
     return {
-        f'{ways}-way {shots}-shot': few_shot.draw(
+        f'{ways}-way {shots}-shot': few_shot.sample_folds(
             source['train'].labels,
             source['test'].labels,
             ways=ways,

@@ -63,7 +63,7 @@ def _drawn_splits(config: ConfigDict) -> tuple[Split, Split]:
 
 def _draw(config: ConfigDict, splits: tuple[Split, Split]) -> list[few_shot.Fold]:
     plan = config.few_shot
-    return few_shot.draw(
+    return few_shot.sample_folds(
         *(split.labels for split in splits),
         ways=plan.ways,
         shots=plan.shots,

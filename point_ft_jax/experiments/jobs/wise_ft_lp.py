@@ -168,7 +168,7 @@ def _seed(
         config, folder / 'wise', path, bench, reestimate, f'{config.data.variant}, seed {seed}'
     )
     first = config.wise.statistics[0]
-    chosen = {kind: wise.choose(curves[first], kind) for kind in ('wise', 'wise_lp')}
+    chosen = {kind: wise.best_alpha(curves[first], kind) for kind in ('wise', 'wise_lp')}
     alpha = config.wise.alphas[chosen['wise_lp']]
     _save_chosen(folder / 'chosen', run, path, bench, alpha, first, reestimate)
     backbones = (path.pretrained['params']['backbone'], path.finetuned['params']['backbone'])

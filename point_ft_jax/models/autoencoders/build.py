@@ -11,7 +11,7 @@ import numpy as np
 from point_ft_jax.core import plugins
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.core.trees import Variables
-from point_ft_jax.models import torch_names as torch_import
+from point_ft_jax.models import torch_names
 from point_ft_jax.models.autoencoders import (
     center_prediction,
     generative,
@@ -61,9 +61,9 @@ class Autoencoder(Drawn):
 
     def load_all(
         self, variables: Variables, state: Mapping[str, np.ndarray], source: str
-    ) -> tuple[Variables, torch_import.LoadReport]:
+    ) -> tuple[Variables, torch_names.LoadReport]:
         """`variables` from a pre-training file: every key, and no other but frozen teachers'."""
-        return torch_import.import_variables(
+        return torch_names.import_variables(
             state,
             variables,
             self.torch_names,
@@ -74,7 +74,7 @@ class Autoencoder(Drawn):
 
     def export(self, variables: Variables) -> dict[str, np.ndarray]:
         """All variables as a PyTorch state dict; the inverse of `load_all`."""
-        return torch_import.export_variables(variables, self.torch_names, self.conv)
+        return torch_names.export_variables(variables, self.torch_names, self.conv)
 
     @property
     def conv(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from point_ft_jax.models.layers import Array, Dtype, Linear, layer_norm
 from point_ft_jax.models.point_transformer import PointTransformer
 from point_ft_jax.models.positions import sinusoid
 from point_ft_jax.models.tokens import Tokens
-from point_ft_jax.models.transformer import spread
+from point_ft_jax.models.transformer import broadcast_token
 from point_ft_jax.models.tuner import Tuner
 
 
@@ -95,7 +95,9 @@ def conceal(tokens: Tokens, mask: Array, unknown: Array) -> Tokens:
 
     The others see the others only.
     """
-    positions = jnp.where(mask[..., None], spread(unknown, tokens.patches), tokens.patch_pos)
+    positions = jnp.where(
+        mask[..., None], broadcast_token(unknown, tokens.patches), tokens.patch_pos
+    )
     return tokens.replace(patch_pos=positions, mask=mask[:, :, None] | ~mask[:, None])
 
 

@@ -140,7 +140,7 @@ class Fusion(nn.Module):
 
 
 AUTOENCODER = HierarchicalAutoencoder
-# Tree path to PyTorch name, of what is not the backbone; see torch_import.
+# Tree path to PyTorch name, of what is not the backbone; see `torch_names`.
 BLOCK = 'h_decoder.{level}.blocks.{block}'
 UNIT = 'token_prop.0.extraction.operation.0'
 TORCH_NAMES = {

@@ -19,7 +19,7 @@ from point_ft_jax.models.autoencoders.decoder import Blocks
 from point_ft_jax.models.autoencoders.reconstruction import Reconstruction
 from point_ft_jax.models.layers import BatchNorm, Dtype, Linear, layer_norm, token_init
 from point_ft_jax.models.point_transformer import PointTransformer
-from point_ft_jax.models.transformer import drop_path_rates, spread
+from point_ft_jax.models.transformer import broadcast_token, drop_path_rates
 from point_ft_jax.models.tuner import Tuner
 
 CONTRAST, CONTRAST_WIDTH = 'contrast', 128
@@ -123,7 +123,7 @@ class Decoder(nn.Module):
     ) -> Array:
         batch, number, width = len(encoded), unseen.shape[1], encoded.shape[-1]
         token = self.param('mask_token', token_init, (1, 1, width))
-        hidden = jnp.broadcast_to(spread(token, encoded), (batch, number, width))
+        hidden = jnp.broadcast_to(broadcast_token(token, encoded), (batch, number, width))
         rates = drop_path_rates(self.drop_path, self.depth)
         blocks = Blocks(self.heads, rates, 128, train, self.dtype, name='blocks')
         decoded = blocks(
@@ -174,7 +174,7 @@ def take_groups(groups: Array, indices: Array) -> Array:
 
 
 AUTOENCODER = MaskedAutoencoder
-# Tree path to PyTorch name, of what is not the backbone; see torch_import.
+# Tree path to PyTorch name, of what is not the backbone; see `torch_names`.
 TORCH_NAMES = {
     'decoder/mask_token': 'mask_token',
     'decoder/blocks/positions/hidden': 'decoder_pos_embed.0',

@@ -33,7 +33,7 @@ def reconstruction(
     Args:
         projections: the autoencoder's, by name.
         chamfer: a name of `reconstruction.CHAMFER`.
-        sample: how a step samples points, a name of `resample.SAMPLES`.
+        sample: how a step samples points, a name of `sampling.SAMPLES`.
         auxiliary: the autoencoder's own terms of the loss, by name.
 
     Raises:

@@ -20,8 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.errors import UserError, raise_all
+from point_ft_jax.data.checks import cloud_problems
 from point_ft_jax.data.files import points as point_files
+from point_ft_jax.data.files.inventory import is_system
+from point_ft_jax.data.likeness import differences
+from point_ft_jax.data.normalize import unit_sphere
+from point_ft_jax.data.precision import to_float32
 from point_ft_jax.experiments import command_line
 
 
@@ -54,8 +59,6 @@ def predict_files(
 
     from point_ft_jax.checkpoints import run as saved
     from point_ft_jax.core.devices import make_mesh
-    from point_ft_jax.data import precision
-    from point_ft_jax.data.normalize import unit_sphere
     from point_ft_jax.evaluation import inference
 
     loaded = saved.load_run(run, backbone)
@@ -66,25 +69,14 @@ def predict_files(
             'evaluate it with point-ft evaluate'
         )
     files = find_files(paths)
-    clouds = point_files.read_all(files, metadata.get('channels', ()))
-    small = [
-        f'{path}: {len(cloud)} points'
-        for path, cloud in zip(files, clouds, strict=True)
-        if len(cloud) < metadata['points']
-    ]
-    if small:
-        raise UserError(
-            f'the model takes {metadata["points"]} points; these clouds have fewer:\n  '
-            + '\n  '.join(small)
-        )
-    place = unit_sphere if normalize else precision.to_float32
-    clouds = [place(cloud[None])[0] for cloud in clouds]
+    clouds = _read(files, metadata.get('channels', ()), metadata['points'])
+    clouds = _placed(clouds, normalize)
     predict = inference.make_predict(loaded.model.module, make_mesh(), min(len(clouds), 32))
     points = np.concatenate(
         [inference.prepare(cloud[None], metadata['points']) for cloud in clouds]
     )
     probabilities = np.asarray(jax.nn.softmax(predict(loaded.variables, points)))
-    warnings = [warning(cloud, metadata) for cloud in clouds]
+    warnings = ['; '.join(differences(cloud, metadata)) for cloud in clouds]
     return _rows(files, clouds, warnings, probabilities, metadata['classes'], top)
 
 
@@ -109,15 +101,32 @@ def predict_by_text(
         UserError: files that cannot be read or do not fit.
     """
     from point_ft_jax.commands import _zero_shot
-    from point_ft_jax.data.normalize import unit_sphere
 
     files = find_files(paths)
-    clouds = point_files.read_all(files, channels)
-    if normalize:
-        clouds = [unit_sphere(cloud[None])[0] for cloud in clouds]
+    clouds = _placed(_read(files, channels), normalize)
     probabilities, classes = _zero_shot.classify(weights, features, clouds, swap_yz)
     warnings = ['' if _is_unit(c) else 'not in the unit sphere (--normalize?)' for c in clouds]
     return _rows(files, clouds, warnings, probabilities, classes, top)
+
+
+def _read(
+    files: Sequence[pathlib.Path], channels: Sequence[str], fewest: int = 1
+) -> list[np.ndarray]:
+    """The clouds of files in their precision, after the checks of training."""
+    clouds = point_files.read_all(files, channels)
+    problems = cloud_problems(clouds, list(map(str, files)))
+    pairs = zip(files, clouds, strict=True)
+    small = [f'{path}: {len(cloud)} points' for path, cloud in pairs if len(cloud) < fewest]
+    if small:
+        listed = '\n    '.join(small)
+        problems.append(f'the model takes {fewest} points; these have fewer:\n    {listed}')
+    raise_all(problems, 'these clouds cannot be used:')
+    return clouds
+
+
+def _placed(clouds: Sequence[np.ndarray], normalize: bool) -> list[np.ndarray]:
+    place = unit_sphere if normalize else to_float32
+    return [place(cloud[None])[0] for cloud in clouds]
 
 
 def _is_unit(cloud: np.ndarray) -> bool:
@@ -157,7 +166,7 @@ def find_files(paths: Sequence[str]) -> list[pathlib.Path]:
     found: list[pathlib.Path] = []
     for path in map(pathlib.Path, paths):
         if path.is_dir():
-            inside = sorted(p for p in path.rglob('*') if point_files.is_cloud(p))
+            inside = [p for p in sorted(path.rglob('*')) if _is_inside(p, path)]
             if not inside:
                 raise UserError(
                     f'{path} has no cloud: expected files that end in '
@@ -171,17 +180,9 @@ def find_files(paths: Sequence[str]) -> list[pathlib.Path]:
     return found
 
 
-def warning(cloud: np.ndarray, metadata: Mapping[str, Any]) -> str:
-    """How a cloud differs from the training's, '' if it doesn't."""
-    places = cloud[:, :3]
-    radius = float(np.linalg.norm(places - places.mean(0), axis=1).max())
-    low, middle, high = metadata['radius']
-    found = []
-    if len(cloud) != metadata['stored_points']:
-        found.append(f'{len(cloud)} points, trained on {metadata["stored_points"]}')
-    if not 0.8 * low <= radius <= 1.25 * high:
-        found.append(f'radius {radius:.3g}, trained on about {middle:.3g} (--normalize?)')
-    return '; '.join(found)
+def _is_inside(file: pathlib.Path, folder: pathlib.Path) -> bool:
+    hidden = any(map(is_system, file.relative_to(folder).parts))
+    return not hidden and point_files.is_cloud(file)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

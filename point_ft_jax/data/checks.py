@@ -1,12 +1,13 @@
 """What must hold for labelled clouds before anything trains on them: one check for every reader."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from point_ft_jax.core.errors import raise_all, some
-from point_ft_jax.data import precision
+from point_ft_jax.data import likeness, precision
 
 
 def problems(
@@ -32,10 +33,14 @@ def problems(
     return found
 
 
-def check_clouds(points: ArrayLike, channels: Sequence[str] = ()) -> np.ndarray:
-    """Clouds as float32 [S, N, 3 + F], after the checks of every reader.
+def check_clouds(
+    points: ArrayLike, channels: Sequence[str] = (), measured: Mapping[str, Any] | None = None
+) -> np.ndarray:
+    """Clouds as float32 [S, N, 3 + F], after the checks of every reader: at every door of a model.
 
-    These are of shape, type, values and extent; `channels` are the names of the F columns.
+    These are of shape, type, values and extent; `channels` are the names of the F columns. With
+    what was `measured` of the training clouds (see `likeness.measures`) it warns if most of these
+    are of another scale, number of points or order of axes.
 
     Raises:
         UserError: everything that is wrong with them, in one message.
@@ -44,7 +49,10 @@ def check_clouds(points: ArrayLike, channels: Sequence[str] = ()) -> np.ndarray:
     labels = np.zeros(len(clouds) if clouds.ndim else 0, int)
     found = problems(clouds, labels, [''], complete=False, channels=channels)
     raise_all(found, 'these clouds cannot be used:')
-    return precision.to_float32(clouds)
+    clouds = precision.to_float32(clouds)
+    if measured is not None:
+        likeness.warn_of_differences(clouds, measured)
+    return clouds
 
 
 def cloud_problems(clouds: Sequence[np.ndarray], names: Sequence[str]) -> list[str]:

@@ -21,7 +21,8 @@ def predict(
     """Class probabilities [S, C] of clouds; of a part segmenter part probabilities [S, N, P].
 
     A classifier sees the farthest `tuned.metadata['points']` points of each cloud. A segmenter sees
-    and labels them all.
+    and labels them all. Clouds of another scale or number of points than the training's are warned
+    of.
 
     Args:
         tuned: what `finetune` or `load_run` returned.
@@ -49,7 +50,7 @@ def predict(
         >>> predict(tuned, clouds).shape
         (3, 2)
     """
-    clouds = check_clouds(points, tuned.metadata.get('channels', ()))
+    clouds = check_clouds(points, tuned.metadata.get('channels', ()), tuned.metadata)
     module = tuned.model.module
     if tuned.model.spec.num_parts is None:
         run = inference.make_predict(module, make_mesh(), min(len(clouds), batch_size))
@@ -86,7 +87,7 @@ def features(tuned: TunedModel, points: ArrayLike, *, batch_size: int = 32) -> n
     """
     if tuned.model.spec.num_parts is not None:
         raise UserError('a part segmenter has features for each point; expected a classifier')
-    clouds = check_clouds(points, tuned.metadata.get('channels', ()))
+    clouds = check_clouds(points, tuned.metadata.get('channels', ()), tuned.metadata)
     size = min(len(clouds), batch_size)
     run = inference.make_predict(tuned.model.module, make_mesh(), size, method='features')
     return run(tuned.variables, inference.prepare(clouds, tuned.metadata['points']))

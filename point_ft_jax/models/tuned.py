@@ -17,8 +17,8 @@ class TunedModel:
         model: as `create_model` or `build` made it; of a pre-training run an autoencoder.
         variables: 'params' and 'batch_stats'.
         metadata: in JSON's types: 'classes', 'part_names', 'points' (that the model takes),
-            'stored_points' and 'radius' of the training clouds, 'checkpoint' (what it started
-            from); of a run more.
+            'stored_points', 'radius' and 'sides' of the training clouds, 'checkpoint' (what it
+            started from); of a run more.
         history: a mapping for each epoch, with 'epoch', 'train_loss', 'train_accuracy' and, where
             clouds were held out, 'validation_accuracy' (fractions) and 'validation_loss'.
         scores: on the validation clouds at the best epoch, by name; fractions in 0..1.

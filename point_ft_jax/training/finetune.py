@@ -13,6 +13,7 @@ from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.trees import Variables
 from point_ft_jax.data import augment as augmentations
 from point_ft_jax.data.checks import check_clouds
+from point_ft_jax.data.likeness import measures
 from point_ft_jax.data.split import Split, hold_out
 from point_ft_jax.models import Model, create_model
 from point_ft_jax.models.build import known
@@ -126,15 +127,12 @@ def finetune(
 
 def training_metadata(train: Split, num_points: int) -> dict[str, Any]:
     """The classes and the scale of training clouds, to check other clouds against."""
-    places = train.points[..., :3]
-    radius = np.linalg.norm(places - places.mean(1, keepdims=True), axis=-1).max(1)
     return {
         'classes': list(train.classes),
         'part_names': list(train.part_names),
         'channels': list(train.channels),
         'points': num_points,
-        'stored_points': train.points.shape[1],
-        'radius': [float(np.quantile(radius, q)) for q in (0.01, 0.5, 0.99)],
+        **measures(train.points),
     }
 
 

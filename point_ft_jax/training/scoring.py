@@ -61,7 +61,7 @@ def evaluate(tuned: TunedModel, split: Split, *, batch_size: int = 32) -> Any:
     """
     parts = tuned.model.spec.num_parts is not None
     check_split(tuned, split)
-    check_clouds(split.points, split.channels)
+    check_clouds(split.points, split.channels, tuned.metadata)
     task = task_of(split, parts)
     points, targets = task.prepare(split, tuned.metadata['points'])
     answer = functools.partial(task.answer, tuned.model.module)

@@ -111,6 +111,10 @@ def test_columns_are_taken_by_name(tmp_path):
 HEADER = b'ply\nformat ascii 1.0\nelement vertex 2\n'
 XYZ = b'property float x\nproperty float y\nproperty float z\nend_header\n'
 LISTS = b'property list uchar int n\n'
+ENDLESS = (
+    b'ply\nformat binary_little_endian 1.0\nelement face 1000000000000\n'
+    b'property list uchar int n\nelement vertex 1\n' + XYZ + b'\0'
+)
 BAD = {
     'ending': ('a.obj', b'', r"unknown ending '.obj'; expected one of .npy, .npz, .ply, .txt"),
     'empty npy': ('a.npy', b'', 'no readable .npy file of numbers'),
@@ -140,11 +144,15 @@ BAD = {
     'type': ('a.ply', HEADER + b'property real x\n' + XYZ, "header line 'property real x' is no"),
     'no vertex': (
         'a.ply',
-        HEADER.replace(b'vertex', b'node') + XYZ,
+        HEADER.replace(b'vertex', b'node') + XYZ.replace(b' z', b' w'),
         'no element vertex; found node',
     ),
     'no z': ('a.ply', HEADER + XYZ.replace(b' z', b' w'), 'no x, y, z; found x, y, w'),
-    'list': ('a.ply', HEADER + LISTS + XYZ + b'1 5 0 0 0\n' * 2, 'have a list property'),
+    'list': ('a.ply', HEADER + LISTS + XYZ + b'2 5 0 0 0\n' * 2, 'vertex 1 has 2 values'),
+    'more ascii': ('a.ply', HEADER + XYZ + b'0 0 1\n' * 3, '2 rows announced but 3 are there'),
+    'more binary': ('a.ply', ply('binary_big_endian', CLOUD) + b'0' * 24, '7 vertices .* but 8'),
+    'twice': ('a.ply', HEADER + b'property float x\n' + XYZ, 'occurs twice'),
+    'endless': ('a.ply', ENDLESS, 'rows of face announced but only 1 are there'),
     'few ascii': ('a.ply', HEADER + XYZ + b'0 0 0\n', '2 vertices announced but only 1 are there'),
     'few binary': ('a.ply', ply('binary_big_endian', CLOUD)[:-1], 'announced but only 6 are there'),
     'short row': ('a.ply', HEADER + XYZ + b'0 0 0\n1 1\n', 'vertex 2 has 2 values; expected 3'),

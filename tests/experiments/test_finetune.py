@@ -165,7 +165,7 @@ def test_data_of_other_classes_or_another_task_evaluate_no_run(
     other = tiny(run)
     other.data = own_clouds()
     other.data.root = str(tmp_path)
-    with pytest.raises(UserError, match=r'15 classes apart .*the data has 2 \(chair, lamp'):
+    with pytest.raises(UserError, match=r'predicts 15 classes .*the data set has 2 \(chair, lamp'):
         evaluate.evaluated(str(run), other, 16)
     with pytest.raises(UserError, match="its task is classification, the config's part_segm"):
         evaluate.compared([str(run)], tiny(run, task='part_segmentation'), 16)
@@ -231,6 +231,15 @@ def test_predictions_of_files_warn_of_what_differs(
     assert '--normalize' in rows[1]['warning']
     assert len(rows[0]['classes']) == 2
     assert rows[0]['probabilities'][0] >= rows[0]['probabilities'][1] > 0
+
+
+@pytest.mark.parametrize('normalize', [False, True])
+def test_a_flat_cloud_has_no_class(
+    run: pathlib.Path, tmp_path: pathlib.Path, normalize: bool
+) -> None:
+    np.save(tmp_path / 'a.npy', np.ones((64, 3)))
+    with pytest.raises(UserError, match=r'1 clouds have all points in one place: .*a\.npy'):
+        predict.predict_files(str(run), [str(tmp_path)], normalize=normalize)
 
 
 def test_clouds_that_are_too_small_are_listed(run: pathlib.Path, tmp_path: pathlib.Path) -> None:

@@ -1,7 +1,10 @@
 """The points of a PLY file: ascii or binary of either byte order, with any other properties."""
 
+import codecs
 import dataclasses
 import re
+import struct
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -16,7 +19,11 @@ TYPES = {
     **dict.fromkeys(('uint', 'uint32'), 'u4'),
     **dict.fromkeys(('float', 'float32'), 'f4'),
     **dict.fromkeys(('double', 'float64'), 'f8'),
+    **{'int64': 'i8', 'uint64': 'u8'},  # no part of the definition, and clear
 }
+CODES = dict(
+    zip(('i1', 'u1', 'i2', 'u2', 'i4', 'u4', 'i8', 'u8', 'f4', 'f8'), 'bBhHiIqQfd', strict=True)
+)
 ORDERS = {'ascii': '', 'binary_little_endian': '<', 'binary_big_endian': '>'}
 
 
@@ -42,31 +49,53 @@ def parse(content: bytes) -> np.ndarray:
 def vertices(content: bytes) -> dict[str, np.ndarray]:
     """All properties [N] of the element `vertex` of a PLY file's bytes, by their names.
 
-    Of a binary file in its own types, of an ascii one as float64.
+    Of a binary file in its own types, of an ascii one as float64. Names are in lower case unless
+    two differ by that alone; lists are passed over.
 
     Raises:
-        UserError: no PLY, an unknown format or type, no vertices with x, y, z, or too few bytes.
+        UserError: no PLY, an unknown format or type, no vertices with x, y, z, or other numbers of
+            rows or values than the header announces.
     """
     order, elements, body = _header(content)
-    vertex = next((e for e in elements if e.name == 'vertex'), None)
-    if vertex is None:
-        raise UserError(f'no element vertex; found {", ".join(e.name for e in elements) or "none"}')
+    vertex = _vertex(elements)
     columns = [p[0] for p in vertex.properties]
-    if not {'x', 'y', 'z'} <= set(columns):
+    if len(set(columns)) < len(columns):
+        raise UserError(f'a property of the vertices occurs twice: {", ".join(columns)}')
+    names = _plain(columns)
+    if not {'x', 'y', 'z'} <= set(names):
         raise UserError(f'the vertices have no x, y, z; found {", ".join(columns) or "none"}')
-    if any(len(p) == 3 for p in vertex.properties):
-        raise UserError('the vertices have a list property; save them with x, y, z only')
-    before = elements[: elements.index(vertex)]
     read = _binary if order else _ascii
-    rows = read(body, before, vertex, order)
-    return {name: rows[name] for name in columns}
+    rows = read(body, elements, vertex, order)
+    return {
+        name: rows[column] for name, column in zip(names, columns, strict=True) if column in rows
+    }
+
+
+def _vertex(elements: list[_Element]) -> _Element:
+    """The element of the vertices: the one of that name, or the only one with x, y, z."""
+    for matches in (
+        [e for e in elements if e.name.lower() == 'vertex'],
+        [e for e in elements if {'x', 'y', 'z'} <= {p[0].lower() for p in e.properties}],
+    ):
+        if len(matches) == 1:
+            return matches[0]
+    raise UserError(f'no element vertex; found {", ".join(e.name for e in elements) or "none"}')
+
+
+def _plain(columns: list[str]) -> list[str]:
+    lower = [column.lower() for column in columns]
+    return [low if lower.count(low) == 1 else own for low, own in zip(lower, columns, strict=True)]
 
 
 def _header(content: bytes) -> tuple[str, list[_Element], bytes]:
-    end = re.search(rb'^end_header[ \t]*\r?\n', content, re.MULTILINE)
+    content = content.removeprefix(codecs.BOM_UTF8)
+    # Lines end in one way, and where that is CR alone an LF behind it is the first of the data.
+    newline = re.search(rb'\r\n|\r|\n', content)
+    ends = rb'\r' if newline and newline[0] == b'\r' else rb'(?:\r\n|\n|\r)'
+    end = re.search(rb'(?<=[\r\n])[ \t]*end_header[ \t]*' + ends, content)
     head = content[: end.start()].decode('latin1') if end else ''
-    lines = [line.split() for line in head.splitlines()]
-    if not lines or lines[0] != ['ply']:
+    lines = [line.split() for line in re.split('\r\n|\r|\n', head)]
+    if [word.lower() for word in lines[0]] != ['ply']:
         raise UserError('no PLY header: expected a line `ply` first and `end_header` later')
     elements: list[_Element] = []
     order = None
@@ -74,7 +103,7 @@ def _header(content: bytes) -> tuple[str, list[_Element], bytes]:
         match words:
             case ['format', name, *_] if name in ORDERS:
                 order = ORDERS[name]
-            case ['element', name, count] if count.isdigit():
+            case ['element', name, count] if re.fullmatch('[0-9]{1,15}', count):
                 elements.append(_Element(name, int(count)))
             case ['property', 'list', length, item, name] if elements and {length, item} <= set(
                 TYPES
@@ -85,49 +114,90 @@ def _header(content: bytes) -> tuple[str, list[_Element], bytes]:
             case [] | ['comment' | 'obj_info', *_]:
                 pass
             case _:
-                raise UserError(f'header line {" ".join(words)!r} is no PLY')
+                raise UserError(f'header line {" ".join(words)[:200]!r} is no PLY')
     if order is None:
         raise UserError(f'no format line; expected one of {", ".join(ORDERS)}')
     return order, elements, content[end.end() :]
 
 
-def _binary(body: bytes, before: list[_Element], vertex: _Element, order: str) -> np.ndarray:
-    start = 0
-    for element in before:
-        start = _skip(body, element, order, start)
+def _binary(
+    body: bytes, elements: list[_Element], vertex: _Element, order: str
+) -> Mapping[str, np.ndarray]:
+    start, number = 0, elements.index(vertex)
+    for element in elements[:number]:
+        start, _ = _walked(body, element, order, start)
+    if any(len(p) == 3 for p in vertex.properties):
+        _, values = _walked(body, vertex, order, start)
+        return values
     dtype = np.dtype([(name, order + kind) for name, kind in vertex.properties])
     there = max(0, len(body) - start) // dtype.itemsize
     if there < vertex.count:
         raise UserError(f'{vertex.count:,} vertices announced but only {there:,} are there')
-    return np.frombuffer(body, dtype, vertex.count, start)
+    if there > vertex.count and vertex is elements[-1]:
+        raise UserError(f'{vertex.count:,} vertices announced but {there:,} are there')
+    rows = np.frombuffer(body, dtype, vertex.count, start)
+    return {name: rows[name] for name in dtype.names}
 
 
-def _skip(body: bytes, element: _Element, order: str, start: int) -> int:
-    """Where the bytes after an element begin."""
+def _walked(
+    body: bytes, element: _Element, order: str, start: int
+) -> tuple[int, dict[str, np.ndarray]]:
+    """Where the bytes after an element begin; of one with lists also its other properties."""
     if all(len(p) == 2 for p in element.properties):
-        return start + element.count * sum(np.dtype(p[1]).itemsize for p in element.properties)
-    for _ in range(element.count):
-        for _, kind, *items in element.properties:
-            size = np.dtype(kind).itemsize
-            if items and start + size <= len(body):
-                length = int(np.frombuffer(body, order + kind, 1, start)[0])
-                start += length * np.dtype(items[0]).itemsize
-            start += size
-    return start
+        row = sum(np.dtype(p[1]).itemsize for p in element.properties)
+        return start + element.count * row, {}
+    kinds = {kind: struct.Struct(order + code) for kind, code in CODES.items()}
+    found: dict[str, list] = {p[0]: [] for p in element.properties if len(p) == 2}
+    for row in range(element.count):
+        for name, kind, *items in element.properties:
+            if start + kinds[kind].size > len(body):  # a count is believed as far as the file goes
+                raise UserError(
+                    f'{element.count:,} rows of {element.name} announced but only {row:,} are there'
+                )
+            (value,) = kinds[kind].unpack_from(body, start)
+            start += kinds[kind].size
+            if not items:
+                found[name].append(value)
+            elif value < 0:
+                raise UserError(f'row {row + 1} of {element.name} has a list of {value} values')
+            else:
+                start += int(value) * kinds[items[0]].size
+    return start, {name: np.array(values) for name, values in found.items()}
 
 
-def _ascii(body: bytes, before: list[_Element], vertex: _Element, order: str) -> dict:
-    lines = [line for line in body.splitlines() if line.strip()]
-    skipped = sum(element.count for element in before)
+def _ascii(
+    body: bytes, elements: list[_Element], vertex: _Element, order: str
+) -> Mapping[str, np.ndarray]:
+    lines = [line for line in re.split(rb'[\r\n]+', body) if line.strip()]
+    announced = sum(element.count for element in elements if element.properties)
+    if len(lines) > announced:
+        raise UserError(f'{announced:,} rows announced but {len(lines):,} are there')
+    skipped = sum(element.count for element in elements[: elements.index(vertex)])
     rows = [line.split() for line in lines[skipped : skipped + vertex.count]]
     if len(rows) < vertex.count:
         raise UserError(f'{vertex.count:,} vertices announced but only {len(rows):,} are there')
-    width = len(vertex.properties)
-    bad = next((i for i, row in enumerate(rows) if len(row) != width), None)
+    names = [p[0] for p in vertex.properties if len(p) == 2]
+    if len(names) < len(vertex.properties):
+        rows = [_without_lists(row, vertex) for row in rows]
+    bad = next((i for i, row in enumerate(rows) if len(row) != len(names)), None)
     if bad is not None:
-        raise UserError(f'vertex {bad + 1} has {len(rows[bad])} values; expected {width}')
+        raise UserError(f'vertex {bad + 1} has {len(rows[bad])} values; expected {len(names)}')
     try:
-        table = np.array(rows, dtype=np.float64).reshape(-1, width)
+        table = np.array(rows, dtype=np.float64).reshape(-1, len(names))
     except ValueError as error:
         raise UserError(f'a vertex has a value that is no number ({error})') from None
-    return {name: table[:, i] for i, (name, *_) in enumerate(vertex.properties)}
+    return {name: table[:, i] for i, name in enumerate(names)}
+
+
+def _without_lists(row: list[bytes], vertex: _Element) -> list[bytes]:
+    """The values of a row that are in no list."""
+    kept, start = [], 0
+    for _, _, *items in vertex.properties:
+        if not items:
+            kept += row[start : start + 1]
+            start += 1
+        elif start < len(row) and row[start].isdigit():
+            start += 1 + int(row[start])
+        else:
+            raise UserError('a vertex has a list without its length')
+    return [*kept, *row[start:]]

@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from point_ft_jax.core import json_files
-from point_ft_jax.reports import tables
+from point_ft_jax.reports import figures, tables
 
 DPI = 120
 
@@ -81,10 +81,7 @@ class Report:
         for section in self.sections:
             for block in section.blocks:
                 if isinstance(block, Picture):
-                    # The version of matplotlib would be in the file otherwise.
-                    block.figure.savefig(
-                        folder / f'{block.name}.png', dpi=DPI, metadata={'Software': None}
-                    )
+                    figures.save(block.figure, folder / f'{block.name}.png', DPI)
         result = json.dumps(json_files.plain(self.result), indent=1, allow_nan=False)
         (folder / 'result.json').write_text(result + '\n', encoding='utf-8')
         path = folder / 'report.md'

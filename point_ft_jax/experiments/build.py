@@ -190,7 +190,8 @@ def make_recipe(
     """The training step of a config; `task` is classification where nothing else is said.
 
     Raises:
-        UserError: an unknown schedule or augmentation, or a `clip_percentile` out of range.
+        UserError: an unknown schedule or augmentation, or a `clip_percentile` or `l2_sp` out of
+            range.
     """
     optim = config.optim
     schedule, faster_schedule = (
@@ -228,6 +229,7 @@ def make_recipe(
         augment=augment.named(config.train.augment, channels_of(config)),
         mesh=mesh,
         task=task or classification(config.train.smoothing),
+        ema=optim.ema,
         momentum=_momentum(config.train.halve_momentum_every * steps_per_epoch),
     )
 

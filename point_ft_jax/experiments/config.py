@@ -90,6 +90,8 @@ def default() -> ConfigDict:
             'decay_faster': False,  # decay their vectors and biases too
             # L2-SP: how much a change of the backbone costs, in the place of its weight decay.
             'l2_sp': 0.0,
+            # The decay of a moving average of the weights, which is evaluated and kept; 0 for none.
+            'ema': 0.0,
             # Step once with the gradient and once more with it clipped, as the references' part
             # segmenters do.
             'double_step': False,

@@ -139,7 +139,7 @@ def _problems(kind: type[_Spec], given: Mapping[str, object]) -> list[str]:
     """What is wrong with the fields of a spec, a line each."""
     fields = {field.name: field for field in dataclasses.fields(kind)}
     unknown = [name for name in given if name not in fields]
-    problems = [f'no field {name!r}; there are {", ".join(fields)}' for name in unknown[:4]]
+    problems = [f'no field {_named(name)}; there are {", ".join(fields)}' for name in unknown[:4]]
     for name, field in fields.items():
         what, fits = EXPECTED[field.type]
         if name in given and not fits(given[name]):

@@ -1,5 +1,6 @@
 """Files that say of themselves what they do not hold, and mutants: read or refused, at once."""
 
+import fcntl
 import json
 import pathlib
 from collections.abc import Callable
@@ -210,3 +211,13 @@ def test_many_mutants_are_read_or_refused(tmp_path: pathlib.Path, name: str) -> 
     reader, make = FILES[name]
     make(tmp_path)
     fuzz.assert_read_or_refused(fuzz.outcomes(reader, tmp_path, 'bytes', 3_000, 2), 3_000)
+
+
+def test_an_h5_file_that_is_open_elsewhere_is_not_called_damaged(tmp_path: pathlib.Path) -> None:
+    with h5py.File(tmp_path / 'a.h5', 'w') as file:
+        file['data'], file['label'] = CLOUD[None], [0]
+    with open(tmp_path / 'a.h5', 'rb') as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)  # as HDF5 does for a file that it writes
+        with pytest.raises(UserError, match='is open in another program that writes it'):
+            h5.read(tmp_path / 'a.h5')
+    assert h5.read(tmp_path / 'a.h5')[1].tolist() == [0]

@@ -1,14 +1,14 @@
 """One point cloud from one file: .npy, .npz, .ply, or text (.txt, .xyz, .pts, .csv)."""
 
 import pathlib
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from point_ft_jax.core.errors import UserError, raise_all
+from point_ft_jax.data.checks import some
 from point_ft_jax.data.files import channels as named_channels
-from point_ft_jax.data.files import ply, text
+from point_ft_jax.data.files import npy, ply, text
 
 NAMES = ('points', 'data', 'xyz', 'pos', 'vertices')  # the arrays looked for in an .npz, in order
 
@@ -76,7 +76,9 @@ def _read(
     try:
         return check(reader(path))
     except (UserError, OSError) as error:
-        raise UserError(f'{path}: {error}') from None
+        problem = str(error)
+        named = problem.startswith(str(path))
+        raise UserError(problem if named else f'{path}: {problem}') from None
 
 
 def _checked(points: np.ndarray) -> np.ndarray:
@@ -99,27 +101,14 @@ def _table_checked(points: np.ndarray) -> np.ndarray:
     return points
 
 
-def _npy(path: pathlib.Path) -> np.ndarray:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise UserError(f'no readable .npy file of numbers ({error})') from None
-
-
 def _npz(path: pathlib.Path) -> np.ndarray:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            keys = [key for key in NAMES if key in arrays] or arrays.files
-            if not keys or (len(keys) > 1 and keys[0] not in NAMES):
-                raise UserError(
-                    f'found the arrays {", ".join(keys) or "(none)"}; name the points '
-                    f'one of {", ".join(NAMES)}'
-                )
-            return arrays[keys[0]]
-    except UserError:
-        raise
-    except (ValueError, EOFError, OSError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise UserError(f'no readable .npz file of numbers ({error})') from None
+    found = npy.names(path)
+    keys = [key for key in NAMES if key in found] or [*found]
+    if not keys or (len(keys) > 1 and keys[0] not in NAMES):
+        raise UserError(
+            f'found the arrays {some(keys) or "(none)"}; name the points one of {", ".join(NAMES)}'
+        )
+    return npy.read_named(path, keys[:1])[keys[0]]
 
 
 def _text(path: pathlib.Path) -> np.ndarray:
@@ -127,9 +116,9 @@ def _text(path: pathlib.Path) -> np.ndarray:
 
 
 READERS = {
-    '.npy': _npy,
+    '.npy': npy.read,
     '.npz': _npz,
     '.ply': lambda path: ply.parse(path.read_bytes()),
     **dict.fromkeys(('.txt', '.xyz', '.pts', '.csv'), _text),
 }
-TABLES = {ending: reader for ending, reader in READERS.items() if reader in (_npy, _text)}
+TABLES = {ending: reader for ending, reader in READERS.items() if reader in (npy.read, _text)}

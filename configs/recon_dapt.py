@@ -3,7 +3,7 @@
     python run.py --config=configs/recon_dapt.py
         the tiny model on the embedded shapes: minutes on two cores, nothing to download
     python run.py --config=configs/recon_dapt.py:probe
-        the same start, linearly probed: what DAPT has to beat
+        the same start, linearly probed: what DAPT has to beat; likewise full, all of it fine-tuned
     python run.py --config=configs/recon_dapt.py:own --config.data.root=FOLDER
         DAPT on clouds of your own
     python run.py --config=configs/recon_dapt.py:pb_t50_rs --config.data.root=DATA \\
@@ -19,19 +19,20 @@ from ml_collections import ConfigDict
 from point_ft_jax.experiments.config import default, own_clouds
 from point_ft_jax.experiments.papers import DATASETS, check_variant, dapt
 
-VARIANTS = ('', 'probe', 'own', *DATASETS)
+METHODS = {'probe': 'linear_probe', 'full': 'full'}  # variants that are tuned by another method
+VARIANTS = ('', *METHODS, 'own', *DATASETS)
 
 
 def get_config(variant: str = '') -> ConfigDict:
-    """The config of a variant: '', 'probe', 'own', or one of the paper's."""
+    """The config of a variant: '', 'probe', 'full', 'own', or one of the paper's."""
     check_variant('recon_dapt', variant, VARIANTS)
     if variant in DATASETS:
         return dapt('recon', variant, f'recon_dapt_{variant}')
     config = _embedded()
     if variant == 'own':
         config.data = own_clouds()
-    if variant == 'probe':
-        config.method.name = 'linear_probe'
+    if variant in METHODS:
+        config.method.name = METHODS[variant]
         config.method.options = ConfigDict()
     config.name = f'recon_dapt_{variant}' if variant else 'recon_dapt'
     return config

@@ -16,6 +16,12 @@ def zipped(entries: Mapping[str, bytes], compression: int = zipfile.ZIP_STORED) 
     return stream.getvalue()
 
 
+def unzipped(data: bytes) -> dict[str, bytes]:
+    """The entries of such an archive, whatever its folder is called."""
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        return {name.partition('/')[2]: file.read(name) for name in file.namelist()}
+
+
 def checkpoint(content: object, entries: Mapping[str, bytes] | None = None) -> bytes:
     """The checkpoint of nested values and arrays, with further or other entries."""
     data, arrays = torch_pickle.dump(content)

@@ -9,6 +9,8 @@ import numpy as np
 
 from point_ft_jax.checkpoints import run as saved
 from point_ft_jax.checkpoints import shipped, torch_file
+from point_ft_jax.core import trees
+from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.core.trees import Variables
 from point_ft_jax.models import AutoencoderSpec, Model
 from point_ft_jax.models.torch_names import LoadReport
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def load_pretrained(
-    model: 'Model | Autoencoder', source: str | None, *, seed: int = 0
+    model: 'Model | Autoencoder', source: str | None, *, seed: int = 0, head: bool = False
 ) -> tuple[Variables, LoadReport | None]:
     """The variables to start from, and what the load did; None in its place for random weights.
 
@@ -29,6 +31,9 @@ def load_pretrained(
         model: see `models.build`.
         source: a .pth file, the folder of a run, or 'shipped:NAME'; None or '' for random weights.
         seed: of the random weights.
+        head: whether the head comes from `source`, too, which then is the folder of a run on data
+            with the same classes. Fine-tuning from a linear probe's head is LP-FT (Kumar et al.,
+            ICLR 2022, arXiv 2202.10054).
 
     Raises:
         UserError: the source is missing, unreadable, or does not fit.
@@ -41,12 +46,42 @@ def load_pretrained(
         (156, ())
     """
     variables, key = model.shapes(), jax.random.key(seed)
+    if head:
+        variables = _with_head(variables, source)
     if not source:
         return model.init_missing(key, variables), None
     everything = isinstance(model.spec, AutoencoderSpec)
     load = model.load_all if everything else model.load_backbone
     variables, report = load(variables, state_dict(source), str(source))
     return model.init_missing(key, variables), report
+
+
+def _with_head(variables: Variables, source: str | None) -> Variables:
+    """`variables` with the head of a run."""
+    if not source or not pathlib.Path(source).expanduser().is_dir():
+        raise UserError(
+            f'a head comes from the folder of a run, and the checkpoint is {source!r}: give a run, '
+            'such as that of a linear probe, or set config.init.head to False'
+        )
+    mine, heads = _heads(variables), _heads(saved.load_run(source).variables)
+    own, other = ({path: a.shape for path, a in trees.flatten(h).items()} for h in (mine, heads))
+    raise_all(
+        [
+            f'{path}: {other.get(path, "not there")}; expected {own.get(path, "none")}'
+            for path in sorted({*own, *other})
+            if own.get(path) != other.get(path)
+        ],
+        f'the head of {source} does not fit this model:',
+    )
+    return {
+        name: {**tree, 'head': heads[name]} if name in heads else tree
+        for name, tree in variables.items()
+    }
+
+
+def _heads(variables: Variables) -> Variables:
+    """The heads' own variables."""
+    return {name: tree['head'] for name, tree in variables.items() if 'head' in tree}
 
 
 def state_dict(path: str) -> Mapping[str, np.ndarray]:

@@ -119,7 +119,12 @@ def find(folder: str | pathlib.Path) -> pathlib.Path:
 
 
 def load_run(
-    folder: str | pathlib.Path, backbone: str | None = None, *, pretrained: bool = False
+    folder: str | pathlib.Path,
+    backbone: str | None = None,
+    *,
+    pretrained: bool = False,
+    key: str | None = None,
+    prefix: str = '',
 ) -> TunedModel:
     """The tuned model of a run, at the best epoch so far.
 
@@ -127,6 +132,7 @@ def load_run(
         folder: of a run, of one of its seeds, or of a delta that was carried away from one.
         backbone: a .pth file or a run to take the backbone from, in place of the run's own copy.
         pretrained: whether the autoencoder of a pre-training run will do, too.
+        key, prefix: where the weights are in a .pth file of `backbone`; see `torch_file`.
 
     Raises:
         UserError: no run, one of pre-training, one without a chosen epoch yet, a delta without a
@@ -139,7 +145,7 @@ def load_run(
     if backbone is None and not (folder / FACTS).exists():
         raise UserError(f'{folder} is a delta: say with --backbone=FILE what it belongs to')
     if backbone is not None:
-        return _over(read_delta(folder), backbone)
+        return _over(read_delta(folder), backbone, key, prefix)
     metadata = _read_metadata(folder)
     if not pretrained and isinstance(spec_file.read(folder, metadata), AutoencoderSpec):
         raise UserError(
@@ -176,12 +182,12 @@ def read_delta(folder: str | pathlib.Path) -> delta.Delta:
     return delta.read(folder / DELTA if (folder / FACTS).exists() else folder)
 
 
-def _over(own: delta.Delta, backbone: str) -> TunedModel:
+def _over(own: delta.Delta, backbone: str, key: str | None, prefix: str) -> TunedModel:
     """The model of a delta and a backbone from elsewhere."""
     if pathlib.Path(backbone).expanduser().is_dir():
         tree = load_run(backbone, pretrained=True).variables['params']['backbone']
     else:
-        state, _ = torch_file.state_dict(shipped.locate(backbone))
+        state, _ = torch_file.state_dict(shipped.locate(backbone), key, prefix)
         tree = own.model.load_backbone(own.model.shapes(), state, backbone)[0]['params']['backbone']
     return _tuned(own.model, delta.attach_delta(own, tree, backbone), own.metadata)
 

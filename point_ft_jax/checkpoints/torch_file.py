@@ -16,14 +16,16 @@ from typing import BinaryIO
 
 import numpy as np
 
-from point_ft_jax.checkpoints import torch_pickle
+from point_ft_jax.checkpoints import torch_pickle, torch_values
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.inert_pickle import Opaque, shown
 
 WEIGHT_KEYS = ('base_model', 'model', 'model_state_dict', 'state_dict', 'module')
 # A legacy file starts with this number, behind a pickle header whose length is the protocol's.
 LEGACY_MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, 2)[2:]
 LEGACY_HEADER = slice(2, 32)
 LEGACY_VERSION = 1001
+MOST_STEPS_OF_HEAD = 1000
 ZIP_MAGIC = b'PK\x03\x04'
 ENCRYPTED = 0x1
 # What people have in hand in place of a checkpoint, by its first bytes.
@@ -43,13 +45,15 @@ def read(path: str | os.PathLike) -> object:
 
     Returns:
         The object with tensors as read-only numpy arrays (bfloat16 by ml_dtypes), which share
-        memory where the tensors did; instances of other classes as inert `torch_pickle.Opaque`.
+        memory where the tensors did; instances of other classes as inert `inert_pickle.Opaque`.
 
     Raises:
         UserError: no such file, not such a file, damaged, or it asks to run code; nothing runs.
     """
     path = pathlib.Path(path)
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise UserError('neither a file nor a folder but a device or a pipe')
         with path.open('rb') as stream:
             return _read(stream)
     except UserError as error:
@@ -62,33 +66,83 @@ def read(path: str | os.PathLike) -> object:
     except Exception as error:
         raise UserError(
             f'{path}: damaged, cut short or not written by torch.save '
-            f'({type(error).__name__}: {error}); get the file again'
+            f'({type(error).__name__}: {str(error)[:200]}); get the file again'
         ) from error
 
 
-def state_dict(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, object]]:
+def state_dict(
+    path: str | os.PathLike, key: str | None = None, prefix: str = ''
+) -> tuple[dict[str, np.ndarray], dict[str, object]]:
     """The weights of a checkpoint file, and what lies beside them.
 
+    Args:
+        path: of the file.
+        key: the entry that holds the weights, such as 'net', or 'ema.net' for one inside another;
+            None to find it: the first of `WEIGHT_KEYS` with tensors, else the file's own top level,
+            else the one entry with tensors.
+        prefix: take the weights whose names begin so, such as 'student.', and drop it from them.
+
     Returns:
-        The arrays by their keys in the file, from the first of `WEIGHT_KEYS` that holds a dict of
-        arrays, else from the file's own top level; and the other entries (epoch, metrics, ...),
-        of which there are none in the last case.
+        The arrays by their names; and everything else, from the file's top level (epoch, metrics,
+        ...) and from among the weights, where things that are no tensors are left aside. Instances
+        of other classes are inert `inert_pickle.Opaque`.
 
     Raises:
-        UserError: as `read`, or the file holds no weights; the message lists what it holds.
+        UserError: as `read`; or the file holds no weights, or none under `key` or `prefix`: the
+            message lists what it holds.
     """
     content = read(path)
-    if isinstance(content, dict):
-        for key in WEIGHT_KEYS:
-            if _is_weights(content.get(key)):
-                return content[key], {k: v for k, v in content.items() if k != key}
-        if _is_weights(content):
-            return content, {}
+    weights, beside = _under(path, content, key) if key is not None else _found(path, content)
+    if prefix and not (below := [name for name in weights if name.startswith(prefix)]):
+        parts = sorted({name.partition('.')[0] for name in weights})
+        raise UserError(
+            f'{path}: no weight has a name that begins with {prefix!r}; they begin with '
+            f'{_some(parts)}'
+        )
+    if prefix:
+        beside |= {name: value for name, value in weights.items() if not name.startswith(prefix)}
+        weights = {name.removeprefix(prefix): weights[name] for name in below}
+    return weights, beside
+
+
+def _found(path: str | os.PathLike, content: object) -> tuple[dict, dict]:
+    """The weights where they are not told, and the rest."""
+    entries = content if isinstance(content, dict) else {}
+    for key in WEIGHT_KEYS:
+        if _tensors(entries.get(key)):
+            return _split(entries, key)
+    candidates = [key for key, value in entries.items() if _has_parameters(value)]
+    if not candidates and _has_parameters(content):
+        weights = _tensors(content)
+        return weights, {k: v for k, v in content.items() if k not in weights}
+    if len(candidates) == 1:
+        return _split(entries, candidates[0])
+    hint = f' Say which of {_some(candidates)} holds them: --key=….' if candidates else ''
     raise UserError(
         f'{path}: no weights found: expected a dict of tensors, at the top or under one of '
-        f'{", ".join(WEIGHT_KEYS)}; found {_describe(content, depth=2)}. Save them from PyTorch '
-        "with torch.save({'base_model': model.state_dict()}, path)"
+        f'{", ".join(WEIGHT_KEYS)}; found {_describe(content, depth=2)}.{hint} Save them from '
+        "PyTorch with torch.save({'base_model': model.state_dict()}, path)"
     )
+
+
+def _under(path: str | os.PathLike, content: object, key: str) -> tuple[dict, dict]:
+    """The weights in the entry `key`, and the rest."""
+    entries, name = content, key
+    while isinstance(entries, dict) and name not in entries and '.' in name:
+        first, _, name = name.partition('.')
+        entries = entries.get(first)
+    if isinstance(entries, dict) and _tensors(entries.get(name)):
+        return _split(entries, name)
+    found = entries.get(name) if isinstance(entries, dict) and name in entries else content
+    what = 'holds no tensors: it is' if found is not content else 'is not there; found'
+    raise UserError(f'{path}: the entry {key!r} {what} {_describe(found, depth=2)}')
+
+
+def _split(entries: dict, key: object) -> tuple[dict, dict]:
+    """The tensors of the entry `key`; what else it holds, and what lies beside it."""
+    weights = _tensors(entries[key])
+    others = {k: v for k, v in entries[key].items() if k not in weights}
+    return weights, {k: v for k, v in entries.items() if k != key} | others
 
 
 def write(path: str | os.PathLike, state_dict: Mapping[str, object], /, **extra: object) -> None:
@@ -171,22 +225,24 @@ def _read_zip(stream: BinaryIO, size: int) -> object:
         raise UserError('a compressed zip archive, not as torch.save writes it; unpack it first')
     if f'{root}byteorder' in names and archive.read(f'{root}byteorder') != b'little':
         raise UserError('written in big-endian order; save it again on a little-endian machine')
-    tree, storages = torch_pickle.load(io.BytesIO(archive.read(f'{root}data.pkl')))
+    tree, storages, length = torch_pickle.load(io.BytesIO(archive.read(f'{root}data.pkl')))
     memory = {key: np.frombuffer(archive.read(f'{root}data/{key}'), np.uint8) for key in storages}
-    return torch_pickle.resolve(tree, memory)
+    return torch_pickle.resolve(tree, memory, length)
 
 
 def _read_legacy(stream: BinaryIO, size: int) -> object:
-    torch_pickle.load(stream)
-    (version, _), (system, _) = torch_pickle.load(stream), torch_pickle.load(stream)
-    if version != LEGACY_VERSION:
-        raise UserError(f'legacy format version {version!r}; expected {LEGACY_VERSION}')
+    torch_pickle.load(stream, MOST_STEPS_OF_HEAD)
+    (version, *_), (system, *_) = (torch_pickle.load(stream, MOST_STEPS_OF_HEAD) for _ in range(2))
+    if type(version) is not int or version != LEGACY_VERSION:
+        raise UserError(f'legacy format version {shown(version)}; expected {LEGACY_VERSION}')
     if not system['little_endian']:
         raise UserError('written in big-endian order; save it again on a little-endian machine')
-    tree, storages = torch_pickle.load(stream)
-    keys, _ = torch_pickle.load(stream)
+    tree, storages, length = torch_pickle.load(stream)
+    keys, *_ = torch_pickle.load(stream)
+    if type(keys) is not list or not all(type(key) is str for key in keys):
+        raise UserError('the list of its tensor storages is not as PyTorch writes it')
     memory = {key: _legacy_storage(stream, size, storages[key].itemsize) for key in keys}
-    return torch_pickle.resolve(tree, memory)
+    return torch_pickle.resolve(tree, memory, length)
 
 
 def _legacy_storage(stream: BinaryIO, size: int, itemsize: int) -> np.ndarray:
@@ -198,22 +254,30 @@ def _legacy_storage(stream: BinaryIO, size: int, itemsize: int) -> np.ndarray:
     return np.fromfile(stream, np.uint8, needed)
 
 
-def _is_weights(value: object) -> bool:
-    return (
-        isinstance(value, dict)
-        and bool(value)
-        and all(isinstance(k, str) and isinstance(v, np.ndarray) for k, v in value.items())
-    )
+def _tensors(value: object) -> dict[str, np.ndarray]:
+    """The tensors by their names in a dict; none of anything else."""
+    pairs = value.items() if isinstance(value, dict) else ()
+    return {k: v for k, v in pairs if type(k) is str and isinstance(v, np.ndarray)}
+
+
+def _has_parameters(value: object) -> bool:
+    """Whether there are tensors of real numbers: states of random generators are of others."""
+    kinds = {tensor.dtype for tensor in _tensors(value).values()}
+    return any(np.dtype(kind) in kinds for kind in torch_values.FLOATS)
+
+
+def _some(names: Sequence[object]) -> str:
+    return ', '.join(map(shown, names[:8])) + (', ...' if len(names) > 8 else '')
 
 
 def _describe(value: object, depth: int) -> str:
-    if isinstance(value, torch_pickle.Opaque):
-        return f'an object of {value.name}'
+    if isinstance(value, Opaque):
+        return f'an object of {value.name[:80]}'
     if isinstance(value, np.ndarray):
         return f'a tensor of shape {value.shape}'
     if not isinstance(value, dict):
         return f'a value of type {type(value).__name__}'
-    entries = [f'{k!r}: {_describe(v, depth - 1)}' for k, v in [*value.items()][:8] if depth]
+    entries = [f'{shown(k)}: {_describe(v, depth - 1)}' for k, v in [*value.items()][:8] if depth]
     more = ['...'] if depth and len(value) > 8 else []
     return f'a dict of {len(value)}' + (f' ({", ".join(entries + more)})' if entries else '')
 

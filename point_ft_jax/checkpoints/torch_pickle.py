@@ -1,222 +1,99 @@
 """The pickle inside a PyTorch file, read without importing or calling anything that it names.
 
-Two steps. `load` turns every class and function of the pickle into an inert stand-in, an `Opaque`.
-`resolve` then turns those of known names (tensors, numpy values, containers; the lists are in
-`torch_values`) into values; an object of anybody else's class stays an `Opaque`.
+Two steps. `load` turns every class and function of the pickle into an inert stand-in, see
+`core.inert_pickle`. `resolve` then turns those of known names (tensors, numpy values, containers;
+the list is in `torch_values`) into values; an object of anybody else's class stays an `Opaque`: an
+Enum, a logger, a metric, whatever a framework for training keeps beside the weights.
 
-Since nothing is ever imported, nothing can run. A file that tries is refused all the same, by two
-rules: it may not name a part of Python's own library that is not on the lists, and it may not call
-(REDUCE, INST, OBJ) anything that is not on them. Objects of other classes, such as the metric
-classes in published checkpoints, are made without a call (NEWOBJ) and given their state (BUILD).
+Since nothing is ever imported, nothing can run. A file that tries is refused all the same: see
+`pickle_names`.
 """
 
 import collections
 import math
-import os
 import pickle
-import sys
-from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Mapping
 from typing import BinaryIO
 
 import numpy as np
 
-from point_ft_jax.checkpoints.torch_values import (
-    KEPT,
-    STORAGE_DTYPES,
-    STORAGE_NAMES,
-    VALUES,
-    storage,
-)
+from point_ft_jax.checkpoints import pickle_names
+from point_ft_jax.checkpoints.torch_values import STORAGE_DTYPES, STORAGE_NAMES, VALUES, storage
+from point_ft_jax.core import inert_pickle
 from point_ft_jax.core.errors import UserError, raise_all
+from point_ft_jax.core.inert_pickle import MOST_STEPS, Name, Opaque, shown
 
 PLAIN = (type(None), bool, int, float, str)
 HEADER = pickle.PROTO + b'\x02'
 ORDERED_DICT = b'ccollections\nOrderedDict\n)R'
+STORAGE = 'storage'  # the name of a stand-in for the memory of tensors
 
 
-class Opaque:
-    """A stand-in for what a pickle names: nothing of it was imported, called or run.
-
-    Attributes:
-        name: module and qualified name, such as 'tools.runner.Acc_Metric'.
-        args: what it was made from.
-        state: its attributes, usually a dict; None if it was given none.
-        items: the key and value pairs it was filled with, for a kind of dict.
-        elements: what was appended to it, for a kind of list.
-    """
-
-    name = ''
-
-    # NEWOBJ makes an instance by __new__ alone; a call runs __init__ too, so it is refused there.
-    def __new__(cls, *args, **kwargs):
-        self = super().__new__(cls)
-        self.args = (*args, kwargs) if kwargs else args
-        self.state, self.items, self.elements = None, [], []
-        return self
-
-    def __init__(self, *args, **kwargs):
-        if self.name not in VALUES and self.name not in KEPT:
-            raise _refusal('call', self.name)
-
-    # With this method present, INST and OBJ without arguments count as calls.
-    def __getinitargs__(self):
-        return ()
-
-    def __setstate__(self, state):
-        self.state = state
-
-    def __setitem__(self, key, value):
-        self.items.append((key, value))
-
-    def append(self, value):
-        self.elements.append(value)
-
-    def extend(self, values):
-        self.elements.extend(values)
-
-    def __repr__(self) -> str:
-        return f'Opaque({self.name!r})'
-
-
-class _Storage(Opaque):
-    """The memory of tensors; its arguments are key, dtype and number of elements."""
-
-    name = 'storage'
-
-
-def _refusal(verb: str, name: str) -> UserError:
-    return UserError(
-        f'refused: the file asks Python to {verb} {name!r}, which plain weights never need. '
-        'Nothing was run. Get the weights from a source you trust; if this file is your own, save '
-        "the weights alone from PyTorch: torch.save({'base_model': model.state_dict()}, path)"
-    )
-
-
-class _WholeReads:
-    """A stream that never returns less than asked for: half a name must not pass for a name."""
-
-    def __init__(self, stream: BinaryIO):
-        self.stream, position = stream, stream.tell()
-        self.size = stream.seek(0, os.SEEK_END)
-        stream.seek(position)
-
-    def read(self, size: int) -> bytes:
-        # Checked first, because a read sets aside memory for all that it is asked for.
-        data = self.stream.read(size) if size <= self.size else b''
-        if len(data) < size:
-            raise EOFError('the pickle ends early')
-        return data
-
-    def readline(self) -> bytes:
-        line = self.stream.readline()
-        if not line.endswith(b'\n'):
-            raise EOFError('the pickle ends early')
-        return line
-
-
-# The Python unpickler, not the C one: C allocates memory for any memo index that a file names.
-class _Unpickler(pickle._Unpickler):
-    def __init__(self, stream: BinaryIO):
-        super().__init__(_WholeReads(stream), encoding='utf-8')
+class _Unpickler(inert_pickle.Unpickler):
+    def __init__(self, stream: BinaryIO, most: int):
+        super().__init__(stream, 'utf-8', most)
         self.storages: dict[str, np.dtype] = {}
 
-    def find_class(self, module: str, name: str) -> type[Opaque]:
-        if self.proto < 3:
-            module, name = NAME_MAPPING.get((module, name), (module, name))
-            module = IMPORT_MAPPING.get(module, module)
-        qualified = f'{module}.{name}'
-        known = qualified in VALUES or qualified in KEPT
-        if not known and module.partition('.')[0] in sys.stdlib_module_names:
-            raise _refusal('use', qualified)
-        return type(name, (Opaque,), {'name': qualified})
+    def permit(self, module: str, name: str) -> None:
+        pickle_names.permit(module, name)
+
+    def permit_call(self, name: str, args: tuple) -> None:
+        pickle_names.permit_call(name, args)
 
     def persistent_load(self, pid: object) -> object:
         match pid:
-            case ('module', type(name=str()) as cls, *_):
+            case ('module', Name() as cls, *_):
                 return cls
-            case ('storage', type(name=str(kind)), str(key), str(), int(size), *view):
+            case ('storage', Name(name=kind), str(key), str(), int(size), *view):
                 dtype = STORAGE_DTYPES.get(kind)
                 if dtype is None:
                     raise UserError(f'holds a tensor of an unknown type, {kind!r}')
                 if any(view) or size < 0 or self.storages.setdefault(key, dtype) != dtype:
                     raise UserError(
-                        f'the entry of tensor storage {key!r} is not as PyTorch writes it'
+                        f'the entry of tensor storage {shown(key)} is not as PyTorch writes it'
                     )
-                return _Storage.__new__(_Storage, key, dtype, size)
+                return Opaque(STORAGE, (key, dtype, size))
         raise UserError('the reference to a tensor storage is not as PyTorch writes it')
 
-    # The inherited method sets the bytes aside before it knows that they are there.
-    def load_bytearray8(self) -> None:
-        self.append(bytearray(self.read(int.from_bytes(self.read(8), 'little'))))
 
-    dispatch = pickle._Unpickler.dispatch | {pickle.BYTEARRAY8[0]: load_bytearray8}
-
-
-def load(stream: BinaryIO) -> tuple[object, dict[str, np.dtype]]:
+def load(stream: BinaryIO, most: int = MOST_STEPS) -> tuple[object, dict[str, np.dtype], int]:
     """Reads one pickle and leaves the stream behind its end.
 
+    Args:
+        stream: where the pickle begins.
+        most: the number of reads that it may take.
+
     Returns:
-        The object, with every class instance an inert `Opaque`, and the dtype of each tensor
-        storage that it refers to, by the storage's key.
+        The object, with every class instance an inert `Opaque`; the dtype of each tensor storage
+        that it refers to, by the storage's key; and the size of the pickle in bytes.
 
     Raises:
-        UserError: the pickle asks for a call, or for a part of Python, that weights never need.
+        UserError: the pickle asks for a call, or for a part of Python, that weights never need, or
+            for more steps than `most`.
         Exception: anything else, if the pickle is damaged.
     """
-    unpickler = _Unpickler(stream)
-    return unpickler.load(), unpickler.storages
+    unpickler = _Unpickler(stream, most)
+    return unpickler.load(), unpickler.storages, unpickler.size
 
 
-def resolve(tree: object, memory: Mapping[str, np.ndarray]) -> object:
+def resolve(tree: object, memory: Mapping[str, np.ndarray], size: int) -> object:
     """The values of what `load` returned.
 
     Args:
         tree: the object; it is used up.
         memory: the bytes of every storage by its key, as one-dimensional uint8 arrays.
+        size: of the pickle.
 
     Returns:
         The object with tensors as read-only numpy views into `memory`, numpy values as such, all
         kinds of dict as dicts; every other class instance stays an `Opaque` with resolved parts.
 
     Raises:
-        UserError: a tensor reaches beyond its storage, or holds what numpy can't.
+        UserError: a tensor reaches beyond its storage, or holds what numpy can't; nesting without
+            an end.
     """
-    done: dict[int, tuple[object, object]] = {}
-
-    def visit(value: object) -> object:
-        if isinstance(value, str | bytes | int | float | None):
-            return value
-        if id(value) not in done:
-            # The original is kept too: were it freed, another object could get its id.
-            done[id(value)] = (value, value)
-            done[id(value)] = (value, convert(value))
-        return done[id(value)][1]
-
-    def convert(value: object) -> object:
-        match value:
-            case _Storage():
-                return storage(memory, *value.args)
-            case Opaque():
-                value.args, value.state = tuple(map(visit, value.args)), visit(value.state)
-                value.items = [(visit(k), visit(v)) for k, v in value.items]
-                value.elements = [visit(v) for v in value.elements]
-                return VALUES[value.name](value) if value.name in VALUES else value
-            case type():
-                return value.__new__(value) if issubclass(value, Opaque) else value
-            case dict():
-                pairs = [(visit(k), visit(v)) for k, v in value.items()]
-                value.clear()
-                value.update(pairs)
-                return value
-            case list():
-                value[:] = [visit(v) for v in value]
-                return value
-            case tuple() | set() | frozenset():
-                return type(value)(map(visit, value))
-        return value
-
-    return visit(tree)
+    made = {STORAGE: lambda value: storage(memory, *value.args)}
+    return inert_pickle.resolve(tree, VALUES | made, size)
 
 
 def dump(content: Mapping[str, object]) -> tuple[bytes, list[np.ndarray]]:

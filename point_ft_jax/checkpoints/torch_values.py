@@ -1,18 +1,18 @@
 """What the names in a PyTorch pickle mean, in numpy.
 
-`VALUES` and `KEPT` are the names that a pickle may call, and no others. Each entry of `VALUES`
-makes a value from a stand-in whose parts are values already: `args` is what the name is called
-with, `state` what the made object is given after that.
+Each entry of `VALUES` makes a value from a stand-in whose parts are values already: `args` is what
+the name is called with, `state` what the made object is given after that.
 """
 
-import re
+import math
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 import ml_dtypes
 import numpy as np
 
+from point_ft_jax.core import pickled_numpy
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.inert_pickle import Opaque, hashable, shown
 
 STORAGES = {
     'Double': np.float64,
@@ -28,6 +28,7 @@ STORAGES = {
     'ComplexFloat': np.complex64,
     'ComplexDouble': np.complex128,
 }
+FLOATS = (np.float16, ml_dtypes.bfloat16, np.float32, np.float64)
 # Files written from CUDA tensors by older versions name torch.cuda.FloatStorage.
 STORAGE_DTYPES = {
     f'{module}.{name}Storage': np.dtype(dtype)
@@ -37,22 +38,15 @@ STORAGE_DTYPES = {
 STORAGE_NAMES = {np.dtype(dtype): name for name, dtype in STORAGES.items()}
 # The dtypes without a storage class of their own: their tensors name the dtype.
 NAMED_DTYPES = {f'torch.uint{bits}': np.dtype(f'uint{bits}') for bits in (16, 32, 64)}
-
-
-class StandIn(Protocol):
-    """The parts of a stand-in that a value is made from."""
-
-    name: str
-    args: tuple
-    state: object
-    items: list[tuple[object, object]]
+MOST_AXES = 32  # of a numpy array
+MOST_REPEATED = 2**20  # elements of a tensor that repeats a smaller storage, as `expand` does
 
 
 def storage(memory: Mapping[str, np.ndarray], key: str, dtype: np.dtype, size: int) -> np.ndarray:
     """A tensor storage, [size] of its dtype; raises a `UserError` if its bytes are fewer."""
     found, needed = memory[key].size, size * dtype.itemsize
     if found < needed:
-        raise UserError(f'tensor storage {key!r} is cut short: {found} of {needed} bytes')
+        raise UserError(f'tensor storage {shown(key)} is cut short: {found} of {needed} bytes')
     return memory[key][:needed].view(dtype)
 
 
@@ -60,21 +54,33 @@ def _tensor(storage: np.ndarray, offset: int, shape: tuple, strides: tuple, *res
     """A view of a storage; `rest` is requires_grad, hooks and flags of lazily changed signs."""
     if rest[2:] and rest[2]:
         raise UserError('holds a conjugated or negated view; save the tensor with .resolve_conj()')
-    sizes = (offset, *shape, *strides)
-    if len(shape) != len(strides) or any(type(n) is not int or n < 0 for n in sizes):
-        raise UserError(f'a tensor has shape {shape}, strides {strides} and offset {offset}')
-    if storage.ndim != 1 or not storage.flags.c_contiguous:
+    if not (_are_sizes((offset,)) and _are_sizes(shape) and _are_sizes(strides, len(shape))):
+        raise UserError(
+            f'a tensor has shape {shown(shape)}, strides {shown(strides)} and offset '
+            f'{shown(offset)}'
+        )
+    if not isinstance(storage, np.ndarray) or storage.ndim != 1 or not storage.flags.c_contiguous:
         raise UserError('a tensor is not made from a storage')
     if 0 in shape:
         return np.empty(shape, storage.dtype)
     last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
+    what = f'a tensor of shape {shown(shape)}, strides {shown(strides)} and offset {shown(offset)}'
     if last >= storage.size:
-        raise UserError(
-            f'a tensor of shape {shape}, strides {strides} and offset {offset} reaches beyond the '
-            f'{storage.size} elements of its storage'
-        )
+        raise UserError(f'{what} reaches beyond the {storage.size} elements of its storage')
+    if math.prod(shape) > max(storage.size, MOST_REPEATED):
+        raise UserError(f'{what} repeats the {storage.size} elements of its storage too often')
     steps = tuple(stride * storage.itemsize for stride in strides)
     return np.lib.stride_tricks.as_strided(storage[offset:], shape, steps, writeable=False)
+
+
+def _are_sizes(values: object, length: int | None = None) -> bool:
+    """Whether these are the sizes of the axes of a tensor, or something else that no error shows.
+
+    Other things may be of any size and depth, so that a look at all of them would never end.
+    """
+    if type(values) is not tuple or len(values) > MOST_AXES or length not in (None, len(values)):
+        return False
+    return all(type(n) is int and n >= 0 for n in values)
 
 
 def _tensor_of_named_dtype(storage: np.ndarray, *args) -> np.ndarray:
@@ -84,44 +90,44 @@ def _tensor_of_named_dtype(storage: np.ndarray, *args) -> np.ndarray:
     return _tensor(storage.view(NAMED_DTYPES[dtype.name]), *args)
 
 
-def _tensor_of_subclass(rebuild: StandIn, cls: StandIn, args: tuple, state: object) -> np.ndarray:
+def _tensor_of_subclass(rebuild: Opaque, cls: Opaque, args: tuple, state: object) -> np.ndarray:
     return TENSORS[rebuild.name](*args)
 
 
-def _dtype(value: StandIn) -> np.dtype:
-    code, order = value.args[0], value.state[1] if value.state else '|'
-    if order == '>':
-        raise UserError('holds numpy values in big-endian order, which this reader lacks')
-    if not re.fullmatch(r'b1|[iu][1248]|f[248]|c8|c16|[SU]\d{1,4}', code):
-        raise UserError(f'holds a numpy array of type {code!r}, which is not of numbers or text')
-    return np.dtype(code)
+def _size(sizes: tuple = ()) -> tuple:
+    sizes = tuple(sizes) if isinstance(sizes, list | tuple) and len(sizes) <= MOST_AXES else None
+    if sizes is None or not _are_sizes(sizes):
+        raise UserError('holds a torch.Size that is not of whole numbers')
+    return sizes
 
 
-def _array(value: StandIn) -> np.ndarray:
-    _, shape, dtype, column_major, data = value.state
-    return np.frombuffer(data, dtype).reshape(shape, order='F' if column_major else 'C')
+def _complex(real: float = 0.0, imaginary: float = 0.0) -> complex:
+    if not all(type(part) in (int, float) for part in (real, imaginary)):
+        raise UserError('holds a complex number that is not made of two numbers')
+    return complex(real, imaginary)
 
 
-def _array_of_buffer(data: bytes, dtype: np.dtype, shape: tuple, order: str) -> np.ndarray:
-    return np.frombuffer(data, dtype).reshape(shape, order=order)
+def _nothing() -> bytes:
+    return b''
 
 
-def _bytes(text: str, encoding: str) -> bytes:
-    if encoding != 'latin1':
-        raise UserError(f'holds bytes in the encoding {encoding!r} where PyTorch writes latin1')
-    return text.encode('latin1')
-
-
-def _instance(value: StandIn) -> StandIn:
+def _instance(value: Opaque) -> Opaque:
+    """An object of a class of Python 2, or of a class that says how it is made."""
     value.name = value.args[0].name
     return value
 
 
-def _filled(value: StandIn) -> dict:
-    return dict(*value.args) | dict(value.items)
+def _filled(value: Opaque) -> dict:
+    (start,) = value.args or ((),)
+    pairs = start.items() if isinstance(start, dict) else start
+    return {hashable(k): v for k, v in (*pairs, *value.items)}
 
 
-def _from_args(make: Callable[..., object]) -> Callable[[StandIn], object]:
+def _distinct(kind: Callable[..., object]) -> Callable[..., object]:
+    return lambda values=(): kind(map(hashable, values))
+
+
+def _from_args(make: Callable[..., object]) -> Callable[[Opaque], object]:
     return lambda value: make(*value.args)
 
 
@@ -133,49 +139,18 @@ TENSORS = {
     'torch._utils._rebuild_parameter_with_state': lambda data, *_: data,
     'torch._tensor._rebuild_from_type_v2': _tensor_of_subclass,
 }
-# The names that a file may call, each with what it means here.
-VALUES: dict[str, Callable[[StandIn], object]] = {
+# The names that mean a value, each with how it is made.
+VALUES: dict[str, Callable[[Opaque], object]] = {
     **{name: _from_args(make) for name, make in TENSORS.items()},
-    'torch.Size': _from_args(tuple),
-    'builtins.set': _from_args(set),
-    'builtins.frozenset': _from_args(frozenset),
-    'builtins.complex': _from_args(complex),
-    'builtins.bytes': _from_args(lambda: b''),
-    '_codecs.encode': _from_args(_bytes),
+    **pickled_numpy.VALUES,
+    'torch.Size': _from_args(_size),
+    'builtins.set': _from_args(_distinct(set)),
+    'builtins.frozenset': _from_args(_distinct(frozenset)),
+    'builtins.complex': _from_args(_complex),
+    'builtins.bytes': _from_args(_nothing),
     'collections.OrderedDict': _filled,
     'collections.defaultdict': lambda value: dict(value.items),
     'collections.Counter': _filled,
     'copyreg._reconstructor': _instance,
-    'numpy.dtype': _dtype,
-    **{
-        f'numpy.{core}.{name}': make
-        for core in ('core', '_core')
-        for name, make in {
-            'multiarray._reconstruct': _array,
-            'multiarray.scalar': _from_args(lambda dtype, data: np.frombuffer(data, dtype)[0]),
-            'numeric._frombuffer': _from_args(_array_of_buffer),
-        }.items()
-    },
+    'copyreg.__newobj__': _instance,
 }
-# What a configuration saved beside the weights may hold: kept as stand-ins, never made.
-KEPT = frozenset(
-    f'{module}.{name}'
-    for module, names in {
-        'argparse': ['Namespace'],
-        'builtins': [
-            *('bool', 'bytearray', 'dict', 'float', 'int', 'list'),
-            *('object', 'range', 'slice', 'str', 'tuple'),
-        ],
-        'collections': ['deque'],
-        'datetime': ['date', 'datetime', 'time', 'timedelta', 'timezone'],
-        'decimal': ['Decimal'],
-        'fractions': ['Fraction'],
-        'pathlib': ['Path', 'PosixPath', 'PurePosixPath', 'PureWindowsPath', 'WindowsPath'],
-        'pathlib._local': ['Path', 'PosixPath', 'PurePosixPath', 'PureWindowsPath', 'WindowsPath'],
-        'torch': ['device'],
-        'types': ['SimpleNamespace'],
-        'typing': ['Any'],
-        'uuid': ['UUID'],
-    }.items()
-    for name in names
-)

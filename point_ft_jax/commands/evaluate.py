@@ -28,10 +28,12 @@ if TYPE_CHECKING:
 
 CHECKPOINT = flags.DEFINE_list('checkpoint', None, "A run's or a delta's folder, or a .pth file.")
 BACKBONE = flags.DEFINE_string('backbone', None, "A .pth or a run with a delta's backbone.")
+KEY = flags.DEFINE_string('key', None, 'The entry of a .pth that holds the weights.')
+PREFIX = flags.DEFINE_string('prefix', '', 'What the names of the weights in a .pth begin with.')
 CONFIG = config_flags.DEFINE_config_file('config', None, 'What run.py takes.', lock_config=True)
 BATCH_SIZE = flags.DEFINE_integer('batch_size', 32, 'Clouds at once.', lower_bound=1)
 
-FLAGS = ('--checkpoint', '--backbone', '--config', '--batch_size')
+FLAGS = ('--checkpoint', '--backbone', '--config', '--batch_size', '--key', '--prefix')
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -46,10 +48,14 @@ def _main(_: list[str]) -> None:
     command_line.start()
     if not CHECKPOINT.value:
         raise UserError("--checkpoint is missing: give a run's folder, a delta's, or a .pth file")
+    pth = [*CHECKPOINT.value, *([BACKBONE.value] if BACKBONE.value else [])]
+    if (KEY.value or PREFIX.value) and all(pathlib.Path(path).is_dir() for path in pth):
+        raise UserError('--key and --prefix say where the weights are in a .pth; none is given')
     if len(CHECKPOINT.value) > 1:
         print(compared(CHECKPOINT.value, CONFIG.value, BATCH_SIZE.value, BACKBONE.value))
     else:
-        print(evaluated(CHECKPOINT.value[0], CONFIG.value, BATCH_SIZE.value, BACKBONE.value))
+        source = {'backbone': BACKBONE.value, 'key': KEY.value, 'prefix': PREFIX.value}
+        print(evaluated(CHECKPOINT.value[0], CONFIG.value, BATCH_SIZE.value, **source))
 
 
 def compared(
@@ -110,9 +116,16 @@ def compared(
 
 
 def evaluated(
-    checkpoint: str, config: ConfigDict | None, batch_size: int, backbone: str | None = None
+    checkpoint: str,
+    config: ConfigDict | None,
+    batch_size: int,
+    backbone: str | None = None,
+    key: str | None = None,
+    prefix: str = '',
 ) -> str:
     """The scores of a checkpoint, overall and by class, as text.
+
+    `key` and `prefix` say where the weights are in a .pth file; see `torch_file.state_dict`.
 
     Raises:
         UserError: a checkpoint or data that can't be read, or that don't fit each other.
@@ -131,7 +144,7 @@ def evaluated(
     if not pathlib.Path(checkpoint).expanduser().exists():
         raise UserError(f'{checkpoint}: no such file or folder')
     if pathlib.Path(checkpoint).expanduser().is_dir():
-        run = saved.load_run(checkpoint, backbone)
+        run = saved.load_run(checkpoint, backbone, key=key, prefix=prefix)
         config = config or build.config_of(run.metadata, checkpoint)
         model, variables, origin = run.model, run.variables, f'run {checkpoint}'
         num_points = run.metadata['points']
@@ -143,7 +156,7 @@ def evaluated(
         others = []
         if config is None:
             raise UserError(f'{checkpoint} is no run: say what model it is with --config=…')
-        state, _ = torch_file.state_dict(checkpoint)
+        state, _ = torch_file.state_dict(checkpoint, key, prefix)
         test = build.load_splits(config)['test']
         outputs = build.outputs_of(config, state) or len(test.classes)
         model = build.build_model(config, outputs, len(test.part_names))

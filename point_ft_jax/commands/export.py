@@ -12,6 +12,8 @@ import numpy as np
 
 from point_ft_jax.experiments import command_line
 
+KEY_HELP = 'the entry of the .pth that holds the weights, where it is not found'
+PREFIX_HELP = "what the names of the weights in the .pth begin with, such as 'student.'"
 TYPES = ('float32', 'bfloat16')
 
 
@@ -21,6 +23,8 @@ def export(
     backbone: str | None = None,
     part: str | None = None,
     dtype: str = 'float32',
+    key: str | None = None,
+    prefix: str = '',
 ) -> int:
     """Writes the chosen epoch of `run` to `path`, readable by `torch.load`; gives the keys written.
 
@@ -30,6 +34,7 @@ def export(
         backbone: what a delta lies over; see `checkpoints.run.load_run`.
         part: one part of the tree only, such as 'backbone'.
         dtype: of the parameters; statistics stay float32.
+        key, prefix: where the weights are in a .pth file of `backbone`.
 
     Raises:
         UserError: no run, a method without PyTorch names, a delta over another backbone, or no such
@@ -39,7 +44,7 @@ def export(
     from point_ft_jax.checkpoints import torch_file
     from point_ft_jax.core.errors import UserError
 
-    loaded = saved.load_run(run, backbone, pretrained=True)
+    loaded = saved.load_run(run, backbone, pretrained=True, key=key, prefix=prefix)
     variables = loaded.variables
     if part is not None:
         if part not in variables['params']:
@@ -67,10 +72,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument('run', help="a run's folder, or a delta's")
     parser.add_argument('--backbone', help='a .pth or a run that holds the backbone of a delta')
+    parser.add_argument('--key', help=KEY_HELP)
+    parser.add_argument('--prefix', default='', help=PREFIX_HELP)
     parser.add_argument('--part', help='write one part of the model only, such as backbone')
     parser.add_argument('--type', choices=TYPES, default='float32', help='of the parameters')
     parser.add_argument('path', help='the .pth file to write')
     options = parser.parse_args(arguments)
     command_line.start()
-    keys = export(options.run, options.path, options.backbone, options.part, options.type)
+    source = {'key': options.key, 'prefix': options.prefix}
+    keys = export(options.run, options.path, options.backbone, options.part, options.type, **source)
     print(f'{options.path}: {keys} keys')

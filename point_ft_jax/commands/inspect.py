@@ -1,6 +1,6 @@
 """Says what a PyTorch checkpoint is, and which backbones it can be loaded into.
 
-    point-ft inspect FILE [--keys]
+    point-ft inspect FILE [--keys] [--key=net] [--prefix=student.]
 
 Prints what the file holds, its parameters by part, how it fits each backbone that knows any of its
 keys, and what a load would take, leave and miss. Ends with status 0 if a backbone fits, with 1 if
@@ -20,6 +20,7 @@ import numpy as np
 from point_ft_jax.checkpoints import torch_file
 from point_ft_jax.core import plugins
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.inert_pickle import Opaque, shown
 from point_ft_jax.core.trees import Variables
 from point_ft_jax.models import create_model
 from point_ft_jax.models.model import Model
@@ -55,9 +56,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument('file', help='a .pth file')
     parser.add_argument('--keys', action='store_true', help='list every key, not only their number')
+    parser.add_argument('--key', help='the entry that holds the weights, where it is not found')
+    parser.add_argument(
+        '--prefix', default='', help="what the names of the weights begin with, such as 'student.'"
+    )
     options = parser.parse_args(argv)
     try:
-        state, beside = torch_file.state_dict(options.file)
+        state, beside = torch_file.state_dict(options.file, options.key, options.prefix)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
@@ -119,8 +124,16 @@ def _model(backbone: str, variant: str, segments: bool) -> tuple[Model, Variable
 def _headline(source: str, state: Mapping[str, np.ndarray], beside: Mapping[str, object]) -> str:
     types = sorted({str(value.dtype) for key, value in state.items() if _is_parameter(key)})
     scalars = (bool, int, float, str)
-    others = [f'{k} {v}' if isinstance(v, scalars) else str(k) for k, v in beside.items()]
-    wrapped = ", all below 'module.'" if all(k.startswith('module.') for k in state) else ''
+    others = [
+        f'{k} {shown(v)}'
+        if isinstance(v, scalars)
+        else f'{k} ({v.name})'
+        if isinstance(v, Opaque)
+        else str(k)
+        for k, v in beside.items()
+    ]
+    first = next(iter(state), '').partition('.')[0] + '.'
+    wrapped = f', all below {first!r}' if all(k.startswith(first) for k in state) else ''
     return '\n'.join(
         [
             f'{source}: {_form([key.replace("module.", "") for key in state], state)}',

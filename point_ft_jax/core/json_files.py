@@ -11,7 +11,7 @@ import numpy as np
 
 from point_ft_jax.core.errors import UserError
 
-LARGEST = 2**24  # bytes: no file of ours comes near
+LARGEST = 2**22  # bytes: no file of ours comes near
 
 
 def read_json(path: pathlib.Path) -> Any:
@@ -21,12 +21,17 @@ def read_json(path: pathlib.Path) -> Any:
         UserError: it cannot be read, is larger than any of ours, or is no JSON.
     """
     try:
-        size = path.stat().st_size
-        if size <= LARGEST:
-            return json.loads(path.read_bytes(), parse_constant=_refuse)
+        if path.exists() and not path.is_file():
+            raise UserError(f'{path} is no file; expected one of JSON')
+        with path.open('rb') as stream:
+            content = stream.read(LARGEST + 1)
+        if len(content) <= LARGEST:
+            return json.loads(content, parse_constant=_refuse)
+    except UserError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f'{path} cannot be read as JSON ({error})') from None
-    raise UserError(f'{path} has {size:,} bytes; expected JSON of {LARGEST:,} at most')
+        raise UserError(f'{path} cannot be read as JSON ({str(error)[:200]})') from None
+    raise UserError(f'{path} has more than {LARGEST:,} bytes, which no JSON of ours has')
 
 
 def _refuse(constant: str) -> None:

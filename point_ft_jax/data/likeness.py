@@ -55,6 +55,8 @@ def warn_of_differences(clouds: np.ndarray, measured: Mapping[str, Any]) -> None
 
 def batch_differences(clouds: np.ndarray, measured: Mapping[str, Any]) -> list[str]:
     """How most of several clouds differ from the training's; see `differences`."""
+    if clouds.shape[1] < measured.get('points', 0):
+        return []  # fewer than the model takes: refused by what samples them
     each = [differences(cloud, measured) for cloud in clouds]
     differing = [found for found in each if found]
     found = []

@@ -4,10 +4,10 @@ import dataclasses
 import os
 import pathlib
 
-import h5py
 import numpy as np
 
 from point_ft_jax.core.errors import UserError, raise_all
+from point_ft_jax.data.files import h5, npy
 from point_ft_jax.data.split import Split
 
 ARRAYS = {'image_feature': 'image', 'text_feature': 'text'}
@@ -64,14 +64,7 @@ def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
             f"{path}: there is no such file of teachers' features; expected an .npz or .h5 with "
             f'{" and ".join(ARRAYS)}'
         )
-    try:
-        if path.suffix == '.npz':
-            with np.load(path, allow_pickle=False) as file:
-                return {name: file[name] for name in file.files}
-        with h5py.File(path) as file:
-            return {name: np.asarray(file[name]) for name in file}
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{path}: not a file of teachers' features ({error}); expected an .npz, or an HDF5 "
-            f'file, with {" and ".join(ARRAYS)}'
-        ) from error
+    if path.suffix == '.npz':
+        return npy.read_named(path, npy.names(path))
+    found = h5.keys(path)
+    return dict(zip(found, h5.arrays(path, found), strict=True))

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -19,7 +20,7 @@ from point_ft_jax.data.split import Split, hold_out
 from point_ft_jax.models import AutoencoderSpec, Model, ModelSpec, build, torch_names
 from point_ft_jax.models.autoencoders.build import Autoencoder
 from point_ft_jax.models.recomputation import AUTO, MEMORY
-from point_ft_jax.training import optimizer, schedules
+from point_ft_jax.training import optimizer, schedules, starting_point
 from point_ft_jax.training import step as train
 from point_ft_jax.training.tasks.classification import classification
 from point_ft_jax.training.tasks.part_segmentation import part_segmentation
@@ -153,10 +154,11 @@ def load_start(config: ConfigDict, model: Model | Autoencoder, seed: int) -> tup
             'this config starts from a pre-trained backbone: give --config.init.checkpoint=FILE, '
             'or an empty one for random weights'
         )
-    variables, report = load_pretrained(model, source, seed=seed)
+    variables, report = load_pretrained(model, source, seed=seed, head=config.init.head)
     what = 'autoencoder' if isinstance(model, Autoencoder) else 'backbone'
     origin = f'{source}: {report}' if report else f'random, from seed {seed}'
-    return variables, f'{what}: {origin}'
+    head = '; its head too' if config.init.head else ''
+    return variables, f'{what}: {origin}{head}'
 
 
 def task_of(config: ConfigDict, split: Split) -> Task:
@@ -188,7 +190,8 @@ def make_recipe(
     """The training step of a config; `task` is classification where nothing else is said.
 
     Raises:
-        UserError: an unknown schedule or augmentation, or a `clip_percentile` out of range.
+        UserError: an unknown schedule or augmentation, or a `clip_percentile` or `l2_sp` out of
+            range.
     """
     optim = config.optim
     schedule, faster_schedule = (
@@ -203,6 +206,7 @@ def make_recipe(
         )
         for peak in (optim.lr, optim.lr * optim.factor)
     )
+    drawn = starting_point.PRETRAINED if optim.l2_sp else ()  # to its start, not to 0
     tx = optimizer.make(
         schedule,
         weight_decay=optim.weight_decay,
@@ -212,9 +216,11 @@ def make_recipe(
         faster=tuple(optim.faster),
         faster_schedule=faster_schedule,
         decay_faster=optim.decay_faster,
-        undecayed=built.undecayed,
+        undecayed=(*built.undecayed, *drawn),
         double_step=optim.double_step,
     )
+    if optim.l2_sp:
+        tx = optax.chain(starting_point.l2_sp(optim.l2_sp), tx)
     return train.Recipe(
         module=built.module,
         tx=tx,
@@ -223,6 +229,7 @@ def make_recipe(
         augment=augment.named(config.train.augment, channels_of(config)),
         mesh=mesh,
         task=task or classification(config.train.smoothing),
+        ema=optim.ema,
         momentum=_momentum(config.train.halve_momentum_every * steps_per_epoch),
     )
 

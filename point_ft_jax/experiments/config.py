@@ -50,7 +50,8 @@ def default() -> ConfigDict:
     # paths (fnmatch) that train instead of what the method says.
     config.method = ConfigDict({'name': 'full', 'options': {}, 'trainable': ()})
     # What the backbone comes from: a .pth, a run's folder or 'shipped:NAME'; '' for random weights.
-    config.init = ConfigDict({'checkpoint': ''})
+    # `head`: whether its head comes from there, too, as LP-FT begins with a probe's; of runs only.
+    config.init = ConfigDict({'checkpoint': '', 'head': False})
     # Statistics of a backbone's batch norms while its weights are frozen: 'hold' them, or 'update'
     # them as the references do.
     config.batch_norm = 'hold'
@@ -87,6 +88,10 @@ def default() -> ConfigDict:
             'faster': (),  # paths (fnmatch) whose rate peaks at `factor` times `lr`
             'factor': 1.0,
             'decay_faster': False,  # decay their vectors and biases too
+            # L2-SP: how much a change of the backbone costs, in the place of its weight decay.
+            'l2_sp': 0.0,
+            # The decay of a moving average of the weights, which is evaluated and kept; 0 for none.
+            'ema': 0.0,
             # Step once with the gradient and once more with it clipped, as the references' part
             # segmenters do.
             'double_step': False,

@@ -84,6 +84,7 @@ def _check(config: ConfigDict) -> None:
     for name, value in {
         'validation.seed': config.validation.seed,
         'vote.votes': config.vote.votes,  # 0: no voting
+        'optim.l2_sp': config.optim.l2_sp,
         **({'corruptions.clouds': config.corruptions.clouds} if 'corruptions' in config else {}),
     }.items():
         if value < 0:
@@ -112,6 +113,8 @@ def _check(config: ConfigDict) -> None:
         )
     if not 0 <= config.train.smoothing < 1:
         wrong.append(f'train.smoothing is {config.train.smoothing}; expected 0 to 1')
+    if not 0 <= config.optim.ema < 1:
+        wrong.append(f'optim.ema is {config.optim.ema}; expected 0 (no average) to below 1')
     raise_all(wrong, 'the config has values that make no sense:')
 
 

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 # The fields of backbones that are sizes, and those that are numbers of blocks.
 SIZES = (
-    *('width', 'widths', 'depth', 'depths', 'decoder_depth', 'heads'),
+    *('width', 'widths', 'depth', 'depths', 'decoder_depth', 'decoder_depths', 'heads'),
     *('num_groups', 'group_size', 'group_sizes', 'radii'),
 )
-DEPTHS = ('depth', 'depths', 'decoder_depth')
+DEPTHS = ('depth', 'depths', 'decoder_depth', 'decoder_depths')
 MOST_BLOCKS = 1000  # tracing more would take minutes: a slip of the pen, or a damaged file
 
 

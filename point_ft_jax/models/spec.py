@@ -13,6 +13,8 @@ import numpy as np
 from point_ft_jax.core.errors import UserError, raise_all
 
 VERSION = 1  # of the format; a field that changes its meaning makes it 2
+LONGEST = 1000  # of a list
+LEVELS = 8  # of options in options
 LARGEST = 10**6  # of a count in a spec: beyond any model, and below what would exhaust a machine
 
 Options = Mapping[str, object]
@@ -137,7 +139,7 @@ def _problems(kind: type[_Spec], given: Mapping[str, object]) -> list[str]:
     """What is wrong with the fields of a spec, a line each."""
     fields = {field.name: field for field in dataclasses.fields(kind)}
     unknown = [name for name in given if name not in fields]
-    problems = [f'no field {name!r}; there are {", ".join(fields)}' for name in unknown[:4]]
+    problems = [f'no field {_named(name)}; there are {", ".join(fields)}' for name in unknown[:4]]
     for name, field in fields.items():
         what, fits = EXPECTED[field.type]
         if name in given and not fits(given[name]):
@@ -156,20 +158,28 @@ def _is_count(value: object) -> bool:
 
 
 def _is_words(value: object) -> bool:
-    return isinstance(value, tuple) and all(isinstance(word, str) for word in value)
-
-
-def _is_options(value: object) -> bool:
-    return isinstance(value, dict) and all(
-        isinstance(k, str) and _is_plain(v) for k, v in value.items()
+    return (
+        isinstance(value, tuple)
+        and len(value) <= LONGEST
+        and all(isinstance(word, str) for word in value)
     )
 
 
-def _is_plain(value: object) -> bool:
-    """Whether JSON keeps the value as it is."""
+def _is_options(value: object, level: int = 0) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(k, str) and _is_plain(v, level) for k, v in value.items()
+    )
+
+
+def _is_plain(value: object, level: int = 0) -> bool:
+    """Whether JSON keeps the value as it is, and no model of it would fill the machine."""
+    if level > LEVELS:
+        return False
     if isinstance(value, tuple):
-        return all(map(_is_plain, value))
-    return value is None or isinstance(value, bool | int | float | str) or _is_options(value)
+        return len(value) <= LONGEST and all(_is_plain(item, level + 1) for item in value)
+    if type(value) is int:
+        return -LARGEST <= value <= LARGEST
+    return value is None or isinstance(value, bool | float | str) or _is_options(value, level + 1)
 
 
 def _is_widths(value: object) -> bool:
@@ -184,7 +194,10 @@ EXPECTED = {
     int: (COUNT, _is_count),
     int | None: (f'{COUNT}, or nothing', lambda value: value is None or _is_count(value)),
     Words: ('a list of texts', _is_words),
-    Options: ('options by name, of numbers, texts and lists of them', _is_options),
+    Options: (
+        f'options by name, of numbers up to {LARGEST:,}, texts and lists',
+        _is_options,
+    ),
     Mapping[str, int]: ('whole numbers from 1 on, by name', _is_widths),
 }
 

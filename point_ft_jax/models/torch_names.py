@@ -9,6 +9,7 @@ import dataclasses
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+import jax.numpy as jnp
 import numpy as np
 
 from point_ft_jax.core import trees
@@ -24,6 +25,8 @@ LEAVES = {
 }
 COUNTER = 'num_batches_tracked'
 NUMBERED = re.compile(r'\b(block|level)_(\d+)')
+# What PyTorch puts into the names of a model that it wraps.
+PARTS_PUT_IN = ('module', '_orig_mod')
 # Prefixes that some file of any backbone has been seen with, beside the backbone's own.
 WRAPPERS = ('',)
 
@@ -68,12 +71,14 @@ class Fit:
         missing: keys that the file lacks and should not, with their shapes.
         unexpected: keys of the file that nothing accounts for.
         misshapen: keys of another shape than the model's, with both.
+        unsound: keys whose values are no finite real numbers, with what they are.
     """
 
     report: LoadReport
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     misshapen: tuple[str, ...]
+    unsound: tuple[str, ...] = ()
 
     @property
     def problems(self) -> list[str]:
@@ -82,6 +87,7 @@ class Fit:
             *(f'missing: {key}' for key in self.missing),
             *(f'unexpected: {key}' for key in self.unexpected),
             *(f'shape of {key}' for key in self.misshapen),
+            *(f'values of {key}' for key in self.unsound),
         ]
 
 
@@ -187,8 +193,8 @@ def compare(
     told_apart: Mapping[str, str] | None = None,
 ) -> Fit:
     """How a PyTorch state dict fits the trees `variables`; arguments as in `import_variables`."""
-    state = without_module(state)
     targets = _targets(variables, names)
+    state = _unwrapped(without_module(state), targets, (*prefixes, *WRAPPERS))
     prefix = _find_prefix(state, targets, (*prefixes, *WRAPPERS))
     inside = {k.removeprefix(prefix): v.shape for k, v in state.items() if k.startswith(prefix)}
     outside = [k for k in state if not k.startswith(prefix)]
@@ -213,6 +219,11 @@ def compare(
             f'{k}: found {tuple(inside[k])}, expected {shapes[k]}{_hint(k, told_apart)}'
             for k in loaded
             if tuple(inside[k]) != shapes[k]
+        ),
+        unsound=tuple(
+            f'{k}: {what}; expected finite real numbers'
+            for k in loaded
+            if (what := _unsound(state[prefix + k]))
         ),
     )
 
@@ -241,8 +252,8 @@ def import_variables(
         New trees, in the types of the old, and what was done.
 
     Raises:
-        UserError: no key fits, or keys are missing, unexpected or of another shape; one message
-            lists them all.
+        UserError: no key fits, or keys are missing, unexpected, of another shape, or hold NaN,
+            infinities or whole numbers; one message lists them all.
     """
     fit = compare(
         state,
@@ -266,8 +277,8 @@ def import_variables(
         f'{source} does not fit this model (prefix {report.prefix!r}); choose the backbone, '
         'variant and class count that it was made with:',
     )
-    state = without_module(state)
     targets = _targets(variables, names)
+    state = _unwrapped(without_module(state), targets, (*prefixes, *WRAPPERS))
     leaves_by_path = dict(_leaves(variables))
     for key in report.loaded:
         path, leaf = targets[key]
@@ -286,14 +297,48 @@ def _hint(key: str, told_apart: Mapping[str, str] | None) -> str:
 
 
 def without_module(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """`state` without the parts 'module' of its names, which training on several GPUs puts in.
+    """`state` without the parts 'module' and '_orig_mod' of its names.
+
+    Training on several GPUs puts in the first, `torch.compile` the second.
 
     Whole parts between dots only: 'submodule.weight' keeps its name.
     """
     return {
-        '.'.join(part for part in key.split('.') if part != 'module'): value
+        '.'.join(part for part in key.split('.') if part not in PARTS_PUT_IN): value
         for key, value in state.items()
     }
+
+
+def _unwrapped(
+    state: Mapping[str, np.ndarray], targets: Mapping[str, object], prefixes: Sequence[str]
+) -> Mapping[str, np.ndarray]:
+    """`state` without the longest beginning of all its names behind which the model's stand.
+
+    A framework for training puts 'model.' or 'net.' in front of every name; `prefixes` are the
+    reference's own, which stay.
+    """
+    first = next(iter(state), '')
+    common = [
+        first[: end + 1]
+        for end in range(len(first))
+        if first[end] == '.' and all(key.startswith(first[: end + 1]) for key in state)
+    ]
+    best = ''
+    most = max(sum(prefix + key in state for key in targets) for prefix in prefixes)
+    for wrapper in common:
+        found = max(sum(wrapper + p + key in state for key in targets) for p in prefixes)
+        if found > most:
+            best, most = wrapper, found
+    return {key.removeprefix(best): value for key, value in state.items()}
+
+
+def _unsound(value: np.ndarray) -> str:
+    """What is wrong with the values of a weight; '' where nothing is."""
+    if not jnp.issubdtype(value.dtype, jnp.floating):
+        return f'of type {value.dtype}'
+    with np.errstate(over='ignore'):
+        broken = int(np.count_nonzero(~np.isfinite(value.astype(np.float32))))
+    return f'{broken:,} of {value.size:,} are NaN or infinite' if broken else ''
 
 
 def _is_counter(key: str) -> bool:

@@ -46,10 +46,10 @@ class Evaluator:
     def _answers(self, state: State, points: np.ndarray, targets: Targets) -> list[Any]:
         """Each member's answers to a split."""
         if not self._population.several:
-            tree = trees.combine(state.trainable, self._frozen)
+            tree = trees.combine(state.weights, self._frozen)
             variables = {'params': tree, 'batch_stats': state.batch_stats}
             return [self._run(variables, points, targets)]
-        deltas = {'params': state.trainable, 'batch_stats': state.batch_stats}
+        deltas = {'params': state.weights, 'batch_stats': state.batch_stats}
         answers = self._run((deltas, self._frozen), points, targets)
         members = range(len(self._population.members))
         return [jax.tree.map(lambda array, k=k: array[:, k], answers) for k in members]

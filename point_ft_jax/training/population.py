@@ -5,6 +5,7 @@ stored once, and so is everything that is computed from it alone.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -16,7 +17,7 @@ from flax import struct
 from point_ft_jax.core import trees
 from point_ft_jax.core.devices import everywhere
 from point_ft_jax.core.trees import Array, Targets
-from point_ft_jax.training.step import Recipe, State, start, step
+from point_ft_jax.training.step import Recipe, State, first_opt_state, start, step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,7 +162,7 @@ def _start_several(
 ) -> State:
     trainable = trees.stack(halves)
     batch_stats = jax.tree.map(jnp.copy, trees.stack(statistics, population.shared))
-    opt_state = jax.vmap(recipe.tx.init)(trainable)
+    opt_state = jax.vmap(functools.partial(first_opt_state, recipe))(trainable)
     return State(jnp.zeros((), jnp.int32), trainable, batch_stats, opt_state)
 
 

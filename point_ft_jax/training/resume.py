@@ -60,7 +60,7 @@ class Checkpoints:
 
     def save_best(self, training: Training, improved: Sequence[bool], epoch: int) -> None:
         """Replaces the best trees of the members that improved; the others' stay."""
-        tree = (training.state.trainable, training.state.batch_stats)
+        tree = (training.state.weights, training.state.batch_stats)
         if not all(improved):
             old, _ = self._best.restore(tree)
             shared = ((), training.population.shared)
@@ -83,5 +83,5 @@ class Checkpoints:
 
     def best(self, training: Training) -> tuple[trees.Tree, trees.Tree]:
         """The trainable halves and the statistics of the members' best epochs."""
-        like = (training.state.trainable, training.state.batch_stats)
+        like = (training.state.weights, training.state.batch_stats)
         return self._best.restore(like)[0]

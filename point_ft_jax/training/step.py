@@ -6,6 +6,7 @@ at once, through `vmap`, over one frozen half; see `population`.
 """
 
 import dataclasses
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -24,6 +25,14 @@ from point_ft_jax.training.tasks.task import Task
 
 
 @struct.dataclass
+class Averaged:
+    """An optimizer's state beside the moving average of the trainable half."""
+
+    opt_state: optax.OptState
+    average: trees.Tree
+
+
+@struct.dataclass
 class State:
     """Everything that a training step changes.
 
@@ -33,13 +42,20 @@ class State:
         step: [] int32, the steps taken.
         trainable: the trainable half of the parameters.
         batch_stats: the running statistics.
-        opt_state: the optimizer's state for the trainable half.
+        opt_state: the optimizer's state for the trainable half; where the recipe keeps a moving
+            average, `Averaged`.
     """
 
     step: Array
     trainable: trees.Tree
     batch_stats: trees.Tree
-    opt_state: optax.OptState
+    opt_state: 'optax.OptState | Averaged'
+
+    @property
+    def weights(self) -> trees.Tree:
+        """The trainable half that is evaluated and kept: the average, if there is one."""
+        own = self.opt_state
+        return own.average if isinstance(own, Averaged) else self.trainable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +72,8 @@ class Recipe:
         task: the loss and the sampling of points; see `Task`.
         momentum: of every step, the factor (0 to 1) on the change of the running statistics;
             None for 1.
+        ema: the decay (0 to 1) of a moving average of the weights, which is evaluated and kept in
+            their place; 0 for none. See `averaged`.
     """
 
     module: nn.Module
@@ -66,12 +84,33 @@ class Recipe:
     mesh: Mesh
     task: Task = dataclasses.field(default_factory=classification)
     momentum: Schedule | None = None
+    ema: float = 0.0
 
 
 def start(recipe: Recipe, trainable: trees.Tree, batch_stats: trees.Tree) -> State:
     """The state of one member before the first step, in copies, since steps donate their state."""
     trainable, batch_stats = jax.tree.map(jnp.copy, (trainable, batch_stats))
-    return State(jnp.zeros((), jnp.int32), trainable, batch_stats, recipe.tx.init(trainable))
+    opt_state = first_opt_state(recipe, trainable)
+    return State(jnp.zeros((), jnp.int32), trainable, batch_stats, opt_state)
+
+
+def first_opt_state(recipe: Recipe, trainable: trees.Tree) -> optax.OptState | Averaged:
+    """The optimizer's state before the first step; the average is a copy of the weights."""
+    opt_state = recipe.tx.init(trainable)
+    return Averaged(opt_state, jax.tree.map(jnp.copy, trainable)) if recipe.ema else opt_state
+
+
+def averaged(recipe: Recipe, state: State, opt_state: optax.OptState, trainable: trees.Tree) -> Any:
+    """The new optimizer's state, beside the new moving average if the recipe keeps one.
+
+    The average after step t = 0, 1, … is d average + (1 - d) weights, d = min(ema, (1 + t) /
+    (10 + t)), so that the start, which is no result of training, soon counts for little.
+    """
+    if not isinstance(state.opt_state, Averaged):
+        return opt_state
+    decay = jnp.minimum(recipe.ema, (1 + state.step) / (10 + state.step))
+    average = optax.incremental_update(trainable, state.opt_state.average, 1 - decay)
+    return Averaged(opt_state, average)
 
 
 def step(
@@ -116,7 +155,9 @@ def step(
     (value, (scalars, batch_stats)), gradients = jax.value_and_grad(loss, has_aux=True)(
         state.trainable
     )
-    updates, opt_state = recipe.tx.update(gradients, state.opt_state, state.trainable)
+    before = state.opt_state
+    before = before.opt_state if isinstance(before, Averaged) else before
+    updates, opt_state = recipe.tx.update(gradients, before, state.trainable)
     # Packed, the norm is a few sums, not one a vector.
     scalars = {'train_loss': value, **scalars, 'gradient_norm': optax.tree.norm(pack(gradients))}
     # AdamW's updates, decay included, are proportional to the learning rate.
@@ -127,4 +168,5 @@ def step(
         batch_stats = jax.tree.map(
             lambda old, new: old + factor * (new - old), state.batch_stats, batch_stats
         )
+    opt_state = averaged(recipe, state, opt_state, trainable)
     return State(state.step + 1, trainable, batch_stats, opt_state), scalars

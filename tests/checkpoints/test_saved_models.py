@@ -217,3 +217,24 @@ def test_a_model_starts_from_a_run_a_file_or_random_weights(
         found, report = load_pretrained(full, source, seed=1)
         assert report is None
         assert_same(found, full.init(jax.random.key(1)))
+
+
+def test_a_head_comes_from_a_run_and_must_fit(tmp_path: pathlib.Path) -> None:
+    probe, full = (
+        create_model('recon', 3, method=method, geometry=small.GEOMETRY)
+        for method in ('linear_probe', 'full')
+    )
+    variables = drawn(probe)
+    run = str(write(tmp_path / 'run', probe, variables))
+    found, _ = load_pretrained(full, run, seed=1, head=True)
+    assert_same(found, variables)
+    found, _ = load_pretrained(full, run, seed=1)
+    assert not np.array_equal(
+        found['params']['head']['logits']['kernel'], variables['params']['head']['logits']['kernel']
+    )
+    other = create_model('recon', 4, geometry=small.GEOMETRY)
+    with pytest.raises(UserError, match=r'params/logits/bias: \(3,\); expected \(4,\)'):
+        load_pretrained(other, run, head=True)
+    for nothing in ('', 'pre.pth'):
+        with pytest.raises(UserError, match='a head comes from the folder of a run'):
+            load_pretrained(full, nothing, head=True)

@@ -90,3 +90,16 @@ def test_a_file_of_uni3d_is_recognised_with_its_size() -> None:
     """Sizes differ in their keys, too: one map for queries, keys and values, or three."""
     state = state_dict('uni3d_ti', 'module.point_encoder.')
     assert fitting(state) == [('uni3d', 'tiny')]
+
+
+def test_weights_are_found_by_key_and_prefix_and_odd_objects_listed(tmp_path, capsys) -> None:
+    state = state_dict('pmae_pre', 'student._orig_mod.')
+    twice = {**state, 'teacher.x': np.ones(2, np.float32)}
+    path = tmp_path / 'a.pth'
+    torch_file.write(path, {'odd': np.ones(1, np.float32)}, nets=twice)
+    assert inspect.main([str(path)]) == 1
+    capsys.readouterr()
+    assert inspect.main([str(path), '--key=nets', '--prefix=student.']) == 0
+    assert 'teacher.x' in capsys.readouterr().out
+    assert inspect.main([str(path), '--key=net']) == 1
+    assert "the entry 'net' is not there; found a dict of 2" in capsys.readouterr().err

@@ -98,7 +98,7 @@ BAD = {
     'archive': (content(b'PK\x03\x04 and so on'), 'an archive, not HDF5; unpack it'),
     'empty file': (content(b''), 'an empty file'),
     'noise': (content(b'nothing of the kind'), 'no HDF5 file; expected an .h5 file'),
-    'truncated': (truncated, 'a damaged HDF5 file'),
+    'truncated': (truncated, 'cut off: its end is missing'),
     'wrong keys': (
         changed(data=None, label=None, points=np.zeros(3)),
         r'no array data, label; found the keys points, expected data, label',

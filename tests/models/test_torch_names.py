@@ -445,3 +445,31 @@ def test_names_are_changed_by_whole_parts_only() -> None:
     merged = torch_names.merge_twins(both, twins)
     assert merged == {'cls.bn1.weight': 2, 'x.cls.conv1.1.weight': 3}
     assert torch_names.add_twins(merged, twins) == {**merged, 'cls.conv1.1.weight': 2}
+
+
+@pytest.mark.parametrize('wrapper', ['_orig_mod.', 'module._orig_mod.', 'net.', 'a.b.'])
+def test_any_single_beginning_of_all_names_is_found(wrapper: str) -> None:
+    model, variables = shapes('point_mae')
+    plain = model.fit_backbone(variables, state_dict('pmae_pre'))
+    found = model.fit_backbone(variables, state_dict('pmae_pre', wrapper))
+    assert not found.problems
+    assert found.report == plain.report
+
+
+@pytest.mark.parametrize(
+    ('value', 'message'),
+    [
+        (np.float32(np.nan), r'values of blocks.blocks.0.norm1.weight: 384 of 384 are NaN or inf'),
+        (np.float64(1e300), r'values of blocks.blocks.0.norm1.weight: 384 of 384 are NaN or inf'),
+        (np.int64(1), r'values of blocks.blocks.0.norm1.weight: of type int64; expected finite'),
+        (np.bool_(True), r'blocks.blocks.0.norm1.weight: of type bool'),
+    ],
+)
+def test_weights_that_are_no_finite_real_numbers_are_refused(
+    value: np.generic, message: str
+) -> None:
+    model, variables = shapes('point_mae')
+    state = state_dict('pmae_pre')
+    state['MAE_encoder.blocks.blocks.0.norm1.weight'] = np.broadcast_to(value, (384,))
+    with pytest.raises(UserError, match=message):
+        model.load_backbone(variables, state, 'a.pth')

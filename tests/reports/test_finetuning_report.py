@@ -115,7 +115,7 @@ def test_parameters_and_cost_have_sums_and_units():
 
 def test_what_is_missing_is_left_out(tmp_path):
     bare = report(r.SeedResult(0, evaluation(4, 8)))
-    text = r.make_report(bare).read_text().write(tmp_path)
+    text = r.make_report(bare).write(tmp_path).read_text()
     assert re.findall('## (.*)', text) == [
         'Accuracy on the test set', 'Confusion matrix', 'Accuracy by class',
     ]  # fmt: skip
@@ -132,7 +132,7 @@ def test_a_class_without_test_clouds_has_no_accuracy():
 
 
 def test_pictures_are_referenced_relatively_and_are_there(tmp_path):
-    text = r.make_report(report()).read_text().write(tmp_path / 'run')
+    text = r.make_report(report()).write(tmp_path / 'run').read_text()
     pictures = re.findall(r'!\[.*\]\((.*)\)', text)
     assert pictures == ['curves.png', 'confusion.png']
     for picture in pictures:

@@ -12,6 +12,7 @@ import small
 from point_ft_jax.core import trees
 from point_ft_jax.training import costs, loop, population
 from point_ft_jax.training.population import Population, Training, start_training
+from point_ft_jax.training.resume import Checkpoints
 
 
 def started(method: str, **options: Any) -> Training:
@@ -162,3 +163,29 @@ def test_bfloat16_computes_in_it_and_keeps_weights_and_statistics_in_float32() -
     for part in (after.trainable, after.batch_stats, after.opt_state, scalars):
         for leaf in jax.tree.leaves(part):
             assert leaf.dtype in (jnp.float32, jnp.int32)
+
+
+def test_the_average_follows_the_weights_and_is_what_is_kept() -> None:
+    built = small.build('linear_probe')
+    variables, trainable = small.start(built)
+    recipe = small.recipe(built, ema=0.5)
+    training = start_training(recipe, Population.of_one(), [variables], trainable, 6)
+    order = training.population.epoch_order(0, 48, 8)
+    advance, _ = loop.compile_epoch(training, small.split(48, 0), order, 2**30)
+    expected = jax.tree.map(np.array, training.state.trainable)
+    for t in range(6):
+        training = advance(training, order, t, t + 1)
+        decay = min(0.5, (1 + t) / (10 + t))
+        expected = jax.tree.map(
+            lambda a, w, d=decay: d * a + (1 - d) * np.array(w), expected, training.state.trainable
+        )
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-7),
+        training.state.weights,
+        expected,
+    )
+    with Checkpoints(None, 1) as checkpoints:
+        checkpoints.save_best(training, [True], 1)
+        best, _ = checkpoints.best(training)
+    assert as_bytes(best) == as_bytes(training.state.weights)
+    assert as_bytes(best) != as_bytes(training.state.trainable)

@@ -75,7 +75,13 @@ def _numbered(labels: np.ndarray) -> tuple[str, ...]:
     """Class names for labels without any: '0', '1', ..."""
     if labels.dtype.kind not in 'iu' or not labels.size:
         return ()
-    return tuple(str(label) for label in range(int(labels.max()) + 1))
+    most, largest = 10 * labels.size + 1000, int(labels.max())
+    if largest > most:
+        raise UserError(
+            f'train.h5 has a label of {largest:,} and {labels.size:,} clouds; expected the numbers '
+            'of classes, from 0 on'
+        )
+    return tuple(str(label) for label in range(largest + 1))
 
 
 def _other_arrays(paths: dict[str, pathlib.Path], channels: Sequence[str]) -> list[str]:

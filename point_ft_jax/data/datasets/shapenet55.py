@@ -11,6 +11,7 @@ import numpy as np
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.data import checks
 from point_ft_jax.data.datasets._options import SPLITS, check_choice, read_names
+from point_ft_jax.data.files import npy
 from point_ft_jax.data.files.folders import existing_root
 from point_ft_jax.data.normalize import unit_sphere
 from point_ft_jax.data.precision import centred
@@ -84,8 +85,8 @@ def _read(folder: pathlib.Path, names: tuple[str, ...], num_points: int | None) 
     clouds, problems = [], []
     for name in names:
         try:
-            cloud = np.load(folder / name, allow_pickle=False)
-        except (OSError, ValueError) as error:
+            cloud = npy.read(folder / name)
+        except UserError as error:
             problems.append(f'{name}: not a numpy file ({error})')
             continue
         wrong = cloud.ndim != 2 or cloud.shape[1] < 3 or checks.is_turned(cloud.shape)

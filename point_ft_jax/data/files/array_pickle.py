@@ -1,16 +1,19 @@
 """NumPy arrays in lists out of a pickle, without running any of its code.
 
-A pickle is a program. This reader lets it call three functions, all defined here, that can build
-nothing but plain numeric arrays; any other name that a file asks for is refused, unimported.
+A pickle is a program; see `core.inert_pickle`. Here it may name what numpy arrays are made with,
+and nothing else: any other name is refused, unimported.
 """
 
-import pickle
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
+from point_ft_jax.core import inert_pickle, pickled_numpy
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.inert_pickle import Opaque
+
+CLASSES = ('numpy.ndarray',)  # only ever an argument
 
 
 def load(path: Path) -> Any:
@@ -19,81 +22,35 @@ def load(path: Path) -> Any:
     Raises:
         UserError: a damaged file, or one that asks for anything but arrays; the message names it.
     """
-    with open(path, 'rb') as file:
-        try:
-            return _resolve(_Unpickler(file, encoding='latin1').load())
-        except UserError as error:
-            raise UserError(f'{path} is refused, nothing of it was run: {error}') from None
-        except Exception as error:
-            # A damaged pickle can raise nearly anything.
-            raise UserError(
-                f'{path} is no readable pickle of arrays ({type(error).__name__}: {error}); '
-                'download it again, or delete it to have it made anew'
-            ) from None
+    try:
+        with open(path, 'rb') as file:
+            unpickler = _Unpickler(file, 'latin1')
+            return inert_pickle.resolve(unpickler.load(), VALUES, unpickler.size)
+    except UserError as error:
+        raise UserError(f'{path} is refused, nothing of it was run: {error}') from None
+    except Exception as error:
+        # A damaged pickle can raise nearly anything.
+        raise UserError(
+            f'{path} is no readable pickle of arrays ({type(error).__name__}: '
+            f'{str(error)[:200]}); download it again, or delete it to have it made anew'
+        ) from None
 
 
-class _Array:
-    """What the pickle builds in the place of an array: its state arrives after it."""
-
-    array = None
-
-    def __setstate__(self, state: tuple) -> None:
-        _, shape, dtype, fortran, data = state
-        data = data.encode('latin1') if isinstance(data, str) else data
-        self.array = _array(data, dtype, shape, 'F' if fortran else 'C')
-
-
-class _Dtype:
-    """What the pickle builds in the place of a number type: type, then byte order."""
-
-    def __init__(self, code: str, *_: Any):
-        self.dtype = np.dtype(code) if isinstance(code, str) else None
-        if self.dtype is None or self.dtype.kind not in 'fiub':
-            raise UserError(f'it holds arrays of {code!r}; expected numbers')
-
-    def __setstate__(self, state: tuple) -> None:
-        if state[1] in ('<', '>'):
-            self.dtype = self.dtype.newbyteorder(state[1])
-
-
-def _array(data: Any, dtype: _Dtype, shape: tuple, order: str) -> np.ndarray:
-    array = np.frombuffer(data, dtype.dtype).reshape(shape, order=order)
-    return array.astype(dtype.dtype.newbyteorder('='), copy=False)
-
-
-def _reconstruct(*_: Any) -> _Array:
-    return _Array()
-
-
-def _encode(text: str, encoding: str = 'latin1') -> bytes:
-    return text.encode('latin1')
-
-
-def _never(*_: Any) -> NoReturn:
-    raise UserError('it makes an array other than by reconstruction')
-
-
-_ALLOWED = {
-    ('numpy', 'ndarray'): _never,  # only ever an argument of _reconstruct
-    ('numpy', 'dtype'): _Dtype,
-    ('_codecs', 'encode'): _encode,
-    **{(f'numpy.{c}.multiarray', '_reconstruct'): _reconstruct for c in ('core', '_core')},
-    **{(f'numpy.{c}.numeric', '_frombuffer'): _array for c in ('core', '_core')},
-}
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
+class _Unpickler(inert_pickle.Unpickler):
+    def permit(self, module: str, name: str) -> None:
+        if f'{module}.{name}' not in (*VALUES, *CLASSES):
             raise UserError(f'it asks for {module}.{name}; allowed are NumPy arrays only')
-        return _ALLOWED[module, name]
+
+    def permit_call(self, name: str, args: tuple) -> None:
+        if name in CLASSES:
+            raise UserError('it makes an array other than by reconstruction')
 
 
-def _resolve(value: Any) -> Any:
-    if isinstance(value, _Array):
-        return value.array
-    if isinstance(value, list | tuple):
-        return type(value)(map(_resolve, value))
-    if isinstance(value, dict):
-        return {key: _resolve(entry) for key, entry in value.items()}
-    return value
+def _number_type(value: Opaque) -> np.dtype:
+    found = pickled_numpy.dtype(value)
+    if found.kind not in 'fiub':
+        raise UserError(f'it holds arrays of {inert_pickle.shown(value.args[0])}; expected numbers')
+    return found
+
+
+VALUES = pickled_numpy.VALUES | {'numpy.dtype': _number_type}

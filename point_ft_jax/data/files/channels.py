@@ -1,13 +1,12 @@
 """What files say of a point beside its place: colours, normals, intensity, by name."""
 
 import pathlib
-import zipfile
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.data.files import ply, text
+from point_ft_jax.data.files import npy, ply, text
 
 COLOURS = ('red', 'green', 'blue')
 NORMALS = ('nx', 'ny', 'nz')
@@ -109,7 +108,7 @@ def _columns(path: pathlib.Path, names: tuple[str, ...]) -> Mapping[str, np.ndar
     if ending == '.npz':
         return _arrays(path)
     if ending == '.npy':
-        table = np.load(path, allow_pickle=False)
+        table = npy.read(path)
     else:
         header, table = _text(path, names)
         if header:
@@ -142,19 +141,14 @@ def _text(
 
 
 def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            found = {}
-            for key in arrays.files:
-                value = arrays[key]
-                several = ARRAYS.get(key.lower())
-                if several and value.ndim == 2 and value.shape[1] == 3:
-                    found |= dict(zip(several, value.T, strict=True))
-                elif value.ndim == 1:
-                    found[key.lower()] = value
-            return _renamed(found)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f'{path}: no readable .npz file of numbers ({error})') from None
+    found = {}
+    for key, value in npy.read_named(path, npy.names(path)).items():
+        several = ARRAYS.get(key.lower())
+        if several and value.ndim == 2 and value.shape[1] == 3:
+            found |= dict(zip(several, value.T, strict=True))
+        elif value.ndim == 1:
+            found[key.lower()] = value
+    return _renamed(found)
 
 
 def _renamed(found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -1,15 +1,14 @@
 """One point cloud from one file: .npy, .npz, .ply, or text (.txt, .xyz, .pts, .csv)."""
 
 import pathlib
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from point_ft_jax.core.errors import UserError, raise_all
-from point_ft_jax.data.checks import is_turned
+from point_ft_jax.data.checks import is_turned, some
 from point_ft_jax.data.files import channels as named_channels
-from point_ft_jax.data.files import inventory, ply, text
+from point_ft_jax.data.files import inventory, npy, ply, text
 
 PART_NAMES = ('part', 'label', 'seg', 'pid', 'part_label', 'part_id')  # of a column of parts
 NAMES = ('points', 'data', 'xyz', 'pos', 'vertices')  # the arrays looked for in an .npz, in order
@@ -86,7 +85,9 @@ def _read(
     try:
         return _checked(reader(path))
     except (UserError, OSError) as error:
-        raise UserError(f'{path}: {error}') from None
+        problem = str(error)
+        named = problem.startswith(str(path))
+        raise UserError(problem if named else f'{path}: {problem}') from None
 
 
 def _checked(points: np.ndarray) -> np.ndarray:
@@ -120,27 +121,14 @@ def _finite(points: np.ndarray, path: str | pathlib.Path, nonfinite: str) -> np.
     )
 
 
-def _npy(path: pathlib.Path) -> np.ndarray:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise UserError(f'no readable .npy file of numbers ({error})') from None
-
-
 def _npz(path: pathlib.Path) -> np.ndarray:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            keys = [key for key in NAMES if key in arrays] or arrays.files
-            if not keys or (len(keys) > 1 and keys[0] not in NAMES):
-                raise UserError(
-                    f'found the arrays {", ".join(keys) or "(none)"}; name the points '
-                    f'one of {", ".join(NAMES)}'
-                )
-            return arrays[keys[0]]
-    except UserError:
-        raise
-    except (ValueError, EOFError, OSError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise UserError(f'no readable .npz file of numbers ({error})') from None
+    found = npy.names(path)
+    keys = [key for key in NAMES if key in found] or [*found]
+    if not keys or (len(keys) > 1 and keys[0] not in NAMES):
+        raise UserError(
+            f'found the arrays {some(keys) or "(none)"}; name the points one of {", ".join(NAMES)}'
+        )
+    return npy.read_named(path, keys[:1])[keys[0]]
 
 
 def _text(path: pathlib.Path) -> np.ndarray:
@@ -161,9 +149,9 @@ def _text_table(path: pathlib.Path) -> np.ndarray:
 
 
 READERS = {
-    '.npy': _npy,
+    '.npy': npy.read,
     '.npz': _npz,
     '.ply': lambda path: ply.parse(path.read_bytes()),
     **dict.fromkeys(('.txt', '.xyz', '.pts', '.csv'), _text),
 }
-TABLES = {'.npy': _npy, **dict.fromkeys(('.txt', '.xyz', '.pts', '.csv'), _text_table)}
+TABLES = {'.npy': npy.read, **dict.fromkeys(('.txt', '.xyz', '.pts', '.csv'), _text_table)}

@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 
 from point_ft_jax.core.errors import UserError, raise_all
+from point_ft_jax.data.files import npy
 
 
 def read(path: str | pathlib.Path) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -35,13 +36,14 @@ def read(path: str | pathlib.Path) -> tuple[np.ndarray, tuple[str, ...]]:
 
 
 def _npz(path: pathlib.Path) -> tuple[np.ndarray, list[str]]:
-    with np.load(path, allow_pickle=False) as arrays:
-        if missing := [name for name in ('features', 'classes') if name not in arrays]:
-            raise UserError(
-                f'{path} has {", ".join(arrays.files)} and no {", ".join(missing)}; expected '
-                "'features' [classes, width] and 'classes', their names"
-            )
-        return arrays['features'], np.atleast_1d(arrays['classes']).tolist()
+    found = npy.names(path)
+    if missing := [name for name in ('features', 'classes') if name not in found]:
+        raise UserError(
+            f'{path} has {", ".join(found[:20])} and no {", ".join(missing)}; expected '
+            "'features' [classes, width] and 'classes', their names"
+        )
+    arrays = npy.read_named(path, ('features', 'classes'))
+    return arrays['features'], np.atleast_1d(arrays['classes']).tolist()
 
 
 def _npy(path: pathlib.Path) -> tuple[np.ndarray, list[str]]:
@@ -49,7 +51,7 @@ def _npy(path: pathlib.Path) -> tuple[np.ndarray, list[str]]:
     if not names.is_file():
         raise UserError(f'{path} needs the class names of its rows, one a line, in {names}')
     lines = names.read_text(encoding='utf-8').splitlines()
-    return np.load(path, allow_pickle=False), [line.strip() for line in lines if line.strip()]
+    return npy.read(path), [line.strip() for line in lines if line.strip()]
 
 
 def _problems(features: np.ndarray, names: tuple[str, ...]) -> list[str]:

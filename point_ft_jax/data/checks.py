@@ -195,8 +195,10 @@ def _label_problems(labels: np.ndarray, classes: Sequence[str], complete: bool) 
     present = set(np.unique(labels).tolist())
     empty = [name for label, name in enumerate(classes) if label not in present]
     if complete and empty:
+        shifted = empty == [classes[0]] and labels.min() == 1
         return [
             f'{len(empty)} of {count} classes have no cloud: {some(empty)}; '
             'add clouds of these classes or leave the classes out'
+            + ('; or do the labels start at 1? Then subtract 1' if shifted else '')
         ]
     return []

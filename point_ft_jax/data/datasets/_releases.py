@@ -34,6 +34,9 @@ def find(
     }
     wanted = [kind for kind in found if form in ('auto', kind)]
     if not wanted:
+        deep = [path for mark in marks.values() for path in _deeper(base, mark)]
+        if deep:
+            raise UserError(f'{name} lies further down in {base}: set root to {deep[0]}')
         looked = ' and '.join(f'{mark} ({kind})' for kind, mark in marks.items())
         raise UserError(
             f'no {name} of the form {form} in {base}: looked for {looked}, also in '
@@ -42,3 +45,11 @@ def find(
     if len(wanted) > 1:
         raise UserError(f'{base} holds two forms of {name}; set form to {" or ".join(wanted)}')
     return wanted[0], found[wanted[0]]
+
+
+def _deeper(base: pathlib.Path, mark: str) -> list[pathlib.Path]:
+    """The folders with files of a pattern, up to four levels down."""
+    for depth in range(1, 5):
+        if found := sorted({path.parent for path in base.glob('*/' * depth + mark)}):
+            return found
+    return []

@@ -23,6 +23,7 @@ from point_ft_jax.data.datasets import _releases
 from point_ft_jax.data.datasets._options import SPLITS, check_choice, read_names
 from point_ft_jax.data.files import h5
 from point_ft_jax.data.files import points as point_files
+from point_ft_jax.data.files.folders import existing_root
 from point_ft_jax.data.normalize import same_size, unit_sphere
 from point_ft_jax.data.split import Split
 
@@ -139,6 +140,13 @@ def _lists(split: str, use_val: bool) -> tuple[str, ...]:
 def _find(split: str, root: str, form: str) -> tuple[str, pathlib.Path]:
     """The release, and the folder it is in."""
     check_choice('split', split, SPLITS)
+    base = existing_root(root)
+    for depth in ('', '*/'):
+        if old := next(base.glob(f'{depth}*/points/*.pts'), None):
+            raise UserError(
+                f'{old.parents[2]} holds ShapeNetPart v0, points/*.pts and points_label/*.seg '
+                f'without normals; expected {FORMS["text"]} or {FORMS["hdf5"]}: download one'
+            )
     return _releases.find('ShapeNetPart', root, form, FORMS, MARKS)
 
 

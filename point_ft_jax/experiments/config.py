@@ -8,6 +8,7 @@ def own_clouds() -> ConfigDict:
     data = ConfigDict({'name': 'folder', 'root': config_dict.placeholder(str)})
     data.num_points = config_dict.placeholder(int)
     data.normalize = True
+    data.nonfinite = 'refuse'  # or 'drop' points that are NaN or infinite
     data.channels = ()  # of a point beside x, y, z: 'color', 'normal', …
     return data
 

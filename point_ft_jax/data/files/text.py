@@ -64,8 +64,11 @@ def table(path: pathlib.Path, pick: Pick) -> np.ndarray:
             names, rows = _numbered(head, rows, shown)
     columns = None if names is None else pick(names)
     found = _numbers(rows, separator, columns)
-    if names is None and width > 3 and _is_index(found[:, 0]):
-        raise _ambiguous('its first column counts the rows: it can be an index or x', shown)
+    if names is None and width > 3:
+        if _is_index(found[:, 0]):
+            raise _ambiguous('its first column counts the rows: it can be an index or x', shown)
+        if _is_number_of_something(found):
+            raise _ambiguous('its first column has whole numbers, as an index or a label', shown)
     return found
 
 
@@ -232,12 +235,18 @@ def _is_index(column: np.ndarray) -> bool:
     return len(column) >= 3 and any(np.array_equal(column, counts + start) for start in (0, 1))
 
 
+def _is_number_of_something(table: np.ndarray) -> bool:
+    """Whether the first column has whole numbers of which some differ, and none of the next has."""
+    whole = [bool((column == np.floor(column)).all()) for column in table[:, :4].T]
+    return whole == [True, False, False, False] and np.ptp(table[:, 0]) > 0
+
+
 def _numbers(
     rows: list[str] | list[list[str]], separator: str | None, columns: list[int] | None
 ) -> np.ndarray:
     try:
         if isinstance(rows[0], str):
-            if columns is None and rows[0].rstrip().endswith(separator or '\n'):
+            if columns is None and rows[0].rstrip(' ').endswith(separator or '\n'):
                 columns = list(range(rows[0].count(separator)))
             return np.loadtxt(rows, delimiter=separator, usecols=columns, ndmin=2, comments=None)
         chosen = range(len(rows[0])) if columns is None else columns

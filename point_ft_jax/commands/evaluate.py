@@ -33,7 +33,7 @@ PREFIX = flags.DEFINE_string('prefix', '', 'What the names of the weights in a .
 CONFIG = config_flags.DEFINE_config_file('config', None, 'What run.py takes.', lock_config=True)
 BATCH_SIZE = flags.DEFINE_integer('batch_size', 32, 'Clouds at once.', lower_bound=1)
 
-FLAGS = ('--checkpoint', '--backbone', '--config', '--batch_size', '--key', '--prefix')
+FLAGS = ('--checkpoint', '--backbone', '--key', '--prefix', '--config', '--batch_size')
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -51,10 +51,10 @@ def _main(_: list[str]) -> None:
     pth = [*CHECKPOINT.value, *([BACKBONE.value] if BACKBONE.value else [])]
     if (KEY.value or PREFIX.value) and all(pathlib.Path(path).is_dir() for path in pth):
         raise UserError('--key and --prefix say where the weights are in a .pth; none is given')
+    source = {'backbone': BACKBONE.value, 'key': KEY.value, 'prefix': PREFIX.value}
     if len(CHECKPOINT.value) > 1:
-        print(compared(CHECKPOINT.value, CONFIG.value, BATCH_SIZE.value, BACKBONE.value))
+        print(compared(CHECKPOINT.value, CONFIG.value, BATCH_SIZE.value, **source))
     else:
-        source = {'backbone': BACKBONE.value, 'key': KEY.value, 'prefix': PREFIX.value}
         print(evaluated(CHECKPOINT.value[0], CONFIG.value, BATCH_SIZE.value, **source))
 
 
@@ -63,6 +63,8 @@ def compared(
     config: ConfigDict | None,
     batch_size: int,
     backbone: str | None = None,
+    key: str | None = None,
+    prefix: str = '',
 ) -> str:
     """The accuracy, or IoU, of several runs over one backbone, evaluated together, as a table.
 
@@ -83,7 +85,7 @@ def compared(
 
     deltas = [saved.read_delta(path) for path in checkpoints]
     stacked, shared = delta.stack(deltas)
-    run = saved.load_run(checkpoints[0], backbone)
+    run = saved.load_run(checkpoints[0], backbone, key=key, prefix=prefix)
     own = trees.flatten(deltas[0].params)
     frozen = trees.map_paths(
         lambda path, leaf: None if path in own else leaf, run.variables['params']

@@ -64,7 +64,13 @@ def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
             f"{path}: there is no such file of teachers' features; expected an .npz or .h5 with "
             f'{" and ".join(ARRAYS)}'
         )
-    if path.suffix == '.npz':
-        return npy.read_named(path, npy.names(path))
-    found = h5.keys(path)
-    return dict(zip(found, h5.arrays(path, found), strict=True))
+    try:
+        if path.suffix == '.npz':
+            return npy.read_named(path, npy.names(path))
+        found = h5.keys(path)
+        return dict(zip(found, h5.arrays(path, found), strict=True))
+    except UserError as error:
+        raise UserError(
+            f"{path}: not a file of teachers' features ({error}); expected an .npz, or an HDF5 "
+            f'file, with {" and ".join(ARRAYS)}'
+        ) from None

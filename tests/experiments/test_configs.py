@@ -1,6 +1,7 @@
 """Every config and every variant of it loads, and names only what there is."""
 
 import copy
+import dataclasses
 import functools
 import importlib.util
 import inspect
@@ -86,7 +87,9 @@ def test_a_variant_names_only_what_there_is(name: str, variant: str) -> None:
     assert again == built.spec
     facts = {'classes': range(classes(config)), 'teachers': {}, 'part_names': range(50)}
     facts['config'] = json.loads(config.to_json_best_effort())
-    assert _old_runs.spec(pathlib.Path('before'), facts) == built.spec
+    geometry = {k: v for k, v in built.spec.geometry.items() if k != 'memory'}  # is newer
+    before = dataclasses.replace(built.spec, geometry=geometry)
+    assert _old_runs.spec(pathlib.Path('before'), facts) == before
     builder.make_recipe(config, built, STEPS, make_mesh())
     augment.named(config.vote.augment)
     assert (config.vote.votes == 0) == (config.job != 'vote')

@@ -19,10 +19,9 @@ from point_ft_jax.commands import evaluate, export
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.data import teachers
 from point_ft_jax.data.split import Split
-from point_ft_jax.experiments import jobs
+from point_ft_jax.experiments import fitting, jobs
 from point_ft_jax.experiments.config import default
 from point_ft_jax.experiments.config import pretraining as defaults
-from point_ft_jax.experiments.jobs import pretrain
 from point_ft_jax.training import metrics_log
 from point_ft_jax.training.interrupt import Stopped
 
@@ -96,7 +95,7 @@ def test_a_run_leaves_a_report_with_curves_and_reconstructions(run: pathlib.Path
 def test_a_finished_run_is_read_back(run: pathlib.Path) -> None:
     before = (run / 'result.json').read_text()
     again = jobs.run(tiny(run), 'python run.py')
-    assert [s.seed for s in again.seeds] == [0]
+    assert [s.seed for s in again.record.seeds] == [0]
     assert json.loads(before)['seeds'] == json.loads((run / 'result.json').read_text())['seeds']
 
 
@@ -108,7 +107,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
         yield lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patched:
-        patched.setattr(pretrain, 'progress', stopping)
+        patched.setattr(fitting, 'progress', stopping)
         with pytest.raises(Stopped):
             jobs.run(tiny(tmp_path))
     assert len(lines(tmp_path)) < 2
@@ -248,7 +247,7 @@ def test_everything_wrong_with_a_file_of_features_is_said(tmp_path: pathlib.Path
 
 
 MISTAKES = {
-    'unknown job': ({'job': 'dance'}, "job is 'dance'; expected one of finetune, pretrain"),
+    'unknown job': ({'job': 'dance'}, "there is no 'dance' among the jobs"),
     'too large a mask': ({'pretrain.mask_ratio': 1.0}, r'mask_ratio is 1\.0; expected a number'),
     'unknown mask': ({'pretrain.mask': 'half'}, "mask is 'half'; expected one of random, block"),
     'unknown distance': ({'pretrain.chamfer': 'l3'}, "pretrain.chamfer is 'l3'"),

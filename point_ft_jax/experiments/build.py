@@ -38,7 +38,7 @@ def load_splits(config: ConfigDict) -> dict[str, Split]:
             the reader finds wrong with the data.
     """
     splits = read(config.data)
-    if 'pretrain' in config and config.pretrain.teachers:
+    if config.job == 'pretrain' and config.pretrain.teachers:
         splits['train'] = teachers.attach(splits['train'], config.pretrain.teachers)
     if config.task not in TASKS:
         raise UserError(f'task is {config.task!r}; expected one of {", ".join(TASKS)}')

@@ -175,6 +175,7 @@ def wise() -> ConfigDict:
             'batch_size': 32,  # clouds at once, of every model
         }
     )
+    config.pretraining = ConfigDict()  # the config of a run that pre-trains the backbone, if any
     config.probe = ConfigDict(
         {
             'head': 'continue',  # the fine-tuned one; or 'fresh'

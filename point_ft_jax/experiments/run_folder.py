@@ -13,6 +13,7 @@ from point_ft_jax.training.plan import TrainingPlan
 from point_ft_jax.training.population import Member
 
 CONFIG = 'config.json'
+CORRUPT = ('corruptions', 'wise_ft_lp')  # jobs whose configs have a section of that name
 TOGETHER = ('finetune', 'compare')  # jobs that train many members in one program
 
 
@@ -85,7 +86,7 @@ def _check(config: ConfigDict) -> None:
         'validation.seed': config.validation.seed,
         'vote.votes': config.vote.votes,  # 0: no voting
         'optim.l2_sp': config.optim.l2_sp,
-        **({'corruptions.clouds': config.corruptions.clouds} if 'corruptions' in config else {}),
+        **({'corruptions.clouds': config.corruptions.clouds} if config.job in CORRUPT else {}),
     }.items():
         if value < 0:
             wrong.append(f'{name} is {value}; expected 0 or more')

@@ -117,7 +117,7 @@ def _check(config: ConfigDict) -> None:
 
 def _pretrained(config: ConfigDict, folder: pathlib.Path) -> str:
     """Where the pre-trained backbone is: as the config says, or made here."""
-    if 'pretraining' not in config:
+    if not config.pretraining:
         return config.init.checkpoint
     made = copy.deepcopy(config.pretraining)
     made.folder = str(folder / 'pretrained')
@@ -272,7 +272,7 @@ def _protocol(config: ConfigDict, checkpoint: str) -> dict[str, str]:
     data = run_folder.data_line(config)
     return {
         'fine-tuned': f'{config.method.name} on {data}, {config.points:,} points',
-        'pre-trained': 'by this run, see pretrained/' if 'pretraining' in config else checkpoint,
+        'pre-trained': 'by this run, see pretrained/' if config.pretraining else checkpoint,
         'probing': f'{config.probe.epochs} epochs {how}, head: {config.probe.head}',
         'SVM, neighbours, few shots': f'{config.svm.classifier}, C = {config.svm.c:g}, on {source}',
         'corruptions': f'{c.suite}, severities {tuple(c.severities)}' if c.suite else 'none',

@@ -173,7 +173,7 @@ def _row(
     for axes, setting in zip(
         figure.subplots(1, count, squeeze=False)[0], found.settings, strict=True
     ):
-        plot_all(axes, found, setting)
+        draw(axes, found, setting)
         axes.set_title(setting or found.name, fontsize=10, loc='left')
         axes.set_xlabel(x, fontsize=9)
         axes.tick_params(labelsize=8)

@@ -170,7 +170,7 @@ def tiny(folder: pathlib.Path, **changes: object) -> ConfigDict:
 def short(folder: pathlib.Path, **changes: object) -> ConfigDict:
     """`tiny` from random weights, and without corruptions."""
     config = tiny(folder, **{'corruptions.suite': '', 'init.checkpoint': '', **changes})
-    del config.pretraining
+    config.pretraining = ConfigDict()
     return config
 
 

@@ -43,7 +43,7 @@ def get_config(variant: str = '') -> ConfigDict:
     if variant in ('', 'own'):
         shapes = ConfigDict({'name': 'shapes', 'style': 'cad', 'seed': 2})
         config.data = own_clouds() if variant else shapes
-        config.init = ConfigDict({'checkpoint': config_dict.placeholder(str)})
+        config.init = ConfigDict({'checkpoint': config_dict.placeholder(str), 'head': False})
         config.model.variant = 'tiny'
         config.model.geometry.num_groups = 32
         config.select = 'last_epoch'

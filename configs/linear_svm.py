@@ -26,7 +26,7 @@ def get_config(variant: str = '') -> ConfigDict:
     check_variant('linear_svm', variant, VARIANTS)
     config = judging('linear_svm')
     config.name = f'linear_svm_{variant}' if variant else 'linear_svm'
-    config.init = ConfigDict({'checkpoint': config_dict.placeholder(str)})
+    config.init = ConfigDict({'checkpoint': config_dict.placeholder(str), 'head': False})
     config.svm.readout = ('cls_max', 'patches_mean_plus_max')
     if variant in ('', 'own'):
         shapes = ConfigDict({'name': 'shapes', 'style': 'cad', 'seed': 2})

@@ -20,7 +20,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config = judging('neighbours')
     config.name = 'neighbours'
     config.data = ConfigDict({'name': 'shapes', 'style': 'cad', 'seed': 2})
-    config.init = ConfigDict({'checkpoint': config_dict.placeholder(str)})
+    config.init = ConfigDict({'checkpoint': config_dict.placeholder(str), 'head': False})
     config.model.variant = 'tiny'
     config.model.geometry.num_groups = 32
     return config

@@ -33,5 +33,5 @@ def get_config(variant: str = '') -> ConfigDict:
     config.model.variant = variant or 'small'
     config.model.geometry = ConfigDict({'num_groups': 512, 'group_size': 64, 'drop_path': 0.0})
     config.method.name = 'lora'
-    config.init = ConfigDict({'checkpoint': config_dict.placeholder(str)})
+    config.init = ConfigDict({'checkpoint': config_dict.placeholder(str), 'head': False})
     return config

@@ -94,6 +94,7 @@ class Fitting:
         folders: Sequence[pathlib.Path],
         own_clouds: bool = True,
     ) -> list[Fitted]:
+        recipe = self.recipe  # names what is wrong with the config before anything is saved
         if self.metadata is not None:
             self._check_data(folders)
         starts = self._starts(members)
@@ -103,7 +104,7 @@ class Fitting:
                 saved.save_metadata(place, self.model.spec, self.metadata_of(member.seed))
         with self._progress(members) as show:
             return fit_population(
-                self.recipe,
+                recipe,
                 starts,
                 self.trainable,
                 self.splits,

@@ -185,7 +185,7 @@ def spec_with(**changes: object) -> str:
         ('[' * 200_000, r'spec\.json cannot be read as JSON'),
         ('{"version": NaN}', 'NaN is no number of JSON'),
         ('1' * 5000, r'spec\.json cannot be read as JSON'),
-        (' ' * 2**25, 'has 33,554,432 bytes; expected JSON of 16,777,216 at most'),
+        (' ' * 2**25, 'has more than 4,194,304 bytes'),
         ('null', 'holds None; expected the fields of a spec'),
         (spec_with(version=2), 'of a newer point_ft_jax'),
         (spec_with(backbone='nothing'), "no 'nothing' among the backbones"),

@@ -99,6 +99,7 @@ def test_a_finished_run_is_read_back(run: pathlib.Path) -> None:
     assert json.loads(before)['seeds'] == json.loads((run / 'result.json').read_text())['seeds']
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_bits(
     run: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

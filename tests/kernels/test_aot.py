@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 
-from kernels import aot, aot_costs, aot_table, bench_peers
+from kernels import aot, aot_costs, aot_programs, aot_table, bench_peers
+from point_ft_jax.commands import compile as compile_command
 
 RECORDED = json.loads(aot.RECORD.read_text())
 
@@ -16,7 +17,7 @@ def test_the_document_is_the_records() -> None:
 
 
 def test_everything_is_recorded_accepted_and_without_spills() -> None:
-    assert set(RECORDED) == set(aot.names())
+    assert set(RECORDED) == set(aot.names([*aot_programs.programs(), *compile_command.programs()]))
     assert aot.growths({}, RECORDED) == []
 
 

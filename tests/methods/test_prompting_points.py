@@ -24,6 +24,7 @@ def of_propagation(propagation: str) -> Callable[[np.ndarray], jax.Array]:
     return jax.jit(functools.partial(model.module.apply, variables), compiler_options=FAST)
 
 
+@pytest.mark.slow
 def test_gaprompts_logits_of_a_cloud_depend_on_its_batch_only_as_the_reference() -> None:
     """The released code looks patches up in a sequence that has prompts in it too."""
     swapped = POINTS[[1, 0, 2, 3]]
@@ -33,6 +34,7 @@ def test_gaprompts_logits_of_a_cloud_depend_on_its_batch_only_as_the_reference()
         assert np.allclose(*both, rtol=1e-5, atol=1e-6) == alike
 
 
+@pytest.mark.slow
 def test_gaprompt_finds_the_rows_that_it_means() -> None:
     model, variables = fresh('point_mae', 'gaprompt')
     tokens = model.module.apply(
@@ -49,6 +51,7 @@ def test_gaprompt_finds_the_rows_that_it_means() -> None:
     assert reference.tolist() == [[8 * b, 8 * b + 7] for b in range(4)]
 
 
+@pytest.mark.slow
 def test_what_gaprompt_never_computes_with_has_no_gradient() -> None:
     model, variables = fresh('point_mae', 'gaprompt')
 
@@ -99,6 +102,7 @@ def test_waves_are_the_coordinates_then_sine_and_cosine_at_four_frequencies() ->
     np.testing.assert_allclose(found[-3:], np.cos([0, 4, 8]), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_pointlora_adds_the_negative_entropy_of_its_choice_to_the_loss() -> None:
     variables = fresh('point_mae', 'pointlora')[1]
     losses = []

@@ -49,6 +49,7 @@ def test_no_gradient_passes_the_first_displacement(kept: str) -> None:
     assert {'block_3', 'block_4', 'block_5'} <= reached
 
 
+@pytest.mark.slow
 def test_what_trains_has_the_gradient_that_it_had_without_the_cut() -> None:
     """Nothing that trains comes before: the cut is one of cost, not of the result."""
     model, uncut = (deep(**OPTIONS, detach=detach) for detach in (True, False))

@@ -12,7 +12,6 @@ from point_ft_jax.methods import pointgst
 # Most architectures train in one type in every run of the suite; the others are marked slow.
 EVERY_RUN = {
     ('point_mae', 'float64'),
-    ('recon', 'float32'),
     ('dapt', 'float32'),
 }
 TRAINING = [

@@ -116,9 +116,9 @@ def answers(model: Model, variables: dict) -> tuple[jax.Array, dict]:
 @pytest.mark.parametrize(
     ('backbone', 'method', 'parts'),
     [
-        ('recon', 'prefix+dapt', False),
-        ('recon_two_stream', 'dapt', False),
-        ('point_m2ae', 'dapt', True),
+        pytest.param('recon', 'prefix+dapt', False, marks=pytest.mark.slow),
+        pytest.param('recon_two_stream', 'dapt', False, marks=pytest.mark.slow),
+        pytest.param('point_m2ae', 'dapt', True, marks=pytest.mark.slow),
         ('point_mae', 'dapt', True),
     ],
 )

@@ -37,6 +37,7 @@ def trained(
     }
 
 
+@pytest.mark.slow
 def test_channels_of_zero_with_frozen_new_weights_change_no_bit() -> None:
     """The backbone is frozen, and the file that it comes from knows x, y, z alone."""
     clouds, labels = coloured(6, 0)

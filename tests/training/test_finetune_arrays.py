@@ -81,6 +81,7 @@ def test_part_labels_make_a_segmenter() -> None:
         evaluate(tuned, clouds())
 
 
+@pytest.mark.slow
 def test_training_ends_when_it_no_longer_improves() -> None:
     options = {**OPTIONS, 'lr': 1.0}  # too high to improve for long
     tuned = finetune(clouds(), method='linear_probe', epochs=40, patience=1, **options)
@@ -100,6 +101,7 @@ def test_ctrl_c_returns_the_best_epoch_so_far(monkeypatch: pytest.MonkeyPatch) -
     assert [line['epoch'] for line in tuned.history] == [1, 2]
 
 
+@pytest.mark.slow
 def test_class_weights_count_in_the_loss() -> None:
     options = {**OPTIONS, 'epochs': 1, 'method': 'linear_probe', 'augment': 'none'}
     data = clouds().take(np.r_[0:24:2, 1:12:2])

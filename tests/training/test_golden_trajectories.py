@@ -38,7 +38,7 @@ GEOMETRY = {
 # that can be measured of the others.
 LOSS = {'dapt': 1e-3, 'recon': 1e-3, 'point_mae': 1e-6, 'act': 1e-6, 'm2ae_scan': 1e-6}
 CLOSE = 1e-7
-EVERY_RUN = ('act', 'pre_point_mae')  # a fine-tuning and a pre-training
+EVERY_RUN = ('act',)
 NAMES = (*LONG, *GEOMETRY, 'seg_point_mae', *PRETRAINING)
 ALL = [pytest.param(n, marks=() if n in EVERY_RUN else pytest.mark.slow) for n in NAMES]
 

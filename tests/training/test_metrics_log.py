@@ -93,8 +93,8 @@ def test_a_restart_from_nothing_drops_all(tmp_path):
 
 ENDLESS = """
 import sys
-from point_ft_jax import metrics
-with metrics.writer(sys.argv[1]) as write:
+from point_ft_jax.training import metrics_log
+with metrics_log.writer(sys.argv[1]) as write:
     for step in range(10**9):
         write(step, step, {'loss': step / 7})
         print(step, flush=True)

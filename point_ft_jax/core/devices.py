@@ -13,8 +13,8 @@ from kernels.dispatch import DATA_AXIS
 # FUSION_TYPE: matrix products go to YNNPACK, one by one. XLA's default gives it whole chains of
 # operations, which makes these models 1.3 times slower; LIBRARY_FUSION_TYPE_DOT gives it products
 # with what stands around them, which keeps a scaled or shifted copy beside each result (a quarter
-# more memory with DAPT). '' leaves products to Eigen, which is a tenth faster on a Zen 4 and has
-# little more than half the rate where vectors are 512 bits wide.
+# more memory with DAPT). '' leaves products to Eigen: which of the two is faster depends on the
+# machine (docs/performance.md).
 # DISABLE: the XLA of jax 0.10 drops optimisation barriers on the CPU, finds that what is computed
 # again has been computed before, and keeps it after all: no `train.memory` but 'fast' would save
 # anything. Those of 0.11 and 0.12 keep them by themselves.

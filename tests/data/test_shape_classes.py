@@ -115,6 +115,7 @@ def test_compositions_are_of_many_kinds():
     assert all(2 <= len(solids) <= MOST for solids in plans)
 
 
+@pytest.mark.slow
 def test_compositions_hang_together():
     """The sampled surface of each has no gap between its solids wider than a tenth of its size."""
     apart = 0

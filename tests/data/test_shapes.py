@@ -355,6 +355,7 @@ def test_the_background_stands_on_the_floor_of_the_object(rng):
     assert bounds(solids).low[1] > thing.low[1] - 0.03
 
 
+@pytest.mark.slow
 def test_the_contact_sheets_are_drawn(tmp_path):
     draw_shapes.draw(str(tmp_path), number=0, num_points=64)
     sheets = sorted(tmp_path.iterdir())

@@ -8,10 +8,9 @@ import pytest
 
 from point_ft_jax.core import trees
 
-# One trains in every run of the suite; the others are marked slow.
-EVERY_RUN = {('seg_recon', 'float32')}
+# They are evaluated in every run of the suite; training them is slow.
 TRAINING = [
-    pytest.param(name, dtype, marks=() if (name, dtype) in EVERY_RUN else pytest.mark.slow)
+    pytest.param(name, dtype, marks=pytest.mark.slow)
     for name in g.SEGMENTERS
     for dtype in ('float32', 'float64')
 ]

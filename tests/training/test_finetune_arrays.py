@@ -69,6 +69,7 @@ def test_features_are_what_the_head_reads(tuned: object) -> None:
     assert features(tuned, clouds().points).shape == (24, 2 * 12)
 
 
+@pytest.mark.slow
 def test_part_labels_make_a_segmenter() -> None:
     data = clouds(parts=True)
     tuned = finetune(data, method='linear_probe', epochs=1, **OPTIONS)

@@ -88,6 +88,7 @@ def test_frozen_statistics_are_held_or_updated_as_asked() -> None:
         assert (after == before) == hold
 
 
+@pytest.mark.slow
 def test_what_is_frozen_costs_no_gradient_no_state_and_no_activations() -> None:
     """By XLA's own analysis of the compiled steps.
 

@@ -46,6 +46,7 @@ def test_a_run_leaves_a_report_metrics_and_checkpoints(run: pathlib.Path) -> Non
     assert list((run / 'seed_0').glob('events.out.tfevents*'))
 
 
+@pytest.mark.slow
 def test_two_seeds_give_a_mean_and_a_deviation(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
 ) -> None:

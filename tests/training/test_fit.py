@@ -44,6 +44,7 @@ def lines(folder: pathlib.Path) -> list[dict]:
     return [{k: v for k, v in line.items() if k != 'timing'} for line in metrics_log.read(folder)]
 
 
+@pytest.mark.slow
 def test_a_small_model_learns_three_shapes() -> None:
     fitted = run(None, TrainingPlan(epochs=12, batch_size=8), method='dapt')
     confusion = fitted.records['chosen'].confusion

@@ -10,7 +10,6 @@ import pytest
 import point_ft_jax
 
 EXAMPLES = [name for name in point_ft_jax.__all__ if name not in ('UserError', 'weight_space')]
-TOLD_ELSEWHERE = {'load_run': 'save', 'run': 'a job takes minutes', 'TunedModel': 'finetune'}
 
 
 @pytest.mark.parametrize('name', point_ft_jax.__all__)
@@ -36,7 +35,7 @@ def test_a_module_of_before_names_its_successor(former: str) -> None:
         __import__(f'point_ft_jax.{former}')
 
 
-@pytest.mark.parametrize('name', [name for name in EXAMPLES if name not in TOLD_ELSEWHERE])
+@pytest.mark.parametrize('name', EXAMPLES)
 def test_the_example_of_a_name_runs(name: str) -> None:
     thing = getattr(point_ft_jax, name)
     thing = getattr(thing, 'from_arrays', thing)

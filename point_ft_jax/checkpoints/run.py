@@ -139,7 +139,18 @@ def load_run(
             backbone, or a backbone that is not the one that it was trained over.
 
     Examples:
-        See `save`.
+        >>> import tempfile
+        >>> from point_ft_jax import finetune, load_dataset, load_run, save
+        >>> train = load_dataset('shapes', num_points=64, train_size=30, test_size=15)['train']
+        >>> tuned = finetune(
+        ...     train, task='classification', method='linear_probe', epochs=1, batch_size=15,
+        ...     geometry={'num_groups': 8, 'depth': 1}, progress=False,
+        ... )
+        >>> folder = tempfile.mkdtemp() + '/probe'
+        >>> save(tuned, folder)
+        >>> again = load_run(folder)
+        >>> again.classes == tuned.classes, again.model.spec == tuned.model.spec
+        (True, True)
     """
     folder = find(folder)
     if backbone is None and not (folder / FACTS).exists():

@@ -182,7 +182,9 @@ def evaluated(
 def _check_run(path: str, run: 'TunedModel | Delta', config: ConfigDict, test: 'Split') -> None:
     """Raises UserError for data of another task or with other classes than a run's."""
     problems = []
-    task = 'classification' if run.model.spec.num_parts is None else 'part_segmentation'
+    from point_ft_jax.training.tasks import kinds
+
+    task = kinds.of_model(run.model.spec).name
     if task != config.task:
         problems.append(f"its task is {task}, the config's {config.task}")
     classes = run.metadata['classes']

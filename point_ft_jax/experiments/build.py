@@ -22,12 +22,9 @@ from point_ft_jax.models.autoencoders.build import Autoencoder
 from point_ft_jax.models.recomputation import AUTO, MEMORY
 from point_ft_jax.training import optimizer, schedules, starting_point
 from point_ft_jax.training import step as train
+from point_ft_jax.training.tasks import kinds
 from point_ft_jax.training.tasks.classification import classification
-from point_ft_jax.training.tasks.part_segmentation import part_segmentation
 from point_ft_jax.training.tasks.task import Task
-
-SEGMENTATION = 'part_segmentation'
-TASKS = ('classification', SEGMENTATION)
 
 
 def load_splits(config: ConfigDict) -> dict[str, Split]:
@@ -40,13 +37,8 @@ def load_splits(config: ConfigDict) -> dict[str, Split]:
     splits = read(config.data)
     if config.job == 'pretrain' and config.pretrain.teachers:
         splits['train'] = teachers.attach(splits['train'], config.pretrain.teachers)
-    if config.task not in TASKS:
-        raise UserError(f'task is {config.task!r}; expected one of {", ".join(TASKS)}')
-    if config.task == SEGMENTATION and any(s.part_labels is None for s in splits.values()):
-        raise UserError(
-            f'data set {config.data.name!r} has no part labels: choose one that has, such as '
-            "shapes, shapenetpart or part_folder, or set config.task to 'classification'"
-        )
+    for split in splits.values():
+        kinds.named(config.task).check(split, f'data set {config.data.name!r}')
     if config.validation.fraction > 0 and config.select == 'validation':
         splits['train'], splits['validation'] = hold_out(
             splits['train'], config.validation.fraction, config.validation.seed
@@ -95,7 +87,7 @@ def model_spec(config: ConfigDict, num_classes: int, num_parts: int = 0) -> Mode
         method=config.method.name,
         method_options=_plain(config.method.options),
         trainable=tuple(config.method.trainable),
-        num_parts=num_parts if config.task == SEGMENTATION else None,
+        num_parts=kinds.named(config.task).num_parts(num_parts),
         geometry={**_plain(config.model.geometry), 'memory': _memory(config)},
         readout=tuple(config.model.readout),
         head=_plain(config.model.head),
@@ -163,16 +155,14 @@ def load_start(config: ConfigDict, model: Model | Autoencoder, seed: int) -> tup
 
 def task_of(config: ConfigDict, split: Split) -> Task:
     """What the model is trained for, on data like `split`."""
-    if config.task == SEGMENTATION:
-        return part_segmentation(
-            split.parts, len(split.part_names), config.sampling, config.train.smoothing
-        )
-    return classification(config.train.smoothing)
+    kind = kinds.named(config.task)
+    options = {'smoothing': config.train.smoothing, 'sampling': config.sampling}
+    return kind.task(split, {name: options[name] for name in kind.options if name in options})
 
 
 def outputs_of(config: ConfigDict, state: Mapping[str, np.ndarray]) -> int | None:
     """How many classes a fine-tuned PyTorch file tells apart; None if it has no such head."""
-    if config.task == SEGMENTATION:
+    if kinds.named(config.task).segments:
         return None
     built = build_model(config, 2)
     name = torch_names.torch_key('head/logits/bias', built.torch_names)

@@ -22,6 +22,17 @@ class TunedModel:
         history: a mapping for each epoch, with 'epoch', 'train_loss', 'train_accuracy' and, where
             clouds were held out, 'validation_accuracy' (fractions) and 'validation_loss'.
         scores: on the validation clouds at the best epoch, by name; fractions in 0..1.
+
+    Examples:
+        >>> import jax
+        >>> from point_ft_jax import TunedModel, create_model
+        >>> model = create_model('recon', 2, variant='tiny', method='linear_probe')
+        >>> metadata = {'classes': ['chair', 'table'], 'points': 1024}
+        >>> tuned = TunedModel(model, model.init(jax.random.key(0)), metadata)
+        >>> tuned.parameters['backbone'][1], tuned.parameters['head'][1] > 0  # what trains of each
+        (0, True)
+        >>> tuned
+        TunedModel(recon tiny, linear_probe, 2 classes, 166,274 of 5,919,362 parameters trainable)
     """
 
     model: Model

@@ -22,10 +22,10 @@ from point_ft_jax.training import optimizer, schedules
 from point_ft_jax.training.fit import Fitted, fit
 from point_ft_jax.training.interrupt import Stopped
 from point_ft_jax.training.plan import TrainingPlan
-from point_ft_jax.training.scoring import evaluate, task_of
+from point_ft_jax.training.scoring import evaluate
 from point_ft_jax.training.step import Recipe
+from point_ft_jax.training.tasks import kinds
 
-TASKS = ('classification', 'part_segmentation')
 WARMUP, WEIGHT_DECAY, CLIP = 3, 0.05, 10.0  # epochs, decoupled decay, global norm
 
 
@@ -96,7 +96,8 @@ def finetune(
     """
     check_clouds(data.points, data.channels)
     training, held_out = _splits(data, validation, seed)
-    parts = _segments(data, task)
+    kind = kinds.of_data(data) if task is None else kinds.named(task)
+    kind.check(data)
     num_points = data.points.shape[1]
     fields = {**known(backbone, {'num_groups': min(64, num_points)}), **(geometry or {})}
     model = create_model(
@@ -105,17 +106,15 @@ def finetune(
         variant=variant,
         method=method,
         method_options=method_options,
-        num_parts=len(data.part_names) if parts else None,
+        num_parts=kind.num_parts(len(data.part_names)),
         geometry=fields,
     )
     variables, _ = load_pretrained(model, checkpoint, seed=seed)
     options = {} if class_weights is None else {'class_weights': _weights(class_weights, training)}
-    if parts and options:
-        raise UserError("class_weights are for classification: give task='classification'")
     batch_size = min(batch_size, len(training))
     steps = max(len(training) // batch_size, 1)
     move = augmentations.named(augment, data.channels)
-    recipe = _recipe(model, task_of(data, parts, **options), num_points, epochs, steps, lr, move)
+    recipe = _recipe(model, kind.task(data, options), num_points, epochs, steps, lr, move)
     plan = TrainingPlan(epochs, batch_size, seed, patience=patience or 0, return_when_stopped=True)
     splits = {'train': training, 'validation': held_out}
     fitted = _fit(recipe, variables, model, splits, plan, progress)
@@ -134,15 +133,6 @@ def training_metadata(train: Split, num_points: int) -> dict[str, Any]:
         'points': num_points,
         **measures(train.points),
     }
-
-
-def _segments(data: Split, task: str | None) -> bool:
-    """Whether parts are segmented."""
-    if task not in (None, *TASKS):
-        raise UserError(f'task is {task!r}; expected one of {", ".join(TASKS)}')
-    if task == 'part_segmentation' and data.part_labels is None:
-        raise UserError('part segmentation needs part labels: Split.from_arrays(…, part_labels=…)')
-    return data.part_labels is not None if task is None else task == 'part_segmentation'
 
 
 def _splits(data: Split, validation: Split | float, seed: int) -> tuple[Split, Split]:

@@ -12,23 +12,7 @@ from point_ft_jax.data.checks import check_clouds
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation import inference
 from point_ft_jax.models.tuned import TunedModel
-from point_ft_jax.training.tasks.classification import classification
-from point_ft_jax.training.tasks.part_segmentation import part_segmentation
-from point_ft_jax.training.tasks.task import Task
-
-
-def task_of(split: Split, parts: bool = False, sampling: str = 'subset', **options: Any) -> Task:
-    """The task of a split: classification of its clouds or, with `parts`, of their points.
-
-    Args:
-        split: has part labels, if `parts`.
-        parts: whether parts are segmented.
-        sampling: how part segmentation samples points; see `part_segmentation`.
-        options: of the task, such as `smoothing`.
-    """
-    if not parts:
-        return classification(**options)
-    return part_segmentation(split.parts, len(split.part_names), sampling, **options)
+from point_ft_jax.training.tasks import kinds
 
 
 def evaluate(tuned: TunedModel, split: Split, *, batch_size: int = 32) -> Any:
@@ -59,10 +43,9 @@ def evaluate(tuned: TunedModel, split: Split, *, batch_size: int = 32) -> Any:
         >>> sorted(evaluate(tuned, test).scores())
         ['mean_class_accuracy', 'overall_accuracy']
     """
-    parts = tuned.model.spec.num_parts is not None
     check_split(tuned, split)
     check_clouds(split.points, split.channels, tuned.metadata)
-    task = task_of(split, parts)
+    task = kinds.of_model(tuned.model.spec).task(split, {})
     points, targets = task.prepare(split, tuned.metadata['points'])
     answer = functools.partial(task.answer, tuned.model.module)
     run = inference.in_batches(answer, make_mesh(), min(len(split), batch_size))

@@ -218,7 +218,10 @@ def test_data_without_part_labels_is_refused(tmp_path: pathlib.Path) -> None:
             np.save(tmp_path / 'data' / name / f'{number}.npy', r.normal(size=(64, 3)))
     config = tiny(tmp_path / 'run')
     config.data = ConfigDict({'name': 'folder', 'root': str(tmp_path / 'data')})
-    with pytest.raises(UserError, match="data set 'folder' has no part labels: choose one"):
+    with pytest.raises(
+        UserError,
+        match="data set 'folder' has no part labels, which the task part_segmentation needs",
+    ):
         finetune.run(config)
 
 

@@ -27,6 +27,13 @@ class Segmentation:
 class Backbone:
     """A backbone, as a file in `backbones/` defines it under the name BACKBONE.
 
+    The module that `build` makes has fields `input_channels`, `fill`, `dtype`, `memory`,
+    `drop_path` and `hold_statistics`, and properties
+    `fewest_points` (that a cloud must have) and `first_map` (the path of the kernel that takes a
+    point's channels). `module(points, tuner, train)` returns the normalised `Tokens`, and
+    `module.stages(points, tuner, train)` a list of them for part segmentation; both call
+    the tuner's seams. `point_transformer` and `hierarchical` are such modules.
+
     Attributes:
         build: makes the module from a geometry (its fields as keywords).
         variants: named sizes: fields that differ from the defaults; 'base' is the published model.
@@ -44,6 +51,8 @@ class Backbone:
             that the file is of.
         undecayed: patterns (`fnmatch`) over the tree paths below 'backbone' of what weight decay
             spares beside vectors: what has 'token' in its PyTorch name; see `optimizer.decays`.
+        batch_norms: tree paths below 'backbone' of its batch norms, those of the first block or
+            level standing for all: where none of them trains, their running statistics can be held.
         pretraining: fields of the module that differ while a masked autoencoder pre-trains it; None
             where none has been published.
         autoencoder: which, a name of `autoencoders.build.KINDS`.
@@ -62,6 +71,7 @@ class Backbone:
     leaves: tuple[str, ...] = ()
     told_apart: Mapping[str, str] = dataclasses.field(default_factory=dict)
     undecayed: tuple[str, ...] = ('cls_token',)
+    batch_norms: tuple[str, ...] = ('tokenizer/first_norm', 'tokenizer/second_norm')
     pretraining: Mapping[str, object] | None = None
     autoencoder: str = 'masked'
 

@@ -125,7 +125,8 @@ def _build_model(spec: ModelSpec) -> Model:
     check_geometry(what, fields)
     if spec.batch_norm == 'hold':
         # Held for the sake of frozen norms; norms that train need the batch's own statistics.
-        fields['hold_statistics'] = not trees.matches('backbone/norm/scale', method.trainable)
+        scales = (f'backbone/{norm}/scale' for norm in plugin.batch_norms)
+        fields['hold_statistics'] = not any(trees.matches(s, method.trainable) for s in scales)
     parts = {
         'backbone': plugin.build(**fields, dtype=dtype),
         'tuner': tuner,

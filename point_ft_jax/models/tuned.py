@@ -29,8 +29,8 @@ class TunedModel:
         >>> model = create_model('recon', 2, variant='tiny', method='linear_probe')
         >>> metadata = {'classes': ['chair', 'table'], 'points': 1024}
         >>> tuned = TunedModel(model, model.init(jax.random.key(0)), metadata)
-        >>> tuned.parameters['backbone'][1], tuned.parameters['head'][1] > 0  # what trains of each
-        (0, True)
+        >>> tuned.parameters['backbone']  # of which the class token trains
+        (5753472, 384)
         >>> tuned
         TunedModel(recon tiny, linear_probe, 2 classes, 166,274 of 5,919,362 parameters trainable)
     """

@@ -4,6 +4,7 @@ What has to run does so at a small depth, width and number of groups.
 """
 
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -193,3 +194,26 @@ def test_the_table_of_pytorch_names_and_the_tree_cover_each_other(name: str) -> 
 def test_there_is_a_tiny_variant(name: str) -> None:
     tiny = create_model(name, 15, variant='tiny').shapes()['params']['backbone']
     assert 2e6 < trees.count(tiny) < 12e6
+
+
+@pytest.mark.parametrize('name', BACKBONES)
+def test_a_backbone_names_its_batch_norms(name: str) -> None:
+    statistics = trees.flatten(small(name).shapes()['batch_stats'].get('backbone', {}))
+    own = {path.rpartition('/')[0] for path in statistics}
+    first = {path for path in own if not any(f'_{n}/' in path for n in range(1, 12))}
+    named = plugins.load('backbones', name).BACKBONE.batch_norms
+    assert set(named) <= first
+    # A tokenizer with more maps has more of the same kind: 'first_norm_2'.
+    assert {re.sub(r'_\d$', '', path) for path in first} == set(named)
+
+
+@pytest.mark.parametrize('name', BACKBONES)
+def test_a_backbone_offers_what_the_rest_reads(name: str) -> None:
+    """As the docstring of `Backbone` says."""
+    backbone = small(name).module.backbone
+    for field in ('input_channels', 'fill', 'dtype', 'memory', 'drop_path', 'hold_statistics'):
+        assert hasattr(backbone, field), field
+    shapes = trees.flatten(small(name).shapes()['params']['backbone'])
+    assert shapes[backbone.first_map].shape[-2] == backbone.input_channels
+    assert backbone.fewest_points >= 1
+    assert callable(backbone.stages)

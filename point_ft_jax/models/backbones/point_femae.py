@@ -52,4 +52,5 @@ BACKBONE = Backbone(
         'increase_dim*',
         *FINE_TUNED_HEAD,
     ),
+    batch_norms=(*Backbone.batch_norms, 'block_0/local/edge_norm', 'block_0/local/mix_norm'),
 )

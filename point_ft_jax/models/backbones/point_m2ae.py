@@ -30,6 +30,7 @@ BACKBONE = Backbone(
         *FINE_TUNED_HEAD,
     ),
     undecayed=('level_?/tokenizer/*',),  # `token_embed`, by its name
+    batch_norms=('level_0/tokenizer/first_norm', 'level_0/tokenizer/second_norm'),
     pretraining={},
     autoencoder='hierarchical',
 )

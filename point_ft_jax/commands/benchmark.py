@@ -7,14 +7,21 @@ point-ft benchmark --backbone=all --method=full
 point-ft benchmark --population=8 --variant=tiny --points=1024 --num_groups=32
     a step of eight members in one program, against eight steps of one
 
-Programs take turns, round by round, with a 4096 x 4096 float32 matrix product between them, and the
-medians are printed. The share is the program's FLOP rate (its own FLOPs, by XLA) over that of the
-product: what is left of the machine on the way through the whole model.
+point-ft benchmark --against=torch --cores=1 --batch=8
+    DAPT, IDPT, linear probing and full fine-tuning beside the same models in plain PyTorch, which
+    has to be installed (pip install 'point_ft_jax[bench]')
+
+Programs take turns, round by round, and medians are printed; of the comparison with PyTorch the
+lowest and the highest too. The share is the program's FLOP rate (its own FLOPs, by XLA) over that
+of the fastest 4096 x 4096 float32 matrix product of the same run, whichever library computed it.
 """
 
 import argparse
 import dataclasses
 import functools
+import importlib.metadata
+import importlib.util
+import os
 import statistics
 import sys
 import time
@@ -26,8 +33,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from point_ft_jax.commands import _products
 from point_ft_jax.core import plugins, trees
 from point_ft_jax.core.devices import make_mesh
+from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.trees import Variables
 from point_ft_jax.data import augment
 from point_ft_jax.data.split import Split
@@ -39,13 +48,7 @@ from point_ft_jax.training import costs, loop, optimizer, schedules, step
 from point_ft_jax.training.costs import Program, compile_program
 from point_ft_jax.training.population import Member, Population, start_training
 
-PRODUCT = 4096
-
-
-def product() -> Program:
-    """A square float32 matrix product: the machine's rate."""
-    square = jnp.ones((PRODUCT, PRODUCT), jnp.float32)
-    return compile_program(lambda a: a @ a, square)
+Seconds = dict[str, list[float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +85,7 @@ def make_case(
     variables = built.init(jax.random.key(0))
     r = np.random.default_rng(0)
     clouds = r.standard_normal((batch, points, 3)).astype(np.float32)
+    clouds /= np.linalg.norm(clouds, axis=-1, keepdims=True)
     labels = (np.arange(batch) % 15).astype(np.int32)
     return Case(
         built,
@@ -137,15 +141,23 @@ def make_recipe(built: model.Model, points: int, mesh: Mesh | None = None) -> st
     )
 
 
-def interleaved(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """The median seconds of each, after one warm-up, taking turns."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
+CLOCKS = {'wall': time.perf_counter, 'cpu': time.process_time}
+
+
+def interleaved(runs: dict[str, Callable[[], Any]], rounds: int, clock: str = 'wall') -> Seconds:
+    """The seconds of each in every round, after one warm-up, taking turns."""
+    now = CLOCKS[clock]
+    seconds: Seconds = {name: [] for name in runs}
     for turn in range(rounds + 1):
         for name, run in runs.items():
-            since = time.perf_counter()
+            since = now()
             run()
             if turn:
-                seconds[name].append(time.perf_counter() - since)
+                seconds[name].append(now() - since)
+    return seconds
+
+
+def medians(seconds: Seconds) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
@@ -154,10 +166,10 @@ def measure(
 ) -> dict[str, str | float]:
     """A row of the table; see the module's docstring."""
     found, counts = programs(make_case(backbone, method, batch=batch, **options))
-    square = product()
-    runs = {name: program.run for name, program in {**found, 'product': square}.items()}
-    seconds = interleaved(runs, rounds)
-    rate = 2 * PRODUCT**3 / seconds['product']
+    square = _products.products()
+    seconds = medians(interleaved({name: p.run for name, p in found.items()} | square, rounds))
+    fastest = min(square, key=seconds.__getitem__)
+    rate = _products.FLOPS / seconds[fastest]
     row: dict[str, str | float] = {
         'backbone': backbone,
         'method': method,
@@ -172,7 +184,7 @@ def measure(
             f'{name} temp MiB': f'{program.cost.get("temporary_bytes", 0) / 2**20:.0f}',
             f'{name} compile s': f'{program.compile_seconds:.1f}',
         }
-    return row | {'product GFLOP/s': f'{rate / 1e9:.0f}'}
+    return row | {'product GFLOP/s': f'{rate / 1e9:.0f} ({fastest})'}
 
 
 def measure_population(
@@ -186,7 +198,8 @@ def measure_population(
         'own clouds': training_step(case, members),
         'shared clouds': training_step(case, members, own_clouds=False),
     }
-    seconds = interleaved({name: program.run for name, program in found.items()}, rounds)
+    times = interleaved({name: program.run for name, program in found.items()}, rounds)
+    seconds = medians(times)
     row = {'backbone': backbone, 'method': method, 'members': str(size)}
     for name, program in found.items():
         gain = size * seconds['alone'] / seconds[name]
@@ -194,6 +207,67 @@ def measure_population(
         row |= {f'{name} ms': f'{1000 * seconds[name]:.0f}', f'{name} temp MiB': f'{memory:.0f}'}
         row |= {} if name == 'alone' else {f'{name} gain': f'{gain:.2f}'}
     return row
+
+
+def measure_against_torch(
+    backbone: str, method: str, rounds: int, batch: int, points: int, clock: str, **options: Any
+) -> dict[str, str]:
+    """A row of the comparison: a step and a forward pass of ours and of PyTorch's, in turn."""
+    import torch
+
+    from point_ft_jax.commands import _torch_models as peers
+
+    case = make_case(backbone, method, batch=batch, points=points, **options)
+    found, _ = programs(case)
+    groups, size = options['num_groups'], options['group_size']
+    make = {
+        'recon': lambda: peers.Transformer(method, 15, groups, size),
+        'point_mae': lambda: peers.Transformer(method, 15, groups, size),
+        'point_m2ae': lambda: peers.Hierarchy(15),
+    }
+    if backbone not in make or method not in peers.METHODS:
+        raise UserError(
+            f'there is no {backbone} with {method} in PyTorch here; expected one of '
+            f'{", ".join(make)} and of {", ".join(peers.METHODS)}'
+        )
+    if backbone == 'point_m2ae' and method != 'full':
+        raise UserError(f'Point-M2AE in PyTorch has no {method} here; expected full')
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    model = make[backbone]()
+    clouds, labels = torch.from_numpy(case.split.points), torch.from_numpy(case.split.labels).long()
+    theirs = {
+        'train': peers.training_step(model, clouds, labels),
+        'forward': peers.forward_pass(model, clouds),
+    }
+    square = _products.products()
+    seconds = {}
+    for name, run in theirs.items():  # apart, so that the one does not wait for the other's data
+        turns = {f'{name} ours': found[name].run, f'{name} torch': run}
+        seconds |= interleaved(turns, rounds, clock)
+    seconds |= interleaved(square, 3, clock)
+    middle = medians(seconds)
+    row = {'backbone': backbone, 'method': method}
+    for name in theirs:
+        for who in ('ours', 'torch'):
+            times = seconds[f'{name} {who}']
+            spread = f'{min(times):.2f} to {max(times):.2f}'
+            row[f'{name} {who} s'] = f'{middle[f"{name} {who}"]:.2f} ({spread})'
+        row[f'{name} ratio'] = f'{middle[f"{name} ours"] / middle[f"{name} torch"]:.2f}'
+        row[f'{name} compile s'] = f'{found[name].compile_seconds:.1f}'
+    stored = peers.stored_bytes(model, clouds, labels) / 2**20 / batch
+    temporary = found['train'].cost.get('temporary_bytes', 0) / 2**20 / batch
+    row |= {'train ours MiB/cloud': f'{temporary:.1f}', 'train torch MiB/cloud': f'{stored:.1f}'}
+    for name in square:
+        row[f'product {name}'] = f'{_products.FLOPS / middle[name] / 1e9:.0f}'
+    return row
+
+
+def _use_cores(count: int) -> None:
+    """Keeps this process, whose threads have not started yet, to so many cores."""
+    there = sorted(os.sched_getaffinity(0))
+    if count > len(there):
+        raise UserError(f'--cores is {count}; this machine lets this process use {len(there)}')
+    os.sched_setaffinity(0, there[:count])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -204,6 +278,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument('--backbone', default='recon', help='names joined by commas, or all')
     parser.add_argument('--method', default='dapt,linear_probe,full', help='names, or all')
+    parser.add_argument('--against', choices=['torch'], help='what to compare with')
+    parser.add_argument('--cores', type=int, default=0, help='to use; all by default')
     parser.add_argument('--variant', default='base')
     parser.add_argument('--batch', type=int, default=32)
     parser.add_argument('--points', type=int, default=2048)
@@ -211,11 +287,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument('--group_size', type=int, default=32)
     parser.add_argument('--compute', default='float32', choices=['float32', 'bfloat16'])
     parser.add_argument('--rounds', type=int, default=3, help='after one warm-up')
+    parser.add_argument(
+        '--clock',
+        default='wall',
+        choices=CLOCKS,
+        help="of the comparison: 'cpu' counts the seconds of all threads, hardly what else runs",
+    )
     parser.add_argument('--population', type=int, default=1, help='members in one program')
     options = vars(parser.parse_args(arguments))
     for name in ('batch', 'points', 'num_groups', 'group_size', 'rounds', 'population'):
         if options[name] < 1:
             parser.error(f'--{name} is {options[name]}; expected 1 or more')
+    against, cores, clock = (options.pop(name) for name in ('against', 'cores', 'clock'))
+    if against and not importlib.util.find_spec(against):
+        raise UserError("--against=torch needs PyTorch: pip install 'point_ft_jax[bench]'")
+    if cores:
+        _use_cores(cores)
     command_line.start()
     chosen = {
         kind: plugins.available(kind) if (names := options.pop(key)) == 'all' else names.split(',')
@@ -223,6 +310,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     size = options.pop('population')
     run = functools.partial(measure_population, size=size) if size > 1 else measure
+    if against:
+        run = functools.partial(measure_against_torch, clock=clock)
     rows = []
     for backbone in chosen['backbones']:
         for method in chosen['methods']:
@@ -233,6 +322,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if size > 1:
         print(f'\n{tables.markdown(rows)}')
         return
+    if against:
+        print(f'torch {importlib.metadata.version(against)}, {len(os.sched_getaffinity(0))} cores')
     for part in ('train', 'forward'):
         other = 'forward ' if part == 'train' else 'train '
         print(

@@ -34,7 +34,8 @@ class Task:
         prepare: (split, number) to the points that evaluation uses, and their targets.
         answer: (module, variables, points, targets) to what evaluation keeps of a batch's outputs.
         measure: (answers, targets) of a split, on the host, to scalars.
-        rank: a split's scalars to what epochs are compared by; the first entry counts most.
+        rank: a split's scalars to what votes are compared by, and epochs by the first entry alone;
+            see `plan.keep_records`.
         record: (answers, targets) of the test split to what the report needs, in JSON's types.
         evaluation: (epoch, record) to the evaluation that the report is made of.
         voter: (module, mesh, batch_size, augment, votes) to a function that answers by the mean

@@ -14,7 +14,6 @@ own, and its allocator's peak stands beside XLA's figure.
 
 import argparse
 import csv
-import functools
 import json
 import pathlib
 import subprocess
@@ -53,35 +52,8 @@ def step_memory(case: Mapping[str, Any]) -> dict[str, float]:
     Returns:
         'arguments', 'temporaries' and 'total', and 'flops', recomputation included.
     """
-    recipe, state, frozen, *batch = _abstract(case)
-    step = jax.jit(
-        lambda *args: step_population(recipe, *args),
-        donate_argnums=1,
-        compiler_options=compiler_options(),
-    )
-    population = jax.eval_shape(Population.of_one)
-    arguments = population, state, frozen, *batch
-    flops = costs.count_flops(functools.partial(step_population, recipe), *arguments)
-    found = step.lower(*arguments).compile().memory_analysis()
-    kept = found.output_size_in_bytes - found.alias_size_in_bytes
-    return {
-        'arguments': found.argument_size_in_bytes,
-        'temporaries': found.temp_size_in_bytes,
-        'total': found.argument_size_in_bytes + found.temp_size_in_bytes + kept,
-        'flops': flops,
-    }
-
-
-def _abstract(case: Mapping[str, Any]) -> tuple:
-    """The recipe of a case, and the shapes of its state, its frozen half and its batch."""
     built, recipe = _build(case)
-    shapes = built.shapes()
-    trainable = trees.select(shapes['params'], built.trainable)
-    moving, frozen = trees.partition(shapes['params'], trainable)
-    state = jax.eval_shape(lambda *args: train.start(recipe, *args), moving, shapes['batch_stats'])
-    points = jax.ShapeDtypeStruct((case['batch'], case['points'], 3), jnp.float32)
-    labels = jax.ShapeDtypeStruct((case['batch'],), jnp.int32)
-    return recipe, state, frozen, points, labels
+    return costs.step_memory(built, recipe, case['batch'])
 
 
 def _build(case: Mapping[str, Any]) -> tuple[model.Model, train.Recipe]:

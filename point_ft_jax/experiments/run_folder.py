@@ -51,6 +51,13 @@ def members(config: ConfigDict) -> list[Member]:
     return [Member(seed + k) for k in range(config.population)]
 
 
+def seeds(config: ConfigDict) -> list[int]:
+    """The seeds of all models that the config trains."""
+    if config.population == 1:
+        return list(config.seeds)
+    return sorted({member.seed for member in members(config)})
+
+
 def member_name(config: ConfigDict, member: Member) -> str:
     """The name of a member's folder."""
     rate = f'_lr_{member.rate * config.optim.lr:g}' if config.population_rates else ''

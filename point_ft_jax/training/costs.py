@@ -7,12 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from point_ft_jax.core import trees
 from point_ft_jax.core.devices import compiler_options
 from point_ft_jax.data.split import Split
+from point_ft_jax.models.model import Model
 from point_ft_jax.models.tokenizer import unblocked
-from point_ft_jax.training.population import Training, step_population
+from point_ft_jax.training.population import Population, Training, step_population
+from point_ft_jax.training.step import Recipe, start
 
 
 def compiled_cost(compiled: jax.stages.Compiled) -> dict[str, float]:
@@ -44,6 +48,41 @@ def step_flops(training: Training, split: Split, rows: np.ndarray) -> float | No
     batch = jax.tree.map(lambda array: array[rows], data)
     arrays = training.population, training.state, training.frozen
     return count_flops(functools.partial(step_population, recipe), *arrays, *batch)
+
+
+def step_memory(model: Model, recipe: Recipe, batch: int, channels: int = 0) -> dict[str, float]:
+    """The bytes of one training step of a classifier, and its operations; nothing is allocated.
+
+    Args:
+        model: what trains.
+        recipe: how; it says how many points a cloud has.
+        batch: clouds a step.
+        channels: of a point beside x, y, z.
+
+    Returns:
+        'arguments', 'temporaries', 'total' (with those outputs that do not take the place of an
+        argument) and 'flops', recomputation included.
+    """
+    shapes = model.shapes()
+    moving, frozen = trees.partition(
+        shapes['params'], trees.select(shapes['params'], model.trainable)
+    )
+    state = jax.eval_shape(lambda *args: start(recipe, *args), moving, shapes['batch_stats'])
+    points = jax.ShapeDtypeStruct((batch, recipe.num_points, 3 + channels), jnp.float32)
+    labels = jax.ShapeDtypeStruct((batch,), jnp.int32)
+    step = functools.partial(step_population, recipe)
+    arguments = jax.eval_shape(Population.of_one), state, frozen, points, labels
+    program = jax.jit(
+        lambda *args: step(*args), donate_argnums=1, compiler_options=compiler_options()
+    )
+    found = program.lower(*arguments).compile().memory_analysis()
+    kept = found.output_size_in_bytes - found.alias_size_in_bytes
+    return {
+        'arguments': found.argument_size_in_bytes,
+        'temporaries': found.temp_size_in_bytes,
+        'total': found.argument_size_in_bytes + found.temp_size_in_bytes + kept,
+        'flops': count_flops(step, *arguments),
+    }
 
 
 @dataclasses.dataclass(frozen=True)

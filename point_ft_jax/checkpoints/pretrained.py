@@ -1,5 +1,6 @@
 """What a model starts from: random weights, a file, a run, or the backbone that ships."""
 
+import dataclasses
 import pathlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -8,7 +9,8 @@ import jax
 import numpy as np
 
 from point_ft_jax.checkpoints import run as saved
-from point_ft_jax.checkpoints import shipped, torch_file
+from point_ft_jax.checkpoints import shipped, weights
+from point_ft_jax.checkpoints.weights import Weights
 from point_ft_jax.core import trees
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.core.trees import Variables
@@ -29,7 +31,8 @@ def load_pretrained(
 
     Args:
         model: see `models.build`.
-        source: a .pth file, the folder of a run, or 'shipped:NAME'; None or '' for random weights.
+        source: a .pth or .safetensors file, the folder of a run, or 'shipped:NAME'; None or '' for
+            random weights.
         seed: of the random weights.
         head: whether the head comes from `source`, too, which then is the folder of a run on data
             with the same classes. Fine-tuning from a linear probe's head is LP-FT (Kumar et al.,
@@ -52,7 +55,9 @@ def load_pretrained(
         return model.init_missing(key, variables), None
     everything = isinstance(model.spec, AutoencoderSpec)
     load = model.load_all if everything else model.load_backbone
-    variables, report = load(variables, state_dict(source), str(source))
+    found = weights_of(str(source))
+    variables, report = load(variables, found.state, str(source))
+    report = dataclasses.replace(report, project=found.project)
     return model.init_missing(key, variables), report
 
 
@@ -85,15 +90,20 @@ def _heads(variables: Variables) -> Variables:
 
 
 def state_dict(path: str) -> Mapping[str, np.ndarray]:
-    """The weights at `path`, under PyTorch's names.
+    """The weights at `path`, under PyTorch's names; see `weights_of`."""
+    return weights_of(path).state
 
-    `path` is a .pth file, the folder of a run (fine-tuned or pre-trained; of its chosen epoch), or
-    'shipped:NAME' for a backbone that comes with this project.
+
+def weights_of(path: str) -> Weights:
+    """The weights at `path`, under PyTorch's names, and which project wrote them.
+
+    `path` is a .pth or .safetensors file, the folder of a run (fine-tuned or pre-trained; of its
+    chosen epoch), or 'shipped:NAME' for a backbone that comes with this project.
 
     Raises:
         UserError: nothing there, or nothing that can be read.
     """
     if pathlib.Path(path).expanduser().is_dir():
         run = saved.load_run(path, pretrained=True)
-        return run.model.export(run.variables)
-    return torch_file.state_dict(shipped.locate(path))[0]
+        return Weights(run.model.export(run.variables), {})
+    return weights.read(shipped.locate(path))

@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from point_ft_jax.checkpoints import _old_runs, delta, shipped, spec_file, torch_file
+from point_ft_jax.checkpoints import _old_runs, delta, shipped, spec_file, weights
 from point_ft_jax.checkpoints.store import CheckpointStore, is_store
 from point_ft_jax.core import json_files, trees
 from point_ft_jax.core.devices import main_process
@@ -198,7 +198,7 @@ def _over(own: delta.Delta, backbone: str, key: str | None, prefix: str) -> Tune
     if pathlib.Path(backbone).expanduser().is_dir():
         tree = load_run(backbone, pretrained=True).variables['params']['backbone']
     else:
-        state, _ = torch_file.state_dict(shipped.locate(backbone), key, prefix)
+        state = weights.read(shipped.locate(backbone), key, prefix).state
         tree = own.model.load_backbone(own.model.shapes(), state, backbone)[0]['params']['backbone']
     return _tuned(own.model, delta.attach_delta(own, tree, backbone), own.metadata)
 

@@ -93,16 +93,28 @@ def state_dict(
     """
     content = read(path)
     weights, beside = _under(path, content, key) if key is not None else _found(path, content)
-    if prefix and not (below := [name for name in weights if name.startswith(prefix)]):
+    return below(path, weights, beside, prefix)
+
+
+def below(
+    path: str | os.PathLike, weights: dict[str, np.ndarray], beside: dict[str, object], prefix: str
+) -> tuple[dict[str, np.ndarray], dict[str, object]]:
+    """The weights whose names begin with `prefix`, without it; the others join what lies beside.
+
+    Raises:
+        UserError: no name begins so.
+    """
+    if not prefix:
+        return weights, beside
+    names = [name for name in weights if name.startswith(prefix)]
+    if not names:
         parts = sorted({name.partition('.')[0] for name in weights})
         raise UserError(
             f'{path}: no weight has a name that begins with {prefix!r}; they begin with '
             f'{_some(parts)}'
         )
-    if prefix:
-        beside |= {name: value for name, value in weights.items() if not name.startswith(prefix)}
-        weights = {name.removeprefix(prefix): weights[name] for name in below}
-    return weights, beside
+    others = {name: value for name, value in weights.items() if not name.startswith(prefix)}
+    return {name.removeprefix(prefix): weights[name] for name in names}, beside | others
 
 
 def _found(path: str | os.PathLike, content: object) -> tuple[dict, dict]:
@@ -197,7 +209,7 @@ def _look_alike(head: bytes) -> str:
     if head[257:262] == b'ustar':
         return 'a tar archive; unpack it, or if PyTorch before 0.1.10 wrote it, save it anew'
     if head[8:10] == b'{"':
-        return 'a safetensors file'
+        return 'a safetensors file; name it .safetensors'
     known = [what for magic, what in LOOK_ALIKES.items() if head.startswith(magic)]
     return known[0] if known else f'something that starts with {head[:16]!r}'
 

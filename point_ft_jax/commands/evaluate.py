@@ -138,7 +138,7 @@ def evaluated(
     import numpy as np
 
     from point_ft_jax.checkpoints import run as saved
-    from point_ft_jax.checkpoints import torch_file
+    from point_ft_jax.checkpoints import weights
     from point_ft_jax.core.devices import make_mesh
     from point_ft_jax.evaluation import inference
     from point_ft_jax.experiments import build
@@ -158,7 +158,7 @@ def evaluated(
         others = []
         if config is None:
             raise UserError(f'{checkpoint} is no run: say what model it is with --config=…')
-        state, _ = torch_file.state_dict(checkpoint, key, prefix)
+        state = weights.read(checkpoint, key, prefix).state
         test = build.load_splits(config)['test']
         outputs = build.outputs_of(config, state) or len(test.classes)
         model = build.build_model(config, outputs, len(test.part_names))

@@ -1,23 +1,31 @@
-"""Says what a PyTorch checkpoint is, and which backbones it can be loaded into.
+"""Says what a checkpoint is: which backbones a file can be loaded into, and what tuned it.
 
     point-ft inspect FILE [--keys] [--key=net] [--prefix=student.]
+    point-ft inspect shipped:recon_tiny
+    point-ft inspect runs/recon_dapt
 
-Prints what the file holds, its parameters by part, how it fits each backbone that knows any of its
-keys, and what a load would take, leave and miss. Ends with status 0 if a backbone fits, with 1 if
-none does or the file can't be read. No code in the file is run.
+Prints of a .pth or .safetensors file what it holds, its parameters by part, how it fits each
+backbone that knows any of its keys, and what a load would take, leave and miss; of the folder of a
+run or of a delta what model it is; and how either is used. Ends with status 0 if a backbone, or a
+method on one, fits, with 1 if none does or nothing can be read. No code in the file is run.
 """
 
 import argparse
 import collections
 import dataclasses
 import functools
+import pathlib
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from point_ft_jax.checkpoints import torch_file
+from point_ft_jax.checkpoints import run as saved
+from point_ft_jax.checkpoints import shipped, weights
+from point_ft_jax.checkpoints.weights import Weights
+from point_ft_jax.commands import _tuned_by
 from point_ft_jax.core import plugins
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.inert_pickle import Opaque, shown
@@ -54,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('file', help='a .pth file')
+    parser.add_argument('file', help="a .pth or .safetensors file, shipped:NAME, or a run's folder")
     parser.add_argument('--keys', action='store_true', help='list every key, not only their number')
     parser.add_argument('--key', help='the entry that holds the weights, where it is not found')
     parser.add_argument(
@@ -62,34 +70,113 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(argv)
     try:
-        state, beside = torch_file.state_dict(options.file, options.key, options.prefix)
+        if pathlib.Path(options.file).expanduser().is_dir():
+            print(describe_run(options.file))
+            return 0
+        found = weights.read(shipped.locate(options.file), options.key, options.prefix)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    text, status = describe(options.file, state, beside, options.keys)
+    text, status = describe(options.file, found, options.keys)
     print(text)
     return status
 
 
-def describe(
-    source: str, state: Mapping[str, np.ndarray], beside: Mapping[str, object], keys: bool = False
-) -> tuple[str, int]:
-    """What is known of a state dict, as text; and 0 if a backbone fits it, else 1.
+def describe_run(folder: str) -> str:
+    """What is known of a run, of one of its seeds, or of a delta; and what to do with it.
 
-    `beside` is what else the file holds; with `keys` every key is listed.
+    Raises:
+        UserError: it is the folder of none.
     """
+    place = saved.find(folder)
+    if not (place / saved.FACTS).exists():
+        delta = saved.read_delta(folder)
+        start = delta.metadata.get('checkpoint') or 'random weights'
+        return '\n'.join(
+            [
+                f'{folder}: a delta, {_of(delta.model)}, of {_classes(delta.metadata)}',
+                f'it belongs to a copy of the backbone that its run started from: {start}',
+                f'evaluate it with: point-ft evaluate --checkpoint={folder} --backbone=FILE',
+            ]
+        )
+    run = saved.load_run(folder, pretrained=True)
+    total, trains = (sum(pair[i] for pair in run.parameters.values()) for i in (0, 1))
+    pretrained = not hasattr(run.model.spec, 'method')
+    use = (
+        f'fine-tune it with: python run.py --config.init.checkpoint={folder}'
+        if pretrained
+        else f'evaluate it with: point-ft evaluate --checkpoint={folder}'
+    )
+    scores = ', '.join(f'{name} {100 * value:.2f} %' for name, value in run.scores.items())
+    what = f'a pre-trained {_of(run.model)}' if pretrained else f'a run: {_of(run.model)}'
+    return '\n'.join(
+        [
+            f'{folder}: {what}, of {_classes(run.metadata)}',
+            f'{total:,} parameters, of which {trains:,} trained; clouds of '
+            f'{run.metadata["points"]:,} points',
+            f'started from {run.metadata.get("checkpoint") or "random weights"}',
+            *([f'at its best epoch: {scores}'] if scores else []),
+            use,
+        ]
+    )
+
+
+def _of(model: Model) -> str:
+    spec = model.spec
+    method = getattr(spec, 'method', '')
+    tuned = f', method {method}' if method else ''
+    return f'{spec.backbone} ({spec.variant}){tuned}'
+
+
+def _classes(metadata: Mapping[str, Any]) -> str:
+    names = list(metadata.get('classes', ()))
+    more = ', …' if len(names) > 4 else ''
+    return f'{len(names)} classes ({", ".join(map(str, names[:4]))}{more})'
+
+
+def describe(source: str, read: Weights, keys: bool = False) -> tuple[str, int]:
+    """What is known of a file's weights, as text; and 0 if a backbone fits them, else 1.
+
+    With `keys` every key is listed.
+    """
+    state = read.state
     found = candidates(state)
     fitting = [candidate for candidate in found if candidate.fits]
-    lines = [_headline(source, state, beside), '', tables.text(_parts(state)), '']
+    tuned = [] if fitting else _tuned(source, state, found)
+    lines = [_headline(source, read), *tuned, '', tables.text(_parts(state)), '']
     if found:
         lines += [tables.text([_row(candidate) for candidate in found]), '']
     for candidate in fitting:
         lines += _outcome(candidate, keys)
+    if tuned:
+        return '\n'.join(lines).rstrip(), 0
+    if fitting:
+        classes = _outputs(state)
+        lines += _tuned_by.how_to_evaluate(source, 'full', fitting[0].backbone, classes)
     if not fitting:
         lines += ['It fits none of the backbones: ' + ', '.join(plugins.available('backbones'))]
     if not fitting and found:
         lines += _complaint(found[0], keys)
     return '\n'.join(lines), 0 if fitting else 1
+
+
+def _tuned(source: str, state: Mapping[str, np.ndarray], found: Sequence[Candidate]) -> list[str]:
+    """Which method tuned what backbone, and how to evaluate it; [] where none accounts for it."""
+    for candidate in found:
+        if method := _tuned_by.method_of(candidate.fit):
+            classes = _outputs(state)
+            told = f', {classes} classes' if classes else ''
+            return [
+                f'tuned by {method}: {candidate.backbone} ({candidate.variant}){told}',
+                *_tuned_by.how_to_evaluate(source, method, candidate.backbone, classes),
+            ]
+    return []
+
+
+def _outputs(state: Mapping[str, np.ndarray]) -> int | None:
+    """How many classes a classification head tells apart; None without one."""
+    widths = _head_widths(without_module(state))
+    return widths[-1] if widths else None
 
 
 def candidates(state: Mapping[str, np.ndarray]) -> list[Candidate]:
@@ -121,7 +208,9 @@ def _model(backbone: str, variant: str, segments: bool) -> tuple[Model, Variable
     return model, model.shapes()
 
 
-def _headline(source: str, state: Mapping[str, np.ndarray], beside: Mapping[str, object]) -> str:
+def _headline(source: str, read: Weights) -> str:
+    state, beside = read.state, read.beside
+    written = [f'written by {read.project}; named here as the reference names it']
     types = sorted({str(value.dtype) for key, value in state.items() if _is_parameter(key)})
     scalars = (bool, int, float, str)
     others = [
@@ -139,13 +228,14 @@ def _headline(source: str, state: Mapping[str, np.ndarray], beside: Mapping[str,
             f'{source}: {_form([key.replace("module.", "") for key in state], state)}',
             f'{len(state):,} keys, {_count(state):,} parameters of {", ".join(types)}{wrapped}',
             f'beside the weights: {", ".join(others) or "nothing"}',
+            *(written if read.project else []),
         ]
     )
 
 
 def _form(keys: Sequence[str], state: Mapping[str, np.ndarray]) -> str:
     """What was trained, by the keys beside the backbone's."""
-    if any(key.startswith(HEAD) for key in keys):
+    if any(HEAD in key for key in keys):
         return f'a fine-tuned classifier, {_head(state)}'
     if any(key.startswith(SEGMENTATION) for key in keys):
         return f'a fine-tuned segmentation model, {_parts_of(state)}'
@@ -156,17 +246,27 @@ def _form(keys: Sequence[str], state: Mapping[str, np.ndarray]) -> str:
 
 def _head(state: Mapping[str, np.ndarray]) -> str:
     """'head 768 -> 256 -> 15 (with batch norm)'; the last is the number of classes."""
+    widths = _head_widths(state)
+    if not widths:
+        return 'head unknown'
+    norms = 'with' if any(len(shape) == 1 for shape in _head_shapes(state)) else 'without'
+    return f'head {" -> ".join(map(str, widths))} ({norms} batch norm)'
+
+
+def _head_shapes(state: Mapping[str, np.ndarray]) -> list[tuple[int, ...]]:
+    """The shapes of a classification head's weights, from its input on."""
     layers = {
         int(key.split('.')[-2]): value.shape
         for key, value in state.items()
         if HEAD in key and key.endswith('.weight') and key.split('.')[-2].isdecimal()
     }
-    linear = [shape for _, shape in sorted(layers.items()) if len(shape) == 2]
-    if not linear:
-        return 'head unknown'
-    widths = [linear[0][1], *(shape[0] for shape in linear)]
-    norms = 'with' if any(len(shape) == 1 for shape in layers.values()) else 'without'
-    return f'head {" -> ".join(map(str, widths))} ({norms} batch norm)'
+    return [shape for _, shape in sorted(layers.items())]
+
+
+def _head_widths(state: Mapping[str, np.ndarray]) -> list[int]:
+    """What a classification head reads, its hidden widths and the classes; [] without one."""
+    linear = [shape for shape in _head_shapes(state) if len(shape) == 2]
+    return [linear[0][1], *(shape[0] for shape in linear)] if linear else []
 
 
 def _parts_of(state: Mapping[str, np.ndarray]) -> str:

@@ -43,6 +43,7 @@ class LoadReport:
         left: keys of the file that are no part of the model.
         counters: batch-norm step counters, ignored.
         widened: keys whose weights got zeros for channels that the file does not know.
+        project: what wrote the file, where its names had to be translated; else ''.
     """
 
     prefix: str
@@ -52,11 +53,13 @@ class LoadReport:
     left: tuple[str, ...]
     counters: int
     widened: tuple[str, ...] = ()
+    project: str = ''
 
     def __str__(self) -> str:
         widened = f'; zeros for new channels in {", ".join(self.widened)}' if self.widened else ''
+        names = f'names of {self.project}; ' if self.project else ''
         return (
-            f'loaded {len(self.loaded)} keys ({self.parameters:,} parameters) below prefix '
+            f'{names}loaded {len(self.loaded)} keys ({self.parameters:,} parameters) below prefix '
             f'{self.prefix!r}; new: {summary(self.new)}; left in the file: {summary(self.left)}; '
             f'{self.counters} step counters ignored{widened}'
         )

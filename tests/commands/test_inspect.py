@@ -1,17 +1,25 @@
 """The checkpoint inspector: what it says of published files, and that no mistake is a traceback."""
 
+import importlib
+import json
 import pathlib
 
 import jax
 import numpy as np
 import pytest
 from key_lists import state_dict
+from small import GEOMETRY
 
 from point_ft_jax.checkpoints import torch_file
-from point_ft_jax.commands import inspect
+from point_ft_jax.checkpoints.run import save
+from point_ft_jax.checkpoints.weights import Weights
+from point_ft_jax.commands import _tuned_by, inspect
+from point_ft_jax.experiments import papers
 from point_ft_jax.models import create_model
+from point_ft_jax.models.tuned import TunedModel
 
-SMALL_FILE = pathlib.Path(__file__).parents[1] / 'golden' / 'torch_files' / 'zip.pth'
+GOLDEN = pathlib.Path(__file__).parents[1] / 'golden'
+SMALL_FILE = GOLDEN / 'torch_files' / 'zip.pth'
 
 
 def fitting(state: dict) -> list[tuple[str, str]]:
@@ -21,7 +29,7 @@ def fitting(state: dict) -> list[tuple[str, str]]:
 
 def test_a_pretraining_file_is_described() -> None:
     state = state_dict('pmae_pre', 'module.')
-    text, status = inspect.describe('a.pth', state, {'epoch': 300, 'optimizer': {}})
+    text, status = inspect.describe('a.pth', Weights(state, {'epoch': 300, 'optimizer': {}}))
     assert status == 0
     lines = [' '.join(line.split()) for line in text.splitlines()]
     assert lines[0] == 'a.pth: a pre-training checkpoint'
@@ -37,7 +45,7 @@ def test_a_pretraining_file_is_described() -> None:
 
 
 def test_a_fine_tuned_file_is_described_with_its_head() -> None:
-    text, status = inspect.describe('a.pth', state_dict('mp_cls40_2x'), {}, keys=True)
+    text, status = inspect.describe('a.pth', Weights(state_dict('mp_cls40_2x'), {}), keys=True)
     assert status == 0
     assert 'a fine-tuned classifier, head 768 -> 512 -> 256 -> 40 (with batch norm)' in text
     assert 'beside the weights: nothing' in text
@@ -103,3 +111,61 @@ def test_weights_are_found_by_key_and_prefix_and_odd_objects_listed(tmp_path, ca
     assert 'teacher.x' in capsys.readouterr().out
     assert inspect.main([str(path), '--key=net']) == 1
     assert "the entry 'net' is not there; found a dict of 2" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('keys', 'method'),
+    [
+        ('ppt_cls15', 'ppt'),
+        ('pointlora_cls15', 'pointlora'),
+        ('stag_sl_cls15', 'stag'),
+        ('stag_std_cls15', 'stag'),
+        ('gaprompt_cls15', 'gaprompt'),
+    ],
+)
+def test_a_tuned_file_says_by_which_method_and_how_to_evaluate_it(keys: str, method: str) -> None:
+    text, status = inspect.describe('a.pth', Weights(state_dict(keys), {}))
+    assert status == 0
+    assert f'tuned by {method}: ' in text
+    assert ', 15 classes' in text
+    assert (
+        f'evaluate it with: point-ft evaluate --checkpoint=a.pth --config=configs/{method}.py'
+        in (text)
+    )
+    assert 'fits none' not in text
+
+
+def test_the_configs_that_are_advised_are_there() -> None:
+    for name in (*_tuned_by.FULL.values(), *_tuned_by.OF_TABLES):
+        variants = importlib.import_module(f'configs.{name}').VARIANTS
+        assert {'pb_t50_rs', 'modelnet40'} <= set(variants) or variants == papers.TUNED
+    text = _tuned_by.how_to_evaluate('a.pth', 'dapt', 'point_mae', 15)
+    assert '--config=configs/dapt.py:point_mae_pb_t50_rs' in text[0]
+    assert 'data of 7 classes' in _tuned_by.how_to_evaluate('a.pth', 'dapt', 'point_mae', 7)[0]
+    assert _tuned_by.how_to_evaluate('a.pth', 'full', 'point_mae', None) == []
+
+
+def test_a_genuine_dapt_state_is_recognised() -> None:
+    facts = json.loads((GOLDEN / 'dapt_s1.json').read_text())
+    state = {key: np.broadcast_to(np.float32(0), shape) for key, shape in facts['state_dict']}
+    text, status = inspect.describe('a.pth', Weights(state, {}))
+    assert status == 0
+    assert 'tuned by dapt: recon (base), 15 classes' in ' '.join(text.split())
+    assert '--checkpoint=a.pth --config=configs/dapt.py:recon_pb_t50_rs --config.data.root' in text
+
+
+def test_what_ships_and_runs_are_described(capsys, tmp_path) -> None:
+    assert inspect.main(['shipped:recon_tiny']) == 0
+    assert 'recon (tiny): 5,753,472 parameters fit' in capsys.readouterr().out
+    assert inspect.main(['shipped:none']) == 1
+    assert 'there are shipped:recon_tiny' in capsys.readouterr().err
+    model = create_model('recon', 2, method='linear_probe', geometry=GEOMETRY)
+    facts = {'classes': ['chair', 'table'], 'points': 64, 'checkpoint': 'shipped:recon_tiny'}
+    save(TunedModel(model, model.init(jax.random.key(0)), facts), tmp_path / 'run')
+    assert inspect.main([str(tmp_path / 'run')]) == 0
+    out = capsys.readouterr().out
+    assert 'a run: recon (base), method linear_probe, of 2 classes (chair, table)' in out
+    assert f'evaluate it with: point-ft evaluate --checkpoint={tmp_path / "run"}' in out
+    assert inspect.main([str(tmp_path / 'run' / 'delta')]) == 0
+    assert 'a delta, recon (base), method linear_probe' in capsys.readouterr().out

@@ -35,7 +35,9 @@ def get_config(variant: str = '') -> ConfigDict:
         config.model.geometry.num_groups = 32
         return config
     root = config_dict.placeholder(str)
-    config.data = ConfigDict({'name': 'modelnet40', 'root': root, 'form': 'normal_resampled'})
+    config.data = ConfigDict(
+        {'name': 'modelnet40', 'root': root, 'form': 'normal_resampled', 'official': True}
+    )
     config.model.backbone = 'recon_two_stream'
     if variant == 'recon':
         return config
@@ -52,7 +54,9 @@ def get_config(variant: str = '') -> ConfigDict:
     config.svm.sample = 'first'
     config.data.form = 'hdf5_2048'
     if variant == 'point_m2ae_obj_bg':
-        config.data = ConfigDict({'name': 'scanobjectnn', 'root': root, 'variant': 'obj_bg'})
+        config.data = ConfigDict(
+            {'name': 'scanobjectnn', 'root': root, 'variant': 'obj_bg', 'official': True}
+        )
         config.points = 2048
         config.svm.c = 0.042
     return config

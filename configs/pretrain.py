@@ -99,7 +99,9 @@ def _tiny(backbone: str) -> ConfigDict:
 def _published(backbone: str) -> ConfigDict:
     """The reference's pre-training; yaml: what its config says."""
     config = pretraining()
-    config.data = ConfigDict({'name': 'shapenet55', 'root': config_dict.placeholder(str)})
+    config.data = ConfigDict(
+        {'name': 'shapenet55', 'root': config_dict.placeholder(str), 'official': True}
+    )
     config.model.backbone = backbone
     config.model.geometry = ConfigDict(
         {'num_groups': 64, 'group_size': 32, 'drop_path': 0.1}  # yaml: num_group, group_size

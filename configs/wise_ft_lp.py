@@ -99,7 +99,12 @@ def _published(backbone: str) -> ConfigDict:
         config[name] = own[name]
     config.model.backbone = backbone
     config.source = ConfigDict(
-        {'name': 'modelnet40', 'root': config_dict.placeholder(str), 'form': 'normal_resampled'}
+        {
+            'name': 'modelnet40',
+            'root': config_dict.placeholder(str),
+            'form': 'normal_resampled',
+            'official': True,
+        }
     )
     # The SVM's own: fewer points and groups than on scans.
     config.svm.points = 1024

@@ -1,9 +1,11 @@
 """Which implementation of an operation runs: chosen by the platform that is compiled for."""
 
+import contextlib
+import contextvars
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import jax
 
@@ -13,6 +15,20 @@ CAPABILITY = 'POINT_FT_JAX_COMPUTE_CAPABILITY'
 DATA_AXIS = 'data'  # the mesh axis that batches of clouds are spread over
 
 Arrays = jax.Array | tuple[jax.Array, ...]
+_default = contextvars.ContextVar('backend', default=AUTO)
+
+
+@contextlib.contextmanager
+def with_backend(name: str) -> Iterator[None]:
+    """What is traced inside takes this implementation where nothing else is said.
+
+    A program for several platforms at once takes 'xla', which all of them compile.
+    """
+    token = _default.set(name)
+    try:
+        yield
+    finally:
+        _default.reset(token)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +65,10 @@ def dispatch(
     Raises:
         ValueError: no implementation of that name, or it can't be used here; says why.
     """
-    backend = os.environ.get(VARIABLE, AUTO) if backend == AUTO else backend
+    if backend == AUTO:
+        backend = _default.get()
+    if backend == AUTO:
+        backend = os.environ.get(VARIABLE, AUTO)
     devices = _devices()
     divides = args[0].shape[0] % devices == 0
     if backend == AUTO:

@@ -87,13 +87,18 @@ def read(folder: pathlib.Path) -> Delta:
         if FINGERPRINT not in metadata:
             raise UserError(f'{folder} holds a checkpoint that is no delta')
         model = spec_file.rebuild(folder, metadata)
-        shapes = model.shapes()
-        trainable = trees.select(shapes['params'], model.trainable)
-        kept, _ = trees.partition(shapes['params'], _kept(trainable))
-        like = {'params': trees.prune(kept), 'batch_stats': shapes['batch_stats']}
-        tree, _ = latest.restore(like)
+        tree, _ = latest.restore(shapes(model))
     params, statistics = tree['params'], tree['batch_stats']
     return Delta(model, params, statistics, _old_runs.completed(metadata), str(folder))
+
+
+def shapes(model: Model) -> dict[str, trees.Tree]:
+    """What a delta of `model` holds, as shapes: 'params' and 'batch_stats'."""
+    whole = model.shapes()
+    kept, _ = trees.partition(
+        whole['params'], _kept(trees.select(whole['params'], model.trainable))
+    )
+    return {'params': trees.prune(kept), 'batch_stats': whole['batch_stats']}
 
 
 def attach_delta(delta: Delta, backbone: trees.Tree, source: str) -> Variables:

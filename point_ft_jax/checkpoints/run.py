@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from point_ft_jax.checkpoints import _old_runs, delta, shipped, spec_file, weights
+from point_ft_jax.checkpoints import _old_runs, delta, delta_folder, shipped, spec_file, weights
 from point_ft_jax.checkpoints.store import CheckpointStore, is_store
 from point_ft_jax.core import json_files, trees
 from point_ft_jax.core.devices import main_process
@@ -108,7 +108,7 @@ def find(folder: str | pathlib.Path) -> pathlib.Path:
         UserError: there is none, or several to choose from.
     """
     folder = pathlib.Path(folder).expanduser()
-    if (folder / FACTS).exists() or is_store(folder):
+    if (folder / FACTS).exists() or is_store(folder) or delta_folder.is_one(folder):
         return folder
     found = sorted(path.parent for path in folder.glob(f'seed_*/{FACTS}'))
     if not found:
@@ -190,6 +190,8 @@ def read_delta(folder: str | pathlib.Path) -> delta.Delta:
         UserError: there is none.
     """
     folder = find(folder)
+    if delta_folder.is_one(folder):
+        return delta_folder.read(folder)
     return delta.read(folder / DELTA if (folder / FACTS).exists() else folder)
 
 

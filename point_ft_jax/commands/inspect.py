@@ -42,7 +42,7 @@ SEGMENTATION = ('label_conv', 'convs', 'propagation', 'dgcnn_pro')
 PROBLEMS_SHOWN = 5
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Candidate:
     """A backbone in one of its variants, and how the file fits it."""
 
@@ -162,15 +162,18 @@ def describe(source: str, read: Weights, keys: bool = False) -> tuple[str, int]:
 
 def _tuned(source: str, state: Mapping[str, np.ndarray], found: Sequence[Candidate]) -> list[str]:
     """Which method tuned what backbone, and how to evaluate it; [] where none accounts for it."""
-    for candidate in found:
-        if method := _tuned_by.method_of(candidate.fit):
-            classes = _outputs(state)
-            told = f', {classes} classes' if classes else ''
-            return [
-                f'tuned by {method}: {candidate.backbone} ({candidate.variant}){told}',
-                *_tuned_by.how_to_evaluate(source, method, candidate.backbone, classes),
-            ]
-    return []
+    tuned = {c: method for c in found if (method := _tuned_by.method_of(c.fit))}
+    if not tuned:
+        return []
+    first, method = next(iter(tuned.items()))
+    others = [c.backbone for c in tuned if c is not first and tuned[c] == method]
+    graph = f'; {", ".join(others)} would take it too, having one graph' if others else ''
+    classes = _outputs(state)
+    told = f', {classes} classes' if classes else ''
+    return [
+        f'tuned by {method}: {first.backbone} ({first.variant}){told}{graph}',
+        *_tuned_by.how_to_evaluate(source, method, first.backbone, classes),
+    ]
 
 
 def _outputs(state: Mapping[str, np.ndarray]) -> int | None:

@@ -19,6 +19,8 @@ def default() -> ConfigDict:
     config.name = 'run'  # in titles
     config.job = 'finetune'  # what run.py does: a file of experiments/jobs/
     config.folder = config_dict.placeholder(str)  # where it writes; by default runs/<name>
+    # Where to metrics.jsonl is mirrored: 'tensorboard', 'wandb', 'mlflow'; () for nowhere.
+    config.log = ('tensorboard',)
     config.seeds = (0,)  # one run each; the report gives mean and deviation
     # Members that train in one program over one backbone: seeds from the first on or, where rates
     # are given, one a learning rate. 'shared' clouds: all see those of the first, which is cheaper.

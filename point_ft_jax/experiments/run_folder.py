@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from point_ft_jax.core.devices import main_process
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.core.json_files import write_json
+from point_ft_jax.training import trackers
 from point_ft_jax.training.plan import TrainingPlan
 from point_ft_jax.training.population import Member
 
@@ -24,6 +25,7 @@ def begin(config: ConfigDict) -> tuple[pathlib.Path, dict[str, Any]]:
         UserError: numbers that make no sense, or a folder that holds a run of another config.
     """
     _check(config)
+    trackers.check(_log(config))
     folder = pathlib.Path(config.folder or f'runs/{config.name}').expanduser().absolute()
     plain = json.loads(config.to_json_best_effort(sort_keys=True))
     _claim(folder, plain)
@@ -40,6 +42,7 @@ def plan(config: ConfigDict, seed: int) -> TrainingPlan:
         evaluate_every=config.train.evaluate_every,
         save_every_seconds=config.train.save_every_seconds,
         device_bytes=config.train.device_bytes,
+        log=_log(config),
     )
 
 
@@ -65,9 +68,15 @@ def member_name(config: ConfigDict, member: Member) -> str:
 
 
 def data_line(config: ConfigDict) -> str:
-    """The data set and its options, for a report."""
-    options = [f'{k}={v}' for k, v in sorted(config.data.items()) if k != 'name' and v is not None]
+    """The data set and its options, for a report; that it is the official release goes unsaid."""
+    said = {k: v for k, v in sorted(config.data.items()) if v is not None and k != 'name'}
+    options = [f'{k}={v}' for k, v in said.items() if (k, v) != ('official', True)]
     return ' '.join([config.data.name, *options])
+
+
+def _log(config: ConfigDict) -> tuple[str, ...]:
+    """Where metrics are mirrored to; runs of before there was a choice had TensorBoard."""
+    return tuple(config.get('log', ('tensorboard',)))
 
 
 def _check(config: ConfigDict) -> None:

@@ -138,7 +138,7 @@ class _Fit:
         self._training = self._checkpoints.resume(training)
         step = self._checkpoints.step() or -1
         self._writers = [
-            resources.enter_context(metrics_log.writer(path, step))
+            resources.enter_context(metrics_log.writer(path, step, plan.log))
             for path in (folders if folders and main_process() else [None] * len(self._members))
         ]
         self._evaluator = Evaluator(training, splits, plan.batch_size)

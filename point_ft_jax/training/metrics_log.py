@@ -1,4 +1,4 @@
-"""The metrics of a run: one JSON object a line in metrics.jsonl, mirrored to TensorBoard.
+"""The metrics of a run: one JSON object a line in metrics.jsonl, mirrored to trackers.
 
 A line holds `step`, `epoch`, the scalars, and `timing`, an object with whatever differs between two
 runs of the same bits (seconds, clouds per second). Numbers are written in full precision; what JSON
@@ -10,21 +10,21 @@ import json
 import math
 import os
 import pathlib
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
-
-from tensorboardX import SummaryWriter
 
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.json_files import plain
+from point_ft_jax.training import trackers
 
 FILE = 'metrics.jsonl'
 
 
 @contextlib.contextmanager
 def writer(
-    folder: str | os.PathLike | None, resume_step: int | None = None
+    folder: str | os.PathLike | None,
+    resume_step: int | None = None,
+    log: Sequence[str] = ('tensorboard',),
 ) -> Iterator[Callable[..., None]]:
     """Opens the metrics of a run for writing.
 
@@ -37,6 +37,7 @@ def writer(
             processes but the first.
         resume_step: the step of the checkpoint that the run goes on from, -1 for a restart from
             the beginning; lines of later steps are dropped. None for a new run.
+        log: where to they are mirrored; see `trackers`.
 
     Yields:
         `write(step, epoch, scalars, timing=None)`, which appends a line and flushes it. `scalars`
@@ -44,7 +45,8 @@ def writer(
         no names for scalars (TypeError).
 
     Raises:
-        UserError: a new run in a folder that has metrics already, or a broken file.
+        UserError: a new run in a folder that has metrics already, a broken file, or a tracker that
+            there is not.
     """
     if folder is None:
         yield lambda *_, **__: None
@@ -56,8 +58,8 @@ def writer(
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     _drop_after(path, -1 if resume_step is None else resume_step)
-    board = _tensorboard(path.parent, resume_step)
-    with board, path.open('a', encoding='utf-8', newline='\n') as file:
+    board = trackers.opened(log, path.parent, resume_step)
+    with board as track, path.open('a', encoding='utf-8', newline='\n') as file:
 
         def write(
             step: int,
@@ -69,10 +71,9 @@ def writer(
             file.write(json.dumps(plain(record), allow_nan=False) + '\n')
             file.flush()
             timed = {f'timing/{name}': value for name, value in record['timing'].items()}
-            for name, value in {**scalars, **timed}.items():
-                # Not written as NaN: TensorBoard would draw a gap as well, but log a warning each.
-                if math.isfinite(value):
-                    board.add_scalar(name, float(value), int(step))
+            # Not written as NaN: TensorBoard would draw a gap as well, but log a warning each.
+            numbers = {k: float(v) for k, v in {**scalars, **timed}.items() if math.isfinite(v)}
+            track(int(step), numbers)
 
         yield write
 
@@ -125,14 +126,3 @@ def _drop_after(path: pathlib.Path, step: int) -> None:
         file.flush()
         os.fsync(file.fileno())
     scratch.replace(path)  # a kill in between leaves the old file or the new, never half of one
-
-
-def _tensorboard(folder: pathlib.Path, resume_step: int | None) -> SummaryWriter:
-    # TensorBoard hides the events from `purge_step` on. Event files are named by the second: the
-    # suffix keeps a quick restart from overwriting the events of the run before.
-    return SummaryWriter(
-        str(folder),
-        purge_step=None if resume_step is None else resume_step + 1,
-        flush_secs=1,
-        filename_suffix=f'.{time.time_ns()}',
-    )

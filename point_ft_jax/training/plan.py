@@ -26,6 +26,7 @@ class TrainingPlan:
         patience: epochs without a new best one after which training ends; 0 for never.
         return_when_stopped: whether Ctrl-C ends training with the best epoch so far, if there is
             one, in place of raising `Stopped`.
+        log: where to the metrics are mirrored; see `trackers`.
     """
 
     epochs: int
@@ -37,6 +38,7 @@ class TrainingPlan:
     device_bytes: int = 4 * 2**30
     patience: int = 0
     return_when_stopped: bool = False
+    log: tuple[str, ...] = ('tensorboard',)
 
 
 def check(

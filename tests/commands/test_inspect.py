@@ -151,8 +151,9 @@ def test_a_genuine_dapt_state_is_recognised() -> None:
     state = {key: np.broadcast_to(np.float32(0), shape) for key, shape in facts['state_dict']}
     text, status = inspect.describe('a.pth', Weights(state, {}))
     assert status == 0
-    assert 'tuned by dapt: recon (base), 15 classes' in ' '.join(text.split())
-    assert '--checkpoint=a.pth --config=configs/dapt.py:recon_pb_t50_rs --config.data.root' in text
+    assert 'tuned by dapt: act (base), 15 classes; ' in text
+    assert 'point_mae, recon would take it too' in text
+    assert '--checkpoint=a.pth --config=configs/dapt.py:act_pb_t50_rs --config.data.root' in text
 
 
 def test_what_ships_and_runs_are_described(capsys, tmp_path) -> None:

@@ -72,7 +72,8 @@ def load(
         counts = ' or '.join(f'{count:,}' for count in COUNTS[split])
         problems.append(
             f'{len(points):,} clouds; the releases have {counts}; download it again, or for data '
-            'of your own use the plug-in `folder`, or official=False for a changed release'
+            'of your own use the plug-in `folder`, or official=False for a changed release '
+            '(--config.data.official=False)'
         )
     raise_all(problems, f'{folder} is not the {split} split of ModelNet40 ({form}):')
     return Split(unit_sphere(points), labels.astype(np.int32), classes)
@@ -119,6 +120,7 @@ def _names(path: pathlib.Path, official: bool) -> tuple[str, ...]:
         raise UserError(
             f'{path} names {len(names)} classes that are not the 40 of ModelNet40 in their order'
             + (f' (differing: {checks.some(differ)})' if differ else '')
-            + '; download it again, or set official=False for classes of your own'
+            + '; download it again, or set official=False (--config.data.official=False) for '
+            'classes of your own'
         )
     return names

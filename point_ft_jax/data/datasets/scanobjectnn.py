@@ -82,7 +82,8 @@ def _missing(base: pathlib.Path, folder: str, candidates: list[pathlib.Path]) ->
 
 
 def _count_problems(points: np.ndarray, count: int) -> list[str]:
-    advice = 'for your own data use the plug-in `folder`, for a changed release official=False'
+    advice = 'for your own data use the plug-in `folder`, for a changed release official=False '
+    advice += '(--config.data.official=False)'
     found = []
     if len(points) != count:
         found.append(f'{len(points):,} clouds; the official split has {count:,}; {advice}')

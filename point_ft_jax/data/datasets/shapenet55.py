@@ -54,7 +54,7 @@ def load(
     if official and len(names) != expected:
         raise UserError(
             f'{base}: the list of {split} has {len(names):,} clouds; the release has {expected:,}. '
-            'Get it again, or set official=False for a part of it'
+            'Get it again, or set official=False (--config.data.official=False) for a part of it'
         )
     points = _read(base / 'shapenet_pc', names, num_points)
     labels = np.array([synsets.index(_synset(name)) for name in names], np.int32)

@@ -87,7 +87,7 @@ def load(
     if official and use_val and len(clouds) != COUNTS[split]:
         problems.append(
             f'{len(clouds):,} shapes; the release has {COUNTS[split]:,}; download it again, or set '
-            'official=False for other data in this layout'
+            'official=False (--config.data.official=False) for other data in this layout'
         )
     raise_all(problems, f'{folder} is not the {split} split of ShapeNetPart ({form}):')
     clouds = [_normalised(cloud) for cloud in clouds]
@@ -160,7 +160,8 @@ def _categories(form: str, folder: pathlib.Path, official: bool) -> dict[str, tu
             f'{path} names {len(names)} categories that are not the 16 of ShapeNetPart in their '
             f'order'
             + (f' (differing: {some(differ)})' if differ else '')
-            + '; download it again, or set official=False for data of your own'
+            + '; download it again, or set official=False (--config.data.official=False) for data '
+            'of your own'
         )
     own = folder / 'seg_classes.json'
     table = _json(own) if own.is_file() and not official else PARTS

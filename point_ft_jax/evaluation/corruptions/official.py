@@ -38,10 +38,7 @@ def read(
     points, labels = h5.read(path)
     problems = checks.problems(points, labels, CLASSES, complete=official)
     if official and len(points) != COUNT:
-        problems.append(
-            f'{len(points):,} clouds; the release has {COUNT:,}: download it again, or set '
-            'official=False for a part of it'
-        )
+        problems.append(f'{len(points):,} clouds; the release has {COUNT:,}: download it again')
     raise_all(problems, f'{path} is no file of ModelNet-C:')
     return Split(points.astype(np.float32), labels.astype(np.int32), CLASSES)
 

@@ -7,6 +7,7 @@ colon, --config=configs/recon_dapt.py:pb_t50_rs; each file of configs/ says at i
 A run that was stopped goes on when the same command is given again.
 """
 
+import shlex
 import sys
 
 from absl import flags
@@ -23,7 +24,7 @@ def main(_: list[str]) -> None:
     from point_ft_jax.experiments import jobs
 
     command_line.start()
-    jobs.run(CONFIG.value, command=' '.join(['python', *sys.argv]))
+    jobs.run(CONFIG.value, command=shlex.join(['python', *sys.argv]))
 
 
 if __name__ == '__main__':

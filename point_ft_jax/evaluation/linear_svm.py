@@ -24,7 +24,20 @@ def linear_svm(
     c: float = 1.0,
     seed: int = 0,
 ) -> float:
-    """The accuracy, a fraction, on `test` of an SVM fitted to `train`.
+    """The accuracy, a fraction, on `test` of an SVM fitted to `train`; see `answers`."""
+    found = answers(train, test, classifier=classifier, c=c, seed=seed)
+    return float(np.mean(found == test[1]))
+
+
+def answers(
+    train: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+    *,
+    classifier: str = 'LinearSVC',
+    c: float = 1.0,
+    seed: int = 0,
+) -> np.ndarray:
+    """The classes [S] that an SVM fitted to `train` finds for `test`.
 
     Args:
         train, test: features [S, F] as they are, neither scaled nor centred, and labels [S].
@@ -57,4 +70,4 @@ def linear_svm(
         # The papers stop at the default number of iterations too.
         warnings.simplefilter('ignore', ConvergenceWarning)
         model.fit(*train)
-    return float(model.score(*test))
+    return model.predict(test[0])

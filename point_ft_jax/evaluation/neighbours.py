@@ -8,7 +8,14 @@ from point_ft_jax.core.errors import UserError
 def neighbour_accuracy(
     train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], k: int = 5
 ) -> float:
-    """The accuracy, a fraction, of the class that most of a cloud's `k` nearest have.
+    """The accuracy, a fraction, of the class that most of a cloud's `k` nearest have."""
+    return float(np.mean(answers(train, test, k) == test[1]))
+
+
+def answers(
+    train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], k: int = 5
+) -> np.ndarray:
+    """The class [S] that most of each test cloud's `k` nearest training clouds have.
 
     Near is the cosine of features [S, F]; between classes with as many neighbours, the sum of
     their cosines decides.
@@ -29,4 +36,4 @@ def neighbour_accuracy(
     # A vote counts 1, its cosine a little: less in sum than any vote.
     weights = 1 + np.take_along_axis(cosines, near, 1).ravel() / (4 * k)
     np.add.at(votes, (rows, train[1][near].ravel()), weights)
-    return float(np.mean(votes.argmax(1) == test[1]))
+    return votes.argmax(1)

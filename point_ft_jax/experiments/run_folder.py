@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shlex
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -65,6 +66,17 @@ def member_name(config: ConfigDict, member: Member) -> str:
     """The name of a member's folder."""
     rate = f'_lr_{member.rate * config.optim.lr:g}' if config.population_rates else ''
     return f'seed_{member.seed}{rate}'
+
+
+def command_of(folder: pathlib.Path, command: str) -> str:
+    """The command of a run, as a shell takes it; one that reads its config where none is given."""
+    return command or shlex.join(['python', 'run.py', f'--config={folder / CONFIG}'])
+
+
+def model_line(config: ConfigDict) -> str:
+    """Method, backbone and where its weights come from, for a report."""
+    start = config.init.checkpoint or 'random weights'
+    return f'{config.method.name} on {config.model.backbone} {config.model.variant} from {start}'
 
 
 def data_line(config: ConfigDict) -> str:

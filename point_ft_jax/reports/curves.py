@@ -5,11 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.lines import Line2D
 
 from point_ft_jax.reports import figures
+from point_ft_jax.reports.clouds import PALETTE
 
 History = Sequence[Mapping[str, Any]]  # the lines of metrics.jsonl, each with its 'epoch'
 STYLES = ('-', '--', ':', '-.')
@@ -65,29 +68,62 @@ def plot_curves(
         _draw_panel(axes, panel, histories, marked or {})
     for axes in grid[len(panels) :]:
         axes.remove()
+    if len(histories) > 1:
+        handles = [
+            Line2D([], [], color=colour, label=f'seed {seed}')
+            for seed, colour in _named(seed_colours(list(histories))).items()
+        ]
+        figure.legend(
+            handles=handles, loc='outside lower center', ncols=8, frameon=False, fontsize=8
+        )
     return figure
+
+
+def seed_colours(seeds: Sequence[int]) -> dict[int, str]:
+    """A colour for each seed: all different, along a scale where they are many."""
+    if len(seeds) <= len(PALETTE):
+        return dict(zip(seeds, PALETTE, strict=False))
+    scale = colormaps['viridis'](np.linspace(0, 0.92, len(seeds)))
+    return dict(zip(seeds, map(to_hex, scale), strict=True))
+
+
+def _named(colours: Mapping[int, str]) -> dict[int, str]:
+    """Of many seeds some, evenly, so that the legend has one line."""
+    seeds = list(colours)
+    places = np.linspace(0, len(seeds) - 1, min(len(seeds), 8)).astype(int)
+    return {seeds[place]: colours[seeds[place]] for place in places}
 
 
 def _draw_panel(
     axes: Axes, panel: Panel, histories: Mapping[int, History], marked: Mapping[int, int]
 ) -> None:
     several = len(histories) > 1
-    for colour, (name, label) in zip(figures.COLOURS, panel.series.items(), strict=False):
-        for number, (seed, history) in enumerate(histories.items()):
-            words = [label] if label else []
-            text = ', '.join([*words, f'seed {seed}']) if several else label
-            style = {'color': colour, 'linewidth': 0.9 if several else 1.3}
-            style['linestyle'] = STYLES[number % len(STYLES)]
-            _draw_line(axes, panel, name, history, marked.get(seed), text, style)
+    by_seed = seed_colours(list(histories))
+    for number, (name, label) in enumerate(panel.series.items()):
+        for seed, history in histories.items():
+            # A colour tells seeds apart, the kind of line tells metrics apart.
+            colour = by_seed[seed] if several else figures.COLOURS[number % len(figures.COLOURS)]
+            style = {'color': colour, 'linewidth': 1.0 if several else 1.3}
+            style['linestyle'] = STYLES[number % len(STYLES)] if several else '-'
+            _draw_line(
+                axes, panel, name, history, marked.get(seed), '' if several else label, style
+            )
     axes.set_title(panel.title, fontsize=10, loc='left')
     axes.set_xlabel('epoch', fontsize=9)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    figures.whole_numbers(axes.xaxis)
     axes.tick_params(labelsize=8)
     figures.clear_frame(axes)
     if panel.log:
         axes.set_yscale('log')
-    if any(panel.series.values()) or several:
-        axes.legend(frameon=False, fontsize=7 if several else 8)
+        figures.plain_logarithm(axes.yaxis)
+    elif panel.title.endswith(', %'):
+        figures.at_most_100(axes)
+    if several and any(panel.series.values()):
+        for number, label in enumerate(panel.series.values()):
+            line = STYLES[number % len(STYLES)]
+            axes.plot([], [], color='#444444', linestyle=line, linewidth=1.0, label=label)
+    if any(panel.series.values()):
+        axes.legend(frameon=False, fontsize=8)
 
 
 def _draw_line(

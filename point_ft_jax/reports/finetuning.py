@@ -9,11 +9,12 @@ import numpy as np
 from point_ft_jax.core.errors import raise_all
 from point_ft_jax.evaluation.metrics import Evaluation
 from point_ft_jax.evaluation.part_metrics import PartEvaluation
-from point_ft_jax.reports import classification, part_segmentation, tables
+from point_ft_jax.reports import classification, intervals, part_segmentation, tables
 from point_ft_jax.reports.costs import Cost, cost_section, parameter_section
 from point_ft_jax.reports.curves import Panel, plot_curves
 from point_ft_jax.reports.part_segmentation import Gallery
 from point_ft_jax.reports.report import Picture, Report, Section, Table
+from point_ft_jax.reports.samples import Samples
 
 # The module with the sections of a task's evaluation.
 TASKS = {'classification': classification, 'part_segmentation': part_segmentation}
@@ -95,7 +96,10 @@ class Finetuning:
         seeds: one result or more.
         parameters: part of the model -> (parameters, trainable parameters).
         cost: what it took.
-        gallery: shapes to be drawn, of a part segmenter.
+        gallery: what is shown of the test split: shapes of a part segmenter, samples of a
+            classifier.
+        model: method, backbone and where its weights come from, in words.
+        clouds: name of a split -> its clouds.
     """
 
     name: str
@@ -106,7 +110,9 @@ class Finetuning:
     seeds: Sequence[SeedResult]
     parameters: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
     cost: Cost = dataclasses.field(default_factory=Cost)
-    gallery: Gallery | None = None
+    gallery: Gallery | Samples | None = None
+    model: str = ''
+    clouds: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def make_report(found: Finetuning) -> Report:
@@ -125,7 +131,59 @@ def make_report(found: Finetuning) -> Report:
         result=summary(found),
         outcome=_outcome(found),
         record=found,
+        lead=_lead(found),
+        scores=_scores(found),
     )
+
+
+def _lead(found: Finetuning) -> list[str]:
+    """What was trained on what, how good it is on which split, how sure that is."""
+    details, chosen, protocol = TASKS[found.task], _chosen(found), found.protocol
+    number = found.clouds.get('train')
+    on = f'{number:,} clouds of {protocol.data}' if number else protocol.data
+    label, value = _headline_score(found)
+    tested = details.clouds_of(chosen[0])
+    bounds, kind = details.interval(chosen)
+    sure = f'95 % interval {intervals.percent(*bounds)} % ({kind}, {tested:,} test clouds)'
+    if len(chosen) > 1:
+        sure += f'; ± is the sample deviation over {len(chosen)} seeds, tested on the same clouds'
+    if protocol.selection == 'best_test_epoch':
+        sure += '; the epoch was chosen on these very clouds, which makes it optimistic'
+    held = found.clouds.get('validation')
+    where = f' of {held:,} clouds' if held and protocol.selection == 'validation' else ''
+    return [
+        f'{found.model or found.name}, trained on {on} ({len(found.classes)} classes).',
+        f'**{label} {value} %** on the {tested:,} clouds of the test split, at the '
+        f'{SELECTIONS[protocol.selection]}{where}.',
+        f'{sure}.',
+    ]
+
+
+def _headline_score(found: Finetuning) -> tuple[str, str]:
+    """The name of the task's first score and, in percent, its mean over the seeds."""
+    name, label = next(iter(TASKS[found.task].SCORES.items()))
+    values = [evaluation.scores()[name] for evaluation in _chosen(found)]
+    return label.removesuffix(', %'), tables.percent(values) or 'unknown, no'
+
+
+def _scores(found: Finetuning) -> dict[str, str]:
+    """See `Report.scores`."""
+    details, chosen = TASKS[found.task], _chosen(found)
+    bounds = intervals.percent(*details.interval(chosen)[0])
+    scores = {
+        label: tables.percent([evaluation.scores()[name] for evaluation in chosen]) or ''
+        for name, label in details.SCORES.items()
+    }
+    first = next(iter(scores))
+    scores[first] += f' ({bounds})' if bounds else ''
+    cost = found.cost
+    return {
+        **{f'Test split: {label[0].lower()}{label[1:]}': text for label, text in scores.items()},
+        'Epoch': ', '.join(str(evaluation.epoch) for evaluation in chosen),
+        'Test clouds': f'{details.clouds_of(chosen[0]):,}',
+        'Trainable parameters': f'{sum(n for _, n in found.parameters.values()):,}',
+        **({'Training, s': f'{cost.train_seconds:,.0f}'} if cost.train_seconds else {}),
+    }
 
 
 def summary(found: Finetuning) -> dict[str, Any]:
@@ -236,7 +294,7 @@ def _protocol(found: Finetuning) -> str:
         f'batch norm: {BATCH_NORM[protocol.batch_norm]}',
         f'seed{"s" * (len(seeds) > 1)} {", ".join(seeds)}',
     ]
-    return f'**Protocol:** {" · ".join(parts)}.'
+    return f'{" · ".join(parts)}.'
 
 
 def _outcome(found: Finetuning) -> str:

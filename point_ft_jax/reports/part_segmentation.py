@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation.part_metrics import PartEvaluation
-from point_ft_jax.reports import tables
+from point_ft_jax.reports import clouds, intervals, tables
+from point_ft_jax.reports.clouds import View
 from point_ft_jax.reports.report import Picture, Section, Table
 
 TITLE = 'Scores on the test set'
@@ -23,9 +23,8 @@ SCORES = {
 }
 HEADLINE = ('instance_miou', 'instance mIoU %')  # what several models are compared by
 WORST = 8  # shapes
-COLUMNS = 4  # of pairs in a picture
-PALETTE = np.array(colormaps['tab10'].colors)
-TURN, TILT = -0.6, 0.35  # of the view, about y and then x
+COLUMNS = 3  # of pairs in a picture
+POINTS = 2048  # of a shape that is shown, at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,10 +54,12 @@ class Gallery:
     Attributes:
         typical: of each category that has shapes, the one of median IoU.
         worst: those of the lowest IoU, the worst first.
+        part_names: of each category, the names of its parts.
     """
 
     typical: Sequence[Shape]
     worst: Sequence[Shape]
+    part_names: Sequence[Sequence[str]] = ()
 
 
 def select_shapes(
@@ -68,8 +69,12 @@ def select_shapes(
     answers: np.ndarray,
     names: Sequence[str],
     parts: Sequence[Sequence[int]],
+    part_names: Sequence[str],
 ) -> Gallery:
-    """The gallery of test shapes [S, N, 3] with parts [S, N]; `names` may be empty."""
+    """The gallery of test shapes [S, N, 3] with parts [S, N]; `names` may be empty.
+
+    `parts` are those of each category, `part_names` the names of all parts.
+    """
 
     def shape(index: int) -> Shape:
         category = int(evaluation.categories[index])
@@ -80,9 +85,9 @@ def select_shapes(
             name=names[index] if names else str(index),
             category=category,
             iou=float(evaluation.ious[index]),
-            points=points[index],
-            truth=place[truth[index]],
-            answer=place[answers[index]],
+            points=points[index, :POINTS, :3].astype(np.float32),
+            truth=place[truth[index, :POINTS]],
+            answer=place[answers[index, :POINTS]],
         )
 
     order = np.argsort(evaluation.ious, kind='stable')
@@ -90,6 +95,7 @@ def select_shapes(
     return Gallery(
         typical=[shape(found[len(found) // 2]) for found in by_category if len(found)],
         worst=[shape(index) for index in order[:WORST]],
+        part_names=[[part_names[part] for part in ids] for ids in parts],
     )
 
 
@@ -105,7 +111,7 @@ def gallery(
     """
     points, answers, targets = outputs()
     truth, found = targets['part'], answers['part']
-    return select_shapes(evaluation, points, truth, found, test.names, test.parts)
+    return select_shapes(evaluation, points, truth, found, test.names, test.parts, test.part_names)
 
 
 def class_rows(evaluation: PartEvaluation, classes: Sequence[str]) -> list[dict[str, Any]]:
@@ -131,6 +137,16 @@ def summary(classes: Sequence[str], chosen: Sequence[PartEvaluation]) -> dict[st
     return {'miou_by_category': dict(zip(classes, mious, strict=True))}
 
 
+def clouds_of(evaluation: PartEvaluation) -> int:
+    """How many test clouds an evaluation is of."""
+    return len(evaluation.ious)
+
+
+def interval(chosen: Sequence[PartEvaluation]) -> tuple[tuple[float, float], str]:
+    """The 95 % interval of the headline's mean over seeds, and what kind of interval it is."""
+    return intervals.bootstrap(np.mean([e.ious for e in chosen], axis=0)), 'bootstrap over shapes'
+
+
 def sections(
     classes: Sequence[str], chosen: Sequence[PartEvaluation], gallery: Gallery | None
 ) -> list[Section]:
@@ -138,19 +154,42 @@ def sections(
     found = [Section('IoU by category', [Table(_category_rows(classes, chosen))])]
     if gallery is None:
         return found
-    typical = 'The shape of median IoU of each category: truth on the left, answer on the right.'
     worst_rows = [
         {'Shape': s.name, 'Category': classes[s.category], 'IoU, %': f'{100 * s.iou:.2f}'}
         for s in gallery.worst
     ]
-    worst = 'Truth on the left, answer on the right.'
+    typical = _picture('parts', classes, gallery, gallery.typical)
+    worst = _picture('worst', classes, gallery, gallery.worst)
     return [
         *found,
-        Section('Shapes', [Picture('parts', plot_pairs(classes, gallery.typical), typical)]),
-        Section(
-            'Worst shapes',
-            [Picture('worst', plot_pairs(classes, gallery.worst), worst), Table(worst_rows)],
-        ),
+        Section('Shapes', ['The shape of median IoU of each category.', typical]),
+        Section('Worst shapes', [worst, Table(worst_rows)]),
+    ]
+
+
+def _picture(
+    name: str, classes: Sequence[str], gallery: Gallery, shapes: Sequence[Shape]
+) -> Picture:
+    items = [
+        (f'{shape.name}: {_title(classes, shape)}', _views(gallery, shape)) for shape in shapes
+    ]
+    caption = 'Truth on the left, answer on the right, with the IoU of the answer.'
+    return Picture(name, plot_pairs(classes, gallery, shapes), caption, items)
+
+
+def _title(classes: Sequence[str], shape: Shape) -> str:
+    return f'{classes[shape.category]}, IoU {100 * shape.iou:.1f} %'
+
+
+def _views(gallery: Gallery, shape: Shape) -> list[View]:
+    """A shape as it is, and as it was segmented."""
+    count = max(int(shape.truth.max()), int(shape.answer.max())) + 1
+    names = [f'part {part}' for part in range(count)]
+    if gallery.part_names:
+        names = list(gallery.part_names[shape.category])
+    return [
+        View('truth', shape.points, shape.truth, names),
+        View('answer', shape.points, shape.answer, names),
     ]
 
 
@@ -172,37 +211,29 @@ def _category_rows(
     ]
 
 
-def plot_pairs(classes: Sequence[str], shapes: Sequence[Shape]) -> Figure:
-    """Every shape twice, coloured by part: as it is, and as it was segmented."""
+def plot_pairs(classes: Sequence[str], gallery: Gallery, shapes: Sequence[Shape]) -> Figure:
+    """Every shape twice, coloured by part, as it is and as it was segmented; with its parts."""
     columns = min(COLUMNS, len(shapes))
     rows = -(-len(shapes) // columns)
-    figure = Figure(figsize=(2.9 * columns, 1.75 * rows), layout='constrained')
-    grid = figure.subplots(rows, 2 * columns, squeeze=False)
-    for number in range(rows * columns):
-        row, column = divmod(number, columns)
-        pair = grid[row, 2 * column : 2 * column + 2]
-        if number >= len(shapes):
-            for axes in pair:
-                axes.remove()
-            continue
-        shape = shapes[number]
-        for axes, parts in zip(pair, (shape.truth, shape.answer), strict=True):
-            _scatter(axes, shape.points, parts)
-        pair[0].set_title(classes[shape.category], fontsize=8, loc='left')
-        pair[1].set_title(f'{100 * shape.iou:.1f} %', fontsize=8, loc='right')
+    figure = Figure(figsize=(3.7 * columns, 2.55 * rows), layout='constrained')
+    fields = figure.subfigures(rows, columns, squeeze=False).ravel()
+    for field, shape in zip(fields, shapes, strict=False):
+        views = _views(gallery, shape)
+        for axes, view in zip(field.subplots(1, 2), views, strict=True):
+            clouds.draw(axes, view)
+            axes.set_title(view.title, fontsize=8, color='#555555')
+        field.suptitle(_title(classes, shape), fontsize=9)
+        handles = [
+            Line2D([], [], marker='o', linestyle='', color=clouds.colour_of(part), label=name)
+            for part, name in enumerate(views[0].legend)
+        ]
+        field.legend(
+            handles=handles,
+            loc='outside lower center',
+            ncols=min(len(handles), 3),
+            fontsize=7,
+            frameon=False,
+            handletextpad=0.1,
+            columnspacing=1.0,
+        )
     return figure
-
-
-def _scatter(axes: Axes, points: np.ndarray, parts: np.ndarray) -> None:
-    """The points from the front, above and to the side, y up; far ones paler and behind."""
-    cos, sin = np.cos((TURN, TILT)), np.sin((TURN, TILT))
-    x, y, z = (points - points.mean(axis=0)).T
-    across, near = cos[0] * x + sin[0] * z, cos[0] * z - sin[0] * x
-    up, near = cos[1] * y - sin[1] * near, sin[1] * y + cos[1] * near
-    haze = 0.5 * (near.max() - near) / max(np.ptp(near), 1e-9)
-    colours = PALETTE[parts % len(PALETTE)] * (1 - haze[:, None]) + haze[:, None]
-    order = np.argsort(near, kind='stable')
-    axes.scatter(across[order], up[order], s=1.5, c=colours[order], linewidths=0)
-    radius = 1.05 * max(np.abs(across).max(), np.abs(up).max(), 1e-9)
-    axes.set(xlim=(-radius, radius), ylim=(-radius, radius), xticks=[], yticks=[], aspect='equal')
-    axes.spines[:].set_visible(False)

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from point_ft_jax.reports import clouds
+from point_ft_jax.reports.clouds import View
 from point_ft_jax.reports.costs import Cost, cost_section, parameter_section
 from point_ft_jax.reports.curves import Panel, plot_curves
 from point_ft_jax.reports.report import Picture, Report, Section, Table
@@ -23,8 +24,6 @@ PANELS = (
     Panel('Learning rate', {'learning_rate': ''}),
     Panel('Gradient norm', {'gradient_norm': ''}),
 )
-COLUMNS = ('true', 'visible', 'predicted')
-TITLES = {'true': 'true', 'visible': 'visible', 'predicted': 'reconstructed'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +63,7 @@ class Pretraining:
         seeds: one result or more.
         parameters: part of the model -> (parameters, trainable parameters).
         cost: the fields of `costs.Cost`.
+        clouds: name of a split -> its clouds.
     """
 
     name: str
@@ -72,6 +72,7 @@ class Pretraining:
     seeds: Sequence[SeedResult]
     parameters: Mapping[str, tuple[int, int]]
     cost: Mapping[str, float]
+    clouds: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def make_report(found: Pretraining) -> Report:
@@ -99,7 +100,31 @@ def make_report(found: Pretraining) -> Report:
         result=result,
         outcome=outcome(found),
         record=found,
+        lead=_lead(found),
+        scores={'Test split: Chamfer distance of hidden patches, x 1e-3': _distance(found)},
     )
+
+
+def _lead(found: Pretraining) -> list[str]:
+    """What was trained on what, how good it is on which split, how sure that is."""
+    words, trained = found.protocol, found.clouds.get('train')
+    on = f'{trained:,} clouds of {words["data"]}' if trained else words['data']
+    tested = f'{found.clouds["test"]:,} clouds of the ' if 'test' in found.clouds else ''
+    several = f'over {len(found.seeds)} seeds' if len(found.seeds) > 1 else 'of one seed'
+    return [
+        f'{words["backbone"]}, pre-trained on {on}.',
+        f'**Chamfer distance of hidden patches {_distance(found)} x 1e-3** on {tested}test split, '
+        'at the last epoch.',
+        f'{several[0].upper()}{several[1:]}, under one mask for each test cloud; it says how far '
+        'the reconstruction has come, not how well the backbone will tune.',
+    ]
+
+
+def _distance(found: Pretraining) -> str:
+    """The distance of the last epoch, times 1000, with its sample deviation over several seeds."""
+    values = [1000 * last(result)['test_reconstruction'] for result in found.seeds]
+    spread = f' ± {np.std(values, ddof=1):.3f}' if len(values) > 1 else ''
+    return f'{np.mean(values):.3f}{spread}'
 
 
 def _reconstructions(result: SeedResult) -> Picture:
@@ -107,7 +132,8 @@ def _reconstructions(result: SeedResult) -> Picture:
         'Test clouds under a mask that is always the same: the cloud, the visible patches, and '
         'these with the reconstruction of the hidden ones.'
     )
-    return Picture('reconstructions', plot_examples(result), caption)
+    items = [(example.name, _views(example)) for example in result.examples]
+    return Picture('reconstructions', plot_examples(result), caption, items)
 
 
 def last(result: SeedResult) -> dict[str, float]:
@@ -119,37 +145,28 @@ def last(result: SeedResult) -> dict[str, float]:
 
 def outcome(found: Pretraining) -> str:
     """One line on where the reconstruction got."""
-    values = [1000 * last(result)['test_reconstruction'] for result in found.seeds]
-    spread = f' ± {np.std(values, ddof=1):.3f}' if len(values) > 1 else ''
-    return f'Chamfer distance of hidden test patches: {np.mean(values):.3f}{spread} x 1e-3'
+    return f'Chamfer distance of hidden test patches: {_distance(found)} x 1e-3'
+
+
+def _views(example: Example) -> list[View]:
+    """A cloud, what the model sees of it, and that with what it makes of the rest."""
+    both = np.concatenate([example.visible, example.predicted])
+    parts = np.repeat([0, 1], [len(example.visible), len(example.predicted)])
+    legend = ('visible', 'reconstructed')
+    return [
+        View('true', example.true),
+        View('visible', example.visible, np.zeros(len(example.visible), int), legend[:1]),
+        View('reconstructed', both, parts, legend),
+    ]
 
 
 def plot_examples(result: SeedResult) -> Figure:
     """A row a cloud: true, what the model sees, and that with what it makes of the rest."""
     rows = max(len(result.examples), 1)
-    figure = Figure(figsize=(7.2, 2.3 * rows), layout='constrained')
-    grid = figure.subplots(rows, len(COLUMNS), squeeze=False, subplot_kw={'projection': '3d'})
+    figure = Figure(figsize=(6.9, 2.3 * rows), layout='constrained')
+    grid = figure.subplots(rows, 3, squeeze=False)
     for row, example in zip(grid, result.examples, strict=False):
-        for axes, column in zip(row, COLUMNS, strict=True):
-            if column == 'predicted':
-                _scatter(axes, example.visible, '#777777')
-            colour = '#D55E00' if column == 'predicted' else '#444444'
-            _scatter(axes, getattr(example, column), colour)
-            _frame(axes, example.true)
-            axes.set_title(f'{example.name}: {TITLES[column]}', fontsize=8, pad=0)
+        for axes, view in zip(row, _views(example), strict=True):
+            clouds.draw(axes, view, frame=example.true)
+            axes.set_title(f'{example.name}: {view.title}', fontsize=8)
     return figure
-
-
-def _scatter(axes: Axes, points: np.ndarray, colour: str) -> None:
-    x, y, z = points[np.isfinite(points).all(axis=1)].T
-    axes.scatter(x, z, y, s=2.0, color=colour, linewidths=0)  # y is up
-
-
-def _frame(axes: Axes, points: np.ndarray) -> None:
-    middle, reach = points.mean(axis=0), np.abs(points - points.mean(axis=0)).max()
-    for setter, center in zip(
-        (axes.set_xlim, axes.set_ylim, axes.set_zlim), middle[[0, 2, 1]], strict=True
-    ):
-        setter(center - reach, center + reach)
-    axes.set_axis_off()
-    axes.set_box_aspect((1, 1, 1))

@@ -1,4 +1,4 @@
-"""A report: sections of text, tables and figures, written as Markdown with PNG files and JSON."""
+"""A report: sections of text, tables, figures and clouds, as Markdown, as one page, and as JSON."""
 
 import dataclasses
 import json
@@ -10,7 +10,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from point_ft_jax.core import json_files
-from point_ft_jax.reports import figures, tables
+from point_ft_jax.reports import figures, records, tables
+from point_ft_jax.reports.clouds import View
 
 DPI = 120
 
@@ -24,11 +25,16 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A figure, the name of its PNG file without the suffix, and its caption."""
+    """A figure, the name of its PNG file without the suffix, and its caption.
+
+    `clouds` are those of the figure, which a page lets its reader turn: for each, what it is, and
+    its views side by side.
+    """
 
     name: str
     figure: Figure
     caption: str = ''
+    clouds: Sequence[tuple[str, Sequence[View]]] = ()
 
 
 Block = str | Table | Picture
@@ -48,12 +54,15 @@ class Report:
 
     Attributes:
         title: of the page.
-        command: that made it.
+        command: that made it, as a shell takes it; '' where there was none.
         protocol: what the numbers mean, in a sentence.
         sections: in the order of the page.
         result: what result.json holds; arrays and dataclasses are written in JSON's types.
         outcome: the main number, in one line.
-        record: what the report was made from, such as a `finetuning.Finetuning`.
+        record: what the report was made from, a dataclass of a module with `make_report`.
+        lead: what the page begins with, a line each: what was trained on what, how good it is on
+            which split, how sure that is.
+        scores: what runs are compared by: the name of a number -> the number with its interval.
     """
 
     title: str
@@ -63,15 +72,19 @@ class Report:
     result: Mapping[str, Any]
     outcome: str
     record: Any = None
+    lead: Sequence[str] = ()
+    scores: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def markdown(self) -> str:
         """The text of report.md; it shows the figures that `write` puts next to it."""
-        parts = [f'# {self.title}', f'```\n{self.command}\n```', f'**Protocol:** {self.protocol}']
+        parts = [f'# {self.title}', '\n'.join(f'{line}  ' for line in self.lead).rstrip()]
+        parts += [f'```\n{self.command}\n```'] if self.command else []
+        parts += [f'**Protocol:** {self.protocol}']
         parts += [_section(section) for section in self.sections if section.blocks]
-        return '\n\n'.join(parts) + '\n'
+        return '\n\n'.join(part for part in parts if part) + '\n'
 
     def write(self, folder: str | os.PathLike) -> pathlib.Path:
-        """Writes report.md, its figures and result.json; the same report gives the same files.
+        """Writes report.md, its figures, result.json and the record; always to the same bytes.
 
         Returns:
             The path of report.md.
@@ -82,8 +95,11 @@ class Report:
             for block in section.blocks:
                 if isinstance(block, Picture):
                     figures.save(block.figure, folder / f'{block.name}.png', DPI)
-        result = json.dumps(json_files.plain(self.result), indent=1, allow_nan=False)
+        found = json_files.plain({**self.result, 'scores': self.scores})
+        result = json.dumps(found, indent=1, allow_nan=False)
         (folder / 'result.json').write_text(result + '\n', encoding='utf-8')
+        if dataclasses.is_dataclass(self.record):
+            records.write(folder / records.FILE, self.record)
         path = folder / 'report.md'
         path.write_text(self.markdown(), encoding='utf-8')
         return path

@@ -55,11 +55,6 @@ def percent(values: Sequence[float]) -> str | None:
     )
 
 
-def picture(name: str, caption: str) -> str:
-    """A picture NAME.png beside the text, and what it shows."""
-    return f'![{name}]({name}.png)\n\n{caption}'
-
-
 def _cells(
     rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None
 ) -> tuple[list[str], list[list[str]], list[bool]]:
@@ -96,4 +91,6 @@ def _align(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -
 
 
 def _escape(cell: str) -> str:
-    return cell.replace('|', '\\|').replace('\n', '<br>')
+    """A cell as it is read: what Markdown, a formula or HTML would begin with is no more that."""
+    cell = cell.replace('\\', '\\\\').replace('<', '&lt;').replace('\n', '<br>')
+    return re.sub(r'([|$*`])', r'\\\1', cell)

@@ -4,21 +4,11 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from point_ft_jax.reports import figures, tables
-from point_ft_jax.reports.figures import BLUE, GREEN, GREY, ORANGE, PURPLE
+from point_ft_jax.reports import intervals, tables
 from point_ft_jax.reports.report import Picture, Report, Section, Table
-
-LABELS = {'wise': 'WiSE-FT', 'wise_lp': 'WiSE-FT-LP'}
-STYLES = {'wise': '--', 'wise_lp': '-'}
-CHOICES = {
-    'reestimated': (BLUE, 're-estimated'),
-    'interpolated': (ORANGE, 'interpolated'),
-    'finetuned': (GREEN, 'fine-tuned'),
-    'pretrained': (PURPLE, 'pre-trained'),
-}
+from point_ft_jax.reports.wise_curves import alphas_of, corrupted, curve_of, robustness
+from point_ft_jax.reports.wise_figures import CHOICES, plot_all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +39,7 @@ class Experiment:
         protocol: what the numbers mean, in words.
         statistics: the choices, the first being that of all figures but one.
         settings: variant of the target -> one `SeedCurves` a seed.
+        clouds: variant of the target -> clouds of its test split.
     """
 
     name: str
@@ -56,6 +47,7 @@ class Experiment:
     protocol: Mapping[str, str]
     statistics: Sequence[str]
     settings: Mapping[str, Sequence[SeedCurves]]
+    clouds: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def make_report(found: Experiment) -> Report:
@@ -108,7 +100,64 @@ def make_report(found: Experiment) -> Report:
         result=dataclasses.asdict(found),
         outcome=outcome(found),
         record=found,
+        lead=_lead(found),
+        scores=_scores(found),
     )
+
+
+def _chosen(found: Experiment, setting: str, kind: str) -> float:
+    """The target accuracy at the chosen alpha, a fraction, mean over the seeds."""
+    points = [
+        seed.curves[found.statistics[0]][seed.chosen[kind]] for seed in found.settings[setting]
+    ]
+    return float(np.mean([point[kind]['test'] for point in points]))
+
+
+def _finetuned(found: Experiment, setting: str) -> float:
+    return float(curve_of(found, setting, lambda p: p['wise']['test'])[:, -1].mean() / 100)
+
+
+def _interval(found: Experiment, setting: str, share: float) -> str:
+    return intervals.percent(*intervals.wilson(share, found.clouds.get(setting, 0)))
+
+
+def _lead(found: Experiment) -> list[str]:
+    """What was trained on what, how good it is on which split, how sure that is."""
+    settings = list(found.settings)
+    best, tuned = (
+        100 * float(np.mean([read(s) for s in settings]))
+        for read in (
+            lambda s: _chosen(found, s, 'wise_lp'),
+            lambda s: _finetuned(found, s),
+        )
+    )
+    words = [f'{name}: {found.protocol[name]}' for name in ('fine-tuned', 'pre-trained')]
+    bounds = [(s, _interval(found, s, _chosen(found, s, 'wise_lp'))) for s in settings]
+    known = ', '.join(f'{setting or "target"} {text} %' for setting, text in bounds if text)
+    return [
+        f'WiSE-FT-LP between two models; {"; ".join(words)}.',
+        f'**Target accuracy {best:.2f} %** on the test split at the alpha that held-out clouds '
+        f'choose, {best - tuned:+.2f} against fine-tuning alone ({tuned:.2f} %).',
+        f'95 % intervals (Wilson): {known}; both models are tested on the same clouds.'
+        if known
+        else f'Means over {len(settings)} settings; how many test clouds they have is not kept.',
+    ]
+
+
+def _scores(found: Experiment) -> dict[str, str]:
+    """See `Report.scores`."""
+    reads = {
+        'fine-tuned': lambda s: _finetuned(found, s),
+        'WiSE-FT': lambda s: _chosen(found, s, 'wise'),
+        'WiSE-FT-LP': lambda s: _chosen(found, s, 'wise_lp'),
+    }
+    scores = {}
+    for setting in found.settings:
+        for name, read in reads.items():
+            bounds = _interval(found, setting, read(setting))
+            text = f'{100 * read(setting):.2f}' + (f' ({bounds})' if bounds else '')
+            scores[f'Test split of {setting}: accuracy, %, {name}'] = text
+    return scores
 
 
 def _protocol(found: Experiment) -> str:
@@ -117,154 +166,6 @@ def _protocol(found: Experiment) -> str:
     if not taken:
         return words
     return f'{words} Not in the pre-trained file, fine-tuned at every alpha: {", ".join(taken)}.'
-
-
-def curve_of(found: Experiment, setting: str, read: Callable, choice: str = '') -> np.ndarray:
-    """[seeds, alphas]: `read(point)` along the curves of a setting, in percent."""
-    choice = choice or found.statistics[0]
-    return 100 * np.array(
-        [[read(point) for point in seed.curves[choice]] for seed in found.settings[setting]]
-    )
-
-
-def alphas_of(found: Experiment) -> np.ndarray:
-    """[alphas]: where the curves were measured."""
-    first = next(iter(found.settings.values()))[0]
-    return np.array([point['alpha'] for point in first.curves[found.statistics[0]]])
-
-
-def robustness(kind: str) -> Callable[[Mapping], float]:
-    """A reader of the mean accuracy over all corruptions and severities."""
-    return lambda point: float(
-        np.mean([v for levels in point[kind]['corrupted'].values() for v in levels.values()])
-    )
-
-
-def corrupted(found: Experiment) -> bool:
-    """Whether the target's test clouds were corrupted too."""
-    first = next(iter(found.settings.values()))[0].curves[found.statistics[0]][0]
-    return bool(first['wise']['corrupted'])
-
-
-def plot_all(found: Experiment) -> dict[str, Figure]:
-    """File name -> figure: the paper's, and those of what it does not show."""
-    drawn = {
-        'svm': _row(found, _draw_svm, 'accuracy on frozen features, %'),
-        'target': _row(found, _draw_target, 'target test accuracy, %'),
-        'few_shot': _row(found, _draw_few_shot, 'few-shot accuracy, %'),
-        'plane': _row(found, _draw_plane, 'linear SVM, %', 'target test accuracy, %'),
-        'statistics': _row(found, _draw_statistics, 'target test accuracy, %'),
-        'distance': _draw_distance(found),
-    }
-    if corrupted(found):
-        drawn['corruptions'] = _row(found, _draw_corruptions, 'accuracy on corrupted clouds, %')
-    return drawn
-
-
-def _row(
-    found: Experiment,
-    draw: Callable[[Axes, Experiment, str], None],
-    y: str,
-    x: str = 'alpha (0: pre-trained, 1: fine-tuned)',
-) -> Figure:
-    """A panel a setting."""
-    count = len(found.settings)
-    figure = Figure(figsize=(1 + 3.6 * count, 3.3), layout='constrained')
-    for axes, setting in zip(
-        figure.subplots(1, count, squeeze=False)[0], found.settings, strict=True
-    ):
-        draw(axes, found, setting)
-        axes.set_title(setting or found.name, fontsize=10, loc='left')
-        axes.set_xlabel(x, fontsize=9)
-        axes.tick_params(labelsize=8)
-        figures.clear_frame(axes)
-    figure.axes[0].set_ylabel(y, fontsize=9)
-    if figure.axes[0].get_legend_handles_labels()[0]:
-        figure.axes[0].legend(frameon=False, fontsize=8)
-    return figure
-
-
-def _line(
-    axes: Axes, alphas: np.ndarray, values: np.ndarray, label: str, colour: str, style: str = '-'
-) -> None:
-    """The mean over the seeds, with their range as a band."""
-    axes.plot(alphas, values.mean(0), style, color=colour, label=label, marker='o', markersize=3)
-    if len(values) > 1:
-        axes.fill_between(alphas, values.min(0), values.max(0), color=colour, alpha=0.15, lw=0)
-
-
-def _draw_svm(axes: Axes, found: Experiment, setting: str) -> None:
-    alphas = alphas_of(found)
-    _line(axes, alphas, curve_of(found, setting, lambda p: p['svm']), 'linear SVM', BLUE)
-    near = curve_of(found, setting, lambda p: p['neighbours'])
-    _line(axes, alphas, near, 'nearest neighbours', GREY, ':')
-
-
-def _draw_target(axes: Axes, found: Experiment, setting: str) -> None:
-    for kind, colour in (('wise', ORANGE), ('wise_lp', BLUE)):
-        values = curve_of(found, setting, lambda p, kind=kind: p[kind]['test'])
-        _line(axes, alphas_of(found), values, LABELS[kind], colour, STYLES[kind])
-
-
-def _draw_few_shot(axes: Axes, found: Experiment, setting: str) -> None:
-    first = found.settings[setting][0].curves[found.statistics[0]][0]
-    for name, colour in zip(first['few_shot'], (BLUE, ORANGE, GREEN, PURPLE), strict=False):
-        values = curve_of(found, setting, lambda p, name=name: np.mean(p['few_shot'][name]))
-        _line(axes, alphas_of(found), values, name, colour)
-
-
-def _draw_plane(axes: Axes, found: Experiment, setting: str) -> None:
-    alphas = alphas_of(found)
-    y = curve_of(found, setting, lambda p: p['svm']).mean(0)
-    for kind, colour in (('wise', ORANGE), ('wise_lp', BLUE)):
-        x = curve_of(found, setting, lambda p, kind=kind: p[kind]['test']).mean(0)
-        label = LABELS[kind]
-        axes.plot(x, y, STYLES[kind], color=colour, marker='o', markersize=3, label=label)
-        for place in {0, len(alphas) // 2, len(alphas) - 1}:
-            axes.annotate(
-                f'{alphas[place]:g}',
-                (x[place], y[place]),
-                textcoords='offset points',
-                xytext=(4, 4),
-                fontsize=7,
-                color=colour,
-            )
-
-
-def _draw_statistics(axes: Axes, found: Experiment, setting: str) -> None:
-    for choice in found.statistics:
-        colour, label = CHOICES[choice]
-        values = curve_of(found, setting, lambda p: p['wise']['test'], choice)
-        _line(axes, alphas_of(found), values, label, colour, '--')
-
-
-def _draw_corruptions(axes: Axes, found: Experiment, setting: str) -> None:
-    for kind, colour in (('wise', ORANGE), ('wise_lp', BLUE)):
-        values = curve_of(found, setting, robustness(kind))
-        _line(axes, alphas_of(found), values, LABELS[kind], colour, STYLES[kind])
-
-
-def _draw_distance(found: Experiment) -> Figure:
-    """How far fine-tuning moved each block."""
-    figure = Figure(figsize=(7.5, 3), layout='constrained')
-    axes = figure.subplots()
-    for setting, colour in zip(found.settings, (BLUE, ORANGE, GREEN), strict=False):
-        seeds = found.settings[setting]
-        blocks = sorted(seeds[0].distance, key=_block_order)
-        values = np.array([[100 * seed.distance[b] for b in blocks] for seed in seeds])
-        _line(axes, np.arange(len(blocks)), values, setting, colour)
-        axes.set_xticks(np.arange(len(blocks)), blocks, rotation=60, ha='right', fontsize=7)
-    axes.set_ylabel('relative distance, %', fontsize=9)
-    axes.tick_params(axis='y', labelsize=8)
-    axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, fontsize=8)
-    axes.spines[['top', 'right']].set_visible(False)
-    return figure
-
-
-def _block_order(block: str) -> tuple:
-    """Numbers as numbers: block_2 before block_10."""
-    return tuple(int(w) if w.isdigit() else w for w in block.replace('/', '_').split('_'))
 
 
 def rows(found: Experiment) -> list[dict[str, str]]:

@@ -33,7 +33,7 @@ def config(folder: pathlib.Path, changes: dict) -> ConfigDict:
 @pytest.mark.slow
 def test_the_table_has_a_row_a_method(tmp_path: pathlib.Path) -> None:
     changes = {'bitfit': {'optim': {'lr': 1e-3}}}
-    rows = compare(config(tmp_path, changes), 'python run.py').record
+    rows = compare(config(tmp_path, changes), 'python run.py').record.rows
     assert [row['method'] for row in rows] == ['linear_probe', 'bitfit']
     assert float(rows[0]['trainable M']) < float(rows[1]['trainable M'])
     assert all(row['± %'] and float(row['forward GFLOP']) > 0 for row in rows)
@@ -43,7 +43,7 @@ def test_the_table_has_a_row_a_method(tmp_path: pathlib.Path) -> None:
     assert '| bitfit' in (tmp_path / 'report.md').read_text()
     assert (tmp_path / 'comparison.png').stat().st_size > 5000
     assert json.loads((tmp_path / 'result.json').read_text())['methods'] == rows
-    assert compare(config(tmp_path, changes), 'python run.py').record == rows
+    assert compare(config(tmp_path, changes), 'python run.py').record.rows == rows
 
 
 def test_methods_that_do_not_fit_are_left_out_with_the_reason(tmp_path: pathlib.Path) -> None:

@@ -79,7 +79,9 @@ def test_several_seeds_have_a_mean_and_a_sample_deviation():
         '4, 4, 4', '80.00 ± 10.00', '80.00 ± 10.00',
     ]  # fmt: skip
     assert [row[1] for row in rows(text, 'Seeds').values()] == ['70.00', '80.00', '90.00']
-    assert rows(text, 'Accuracy by class')['bag'] == ['10', '80.00 ± 10.00']
+    assert rows(text, 'Accuracy by class')['bag'] == [
+        '10', '80.00 ± 10.00', '49.0 to 94.3', 'bin',
+    ]  # fmt: skip
     mean_std = r.summary(several)['headline']['chosen']['overall_accuracy']
     assert mean_std == pytest.approx({'mean': 0.8, 'std': 0.1})
 
@@ -120,21 +122,21 @@ def test_what_is_missing_is_left_out(tmp_path):
         'Accuracy on the test set', 'Confusion matrix', 'Accuracy by class',
     ]  # fmt: skip
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        'confusion.png', 'report.md', 'result.json',
+        'classes.png', 'confusion.png', 'report.md', 'report.npz', 'result.json',
     ]  # fmt: skip
 
 
 def test_a_class_without_test_clouds_has_no_accuracy():
     empty = r.SeedResult(0, r.Evaluation(1, np.diag([3, 0, 2])))
     text = r.make_report(report(empty)).markdown()
-    assert rows(text, 'Accuracy by class')['bin'] == ['0', '']
+    assert rows(text, 'Accuracy by class')['bin'] == ['0', '', '', '']
     assert r.summary(report(empty))['headline']['chosen']['mean_class_accuracy']['mean'] == 1
 
 
 def test_pictures_are_referenced_relatively_and_are_there(tmp_path):
     text = r.make_report(report()).write(tmp_path / 'run').read_text()
     pictures = re.findall(r'!\[.*\]\((.*)\)', text)
-    assert pictures == ['curves.png', 'confusion.png']
+    assert pictures == ['curves.png', 'confusion.png', 'classes.png']
     for picture in pictures:
         pixels = imread(tmp_path / 'run' / picture)
         assert pixels.shape[0] > 200

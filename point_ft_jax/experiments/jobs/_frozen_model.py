@@ -4,6 +4,7 @@ The model is a finished run (`config.run`), tuner included, or the backbone of
 `config.init.checkpoint`. Results are printed, and written to the run's folder as result.json.
 """
 
+import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,11 +18,13 @@ from point_ft_jax.core.devices import main_process, make_mesh
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.trees import Variables
 from point_ft_jax.data.split import Split
-from point_ft_jax.evaluation import features, inference
+from point_ft_jax.evaluation import features, inference, metrics
 from point_ft_jax.experiments import build, run_folder
 from point_ft_jax.models.model import Model
 from point_ft_jax.models.tuned import TunedModel
-from point_ft_jax.reports.report import Report, Section, Table
+from point_ft_jax.reports import samples
+from point_ft_jax.reports.judgement import Judgement, make_report
+from point_ft_jax.reports.report import Report
 
 SAMPLES = ('farthest', 'first')  # points of a cloud, of those it has
 Result = dict[str, Any]
@@ -69,11 +72,22 @@ def extractor(
     return of
 
 
-def split_features(config: ConfigDict) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-    """Features and labels of the training and of the test split, all of it."""
+@dataclasses.dataclass(frozen=True)
+class SplitFeatures:
+    """Features [S, F] and labels [S] of both splits, all of them; and the names of the classes."""
+
+    train: tuple[np.ndarray, np.ndarray]
+    test: tuple[np.ndarray, np.ndarray]
+    classes: Sequence[str]
+
+
+def split_features(config: ConfigDict) -> SplitFeatures:
+    """The frozen model's features of the config's data."""
     splits = whole_splits(config)
-    extract = extractor(config, judged_model(config, len(splits['train'].classes)))
-    return tuple((extract(splits[n].points), splits[n].labels) for n in ('train', 'test'))
+    classes = splits['train'].classes
+    extract = extractor(config, judged_model(config, len(classes)))
+    pairs = [(extract(splits[name].points), splits[name].labels) for name in ('train', 'test')]
+    return SplitFeatures(*pairs, classes)
 
 
 def whole_splits(config: ConfigDict) -> Mapping[str, Split]:
@@ -89,7 +103,7 @@ def finish(
     command: str,
     result: Result,
     label: str,
-    rows: Sequence[Mapping[str, Any]] = (),
+    **parts: Any,
 ) -> Report:
     """Prints a result and writes its report.
 
@@ -99,20 +113,35 @@ def finish(
         command: that made it.
         result: what result.json holds, 'accuracy' (a fraction) among it.
         label: what the accuracy is, in words.
-        rows: a table of its parts.
+        parts: other fields of `judgement.Judgement`.
     """
-    outcome = f'{label}: accuracy {100 * result["accuracy"]:.2f} %'
-    of = config.run or config.init.checkpoint or 'random weights'
-    report = Report(
-        title=config.name,
-        command=command,
-        protocol=f'{of}; {run_folder.data_line(config)}, {config.points:,} points.',
-        sections=[Section('Result', [outcome + '.', *([Table(rows)] if rows else [])])],
-        result={'command': command, **result},
-        outcome=outcome,
-        record=result,
+    of = config.run or run_folder.model_line(config)
+    command = run_folder.command_of(folder, command)
+    report = make_report(
+        Judgement(
+            name=config.name,
+            command=command,
+            protocol=f'{of}; {run_folder.data_line(config)}, {config.points:,} points.',
+            model=of,
+            label=label,
+            accuracy=float(result['accuracy']),
+            result={'command': command, **result},
+            **parts,
+        )
     )
-    devices.say(outcome)
+    devices.say(report.outcome)
     if main_process():
         devices.say(f'report: {report.write(folder)}')
     return report
+
+
+def parts_of(answers: np.ndarray, found: SplitFeatures) -> dict[str, Any]:
+    """The fields of a judgement that answers [S] to the test split's features give."""
+    extracted, labels = found.test
+    count = len(found.classes)
+    return {
+        'clouds': len(labels),
+        'classes': found.classes,
+        'confusion': metrics.confusion_matrix(labels, answers, count),
+        'shown': samples.of_features(answers, labels, extracted, count),
+    }

@@ -70,4 +70,6 @@ def run(config: ConfigDict, command: str = '') -> Report:
     ]
     devices.say(tables.text(rows))
     errors = ', '.join(f'{k} {result[k]:.3f}' for k in ('mCE', 'RmCE', 'mOA') if k in result)
-    return finish(config, folder, command, result, f'{name}, mean over all {errors}'.rstrip(), rows)
+    label = f'{name}, mean over all {errors}'.rstrip()
+    parts = {'clouds': 0, 'rows': rows, 'corruptions': found, 'clean': result['clean']}
+    return finish(config, folder, command, result, label, **parts)

@@ -50,7 +50,8 @@ def run(config: ConfigDict, command: str = '') -> Report:
     result = {'folds': found, 'accuracy': float(np.mean(found)), 'std': float(np.std(found))}
     rows = [{'fold': i, 'accuracy, %': f'{100 * value:.2f}'} for i, value in enumerate(found)]
     label = f'{plan.ways}-way {plan.shots}-shot by {plan.by}, {len(found)} folds'
-    return finish(config, folder, command, result, f'{label} (± {100 * result["std"]:.2f})', rows)
+    label = f'{label} (± {100 * result["std"]:.2f})'
+    return finish(config, folder, command, result, label, clouds=0, rows=rows, folds=found)
 
 
 def _drawn_splits(config: ConfigDict) -> tuple[Split, Split]:

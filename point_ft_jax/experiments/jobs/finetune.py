@@ -15,6 +15,7 @@ from point_ft_jax.checkpoints import delta
 from point_ft_jax.checkpoints import run as saved
 from point_ft_jax.core import devices, trees
 from point_ft_jax.core.devices import main_process, make_mesh
+from point_ft_jax.core.trees import Variables
 from point_ft_jax.data import augment
 from point_ft_jax.data.fingerprint import fingerprints
 from point_ft_jax.data.split import Split
@@ -28,6 +29,7 @@ from point_ft_jax.reports.costs import Cost
 from point_ft_jax.reports.finetuning import TASKS, Finetuning, Protocol, SeedResult, make_report
 from point_ft_jax.reports.part_segmentation import Gallery
 from point_ft_jax.reports.report import Report
+from point_ft_jax.reports.samples import Samples
 from point_ft_jax.training import metrics_log, plan
 from point_ft_jax.training.finetune import training_metadata
 from point_ft_jax.training.fit import Fitted
@@ -76,7 +78,7 @@ def run(config: ConfigDict, command: str = '') -> Report:
     report = make_report(
         Finetuning(
             name=config.name,
-            command=command,
+            command=run_folder.command_of(folder, command),
             protocol=_protocol(config, fitting.task),
             task=fitting.task.name,
             classes=train.classes,
@@ -84,6 +86,8 @@ def run(config: ConfigDict, command: str = '') -> Report:
             parameters=parameter_counts(shapes, fitting.trainable),
             cost=Cost(**outcomes[0].cost),
             gallery=outcomes[0].gallery,
+            model=run_folder.model_line(config),
+            clouds={name: len(split) for name, split in splits.items()},
         )
     )
     if main_process():
@@ -104,11 +108,11 @@ def _check(config: ConfigDict, model: Model, splits: Mapping[str, Split]) -> Non
 
 @dataclasses.dataclass(frozen=True)
 class _Outcome:
-    """What one run gave: its result, its cost, its segmented shapes if any, and its score."""
+    """What one run gave: its result, its cost, what is shown of its test split, and its score."""
 
     result: SeedResult
     cost: dict[str, float]
-    gallery: Gallery | None
+    gallery: Gallery | Samples
     score: float
 
 
@@ -194,14 +198,21 @@ def _voted(fitting: Fitting, fitted: Fitted, seed: int) -> Any:
     return task.evaluation(fitted.records['chosen'].epoch, best)
 
 
-def _gallery(fitting: Fitting, fitted: Fitted) -> Gallery | None:
-    """Test shapes at the best epoch, of a task whose report shows them."""
+def _gallery(fitting: Fitting, fitted: Fitted) -> Gallery | Samples:
+    """What a report shows of the test split at the best epoch."""
     recipe, test = fitting.recipe, fitting.splits['test']
 
     def outputs() -> tuple[np.ndarray, Any, Any]:
         points, targets = recipe.task.prepare(test, recipe.num_points)
         answer = functools.partial(recipe.task.answer, recipe.module)
-        run = inference.in_batches(answer, recipe.mesh, fitting.plan.batch_size)
+
+        def shown(variables: Variables, points: trees.Array, targets: trees.Targets) -> Any:
+            answers = answer(variables, points, targets)
+            if fitting.model.spec.num_parts is not None:
+                return answers
+            return answers, recipe.module.apply(variables, points, method='features')
+
+        run = inference.in_batches(shown, recipe.mesh, fitting.plan.batch_size)
         return points, run(fitted.variables, points, targets), targets
 
     return TASKS[recipe.task.name].gallery(fitted.records['chosen'], test, outputs)

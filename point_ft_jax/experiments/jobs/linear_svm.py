@@ -1,10 +1,11 @@
 """The accuracy of a linear SVM on frozen features."""
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from point_ft_jax.evaluation import linear_svm as svm
 from point_ft_jax.experiments import run_folder
-from point_ft_jax.experiments.jobs._frozen_model import finish, split_features
+from point_ft_jax.experiments.jobs._frozen_model import finish, parts_of, split_features
 from point_ft_jax.reports.report import Report
 
 
@@ -15,7 +16,8 @@ def run(config: ConfigDict, command: str = '') -> Report:
         UserError: anything that the config, its data or its checkpoint has wrong.
     """
     folder, _ = run_folder.begin(config)
-    train, test = split_features(config)
-    accuracy = svm.linear_svm(train, test, classifier=config.svm.classifier, c=config.svm.c)
-    what = f'{config.svm.classifier}, C = {config.svm.c:g}'
-    return finish(config, folder, command, {'accuracy': accuracy}, f'linear SVM ({what})')
+    found = split_features(config)
+    answers = svm.answers(found.train, found.test, classifier=config.svm.classifier, c=config.svm.c)
+    result = {'accuracy': float(np.mean(answers == found.test[1]))}
+    label = f'linear SVM ({config.svm.classifier}, C = {config.svm.c:g})'
+    return finish(config, folder, command, result, label, **parts_of(answers, found))

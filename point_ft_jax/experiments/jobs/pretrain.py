@@ -65,11 +65,12 @@ def run(config: ConfigDict, command: str = '') -> Report:
     report = make_report(
         Pretraining(
             name=config.name,
-            command=command,
+            command=run_folder.command_of(folder, command),
             protocol=_protocol(config, widths),
             seeds=[result for result, _ in results],
             parameters=parameter_counts(shapes, fitting.trainable),
             cost=results[0][1],
+            clouds={name: len(split) for name, split in splits.items()},
         )
     )
     if main_process():

@@ -62,10 +62,10 @@ def run(config: ConfigDict, command: str = '') -> Report:
     source = build.read(config.source, 'source')
     folds = _wise_measurements.draw_folds(config, source)
     checkpoint = _pretrained(config, folder)
-    settings = {}
+    settings, clouds = {}, {}
     for setting in config.wise.settings:
         here = _at(config, setting, checkpoint, folder / setting)
-        finetune.run(_tuning(here), command)
+        clouds[setting] = finetune.run(_tuning(here)).record.clouds['test']
         settings[setting] = [
             _seed(here, folder / setting / f'seed_{seed}', seed, source, folds)
             for seed in config.seeds
@@ -73,10 +73,11 @@ def run(config: ConfigDict, command: str = '') -> Report:
     report = wise_report.make_report(
         Experiment(
             name=config.name,
-            command=command,
+            command=run_folder.command_of(folder, command),
             protocol=_protocol(config, checkpoint),
             statistics=tuple(config.wise.statistics),
             settings=settings,
+            clouds=clouds,
         )
     )
     if main_process():

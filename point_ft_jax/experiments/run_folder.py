@@ -7,10 +7,12 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from point_ft_jax.core import devices
 from point_ft_jax.core.devices import main_process
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.core.json_files import write_json
 from point_ft_jax.training import trackers
+from point_ft_jax.reports.report import Report
 from point_ft_jax.training.plan import TrainingPlan
 from point_ft_jax.training.population import Member
 
@@ -71,6 +73,14 @@ def member_name(config: ConfigDict, member: Member) -> str:
 def command_of(folder: pathlib.Path, command: str) -> str:
     """The command of a run, as a shell takes it; one that reads its config where none is given."""
     return command or shlex.join(['python', 'run.py', f'--config={folder / CONFIG}'])
+
+
+def publish(report: Report, folder: pathlib.Path) -> Report:
+    """Writes a report to its run's folder and says where; once among the processes of a run."""
+    if main_process():
+        path = report.write(folder)
+        devices.say(f'{report.outcome}\nreport: {path}; {path.with_suffix(".html").name} shows it')
+    return report
 
 
 def model_line(config: ConfigDict) -> str:

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import io
-import pathlib
 import warnings
 from collections.abc import Iterator
 
@@ -72,14 +71,16 @@ def any_letters(figure: Figure) -> Iterator[None]:
         yield
 
 
-def save(figure: Figure, path: pathlib.Path, dpi: int) -> None:
-    """Writes a figure as a PNG file, its texts as they are."""
+def png(figure: Figure, dpi: int) -> bytes:
+    """A figure as a PNG file, its texts as they are."""
     buffer = io.BytesIO()
     with any_letters(figure):
         figure.savefig(buffer, dpi=dpi, format='png')
     # 256 colours are enough for any of these figures, at a third of the bytes.
     image = Image.open(buffer).convert('RGB')
-    image.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    packed = io.BytesIO()
+    image.quantize(256, dither=Image.Dither.NONE).save(packed, format='PNG', optimize=True)
+    return packed.getvalue()
 
 
 @functools.cache

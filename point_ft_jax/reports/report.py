@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from point_ft_jax.core import json_files
-from point_ft_jax.reports import figures, records, tables
+from point_ft_jax.reports import figures, page, records, tables
 from point_ft_jax.reports.clouds import View
 
 DPI = 120
@@ -84,22 +84,25 @@ class Report:
         return '\n\n'.join(part for part in parts if part) + '\n'
 
     def write(self, folder: str | os.PathLike) -> pathlib.Path:
-        """Writes report.md, its figures, result.json and the record; always to the same bytes.
+        """Writes report.md, its figures, report.html, result.json and the record.
+
+        The same report gives the same bytes.
 
         Returns:
             The path of report.md.
         """
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        for section in self.sections:
-            for block in section.blocks:
-                if isinstance(block, Picture):
-                    figures.save(block.figure, folder / f'{block.name}.png', DPI)
+        blocks = [block for section in self.sections for block in section.blocks]
+        pictures = {b.name: figures.png(b.figure, DPI) for b in blocks if isinstance(b, Picture)}
+        for name, content in pictures.items():
+            (folder / f'{name}.png').write_bytes(content)
         found = json_files.plain({**self.result, 'scores': self.scores})
         result = json.dumps(found, indent=1, allow_nan=False)
         (folder / 'result.json').write_text(result + '\n', encoding='utf-8')
         if dataclasses.is_dataclass(self.record):
             records.write(folder / records.FILE, self.record)
+        (folder / 'report.html').write_text(page.page(self, pictures), encoding='utf-8')
         path = folder / 'report.md'
         path.write_text(self.markdown(), encoding='utf-8')
         return path

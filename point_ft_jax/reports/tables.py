@@ -23,7 +23,7 @@ def markdown(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = 
         thousands separators, floats four significant digits; columns of numbers, or of strings that
         read as numbers, with a deviation or a unit perhaps, are aligned on the right.
     """
-    header, body, right = _cells(rows, columns)
+    header, body, right = cells(rows, columns)
     if not header:
         return ''
     header = [_escape(cell) for cell in header]
@@ -37,7 +37,7 @@ def markdown(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = 
 
 def text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> str:
     """The table of `markdown` for a terminal: columns two blanks apart, the header underlined."""
-    header, body, right = _cells(rows, columns)
+    header, body, right = cells(rows, columns)
     if not header:
         return ''
     widths = [max(map(len, column)) for column in zip(header, *body, strict=True)]
@@ -55,7 +55,7 @@ def percent(values: Sequence[float]) -> str | None:
     )
 
 
-def _cells(
+def cells(
     rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None
 ) -> tuple[list[str], list[list[str]], list[bool]]:
     header = list(

@@ -122,7 +122,7 @@ def test_what_is_missing_is_left_out(tmp_path):
         'Accuracy on the test set', 'Confusion matrix', 'Accuracy by class',
     ]  # fmt: skip
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        'classes.png', 'confusion.png', 'report.md', 'report.npz', 'result.json',
+        'classes.png', 'confusion.png', 'report.html', 'report.md', 'report.npz', 'result.json',
     ]  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from point_ft_jax.checkpoints import run as saved
 from point_ft_jax.core import devices
-from point_ft_jax.core.devices import main_process, make_mesh
+from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.trees import Variables
 from point_ft_jax.data.split import Split
@@ -129,10 +129,7 @@ def finish(
             **parts,
         )
     )
-    devices.say(report.outcome)
-    if main_process():
-        devices.say(f'report: {report.write(folder)}')
-    return report
+    return run_folder.publish(report, folder)
 
 
 def parts_of(answers: np.ndarray, found: SplitFeatures) -> dict[str, Any]:

@@ -66,9 +66,9 @@ def run(config: ConfigDict, command: str = '') -> Report:
             left_out=left_out,
         )
         if main_process():
-            report.write(folder)
-    devices.say(f'\n{report.outcome}\n\nreport: {folder / "report.md"}')
-    return report
+            report.write(folder)  # of those that are done, should the next one fail
+    devices.say('')
+    return run_folder.publish(report, folder)
 
 
 def _of_method(config: ConfigDict, name: str) -> ConfigDict:

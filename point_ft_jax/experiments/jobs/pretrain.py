@@ -73,11 +73,7 @@ def run(config: ConfigDict, command: str = '') -> Report:
             clouds={name: len(split) for name, split in splits.items()},
         )
     )
-    if main_process():
-        path = report.write(folder)
-        devices.say(report.outcome)
-        devices.say(f'report: {path}')
-    return report
+    return run_folder.publish(report, folder)
 
 
 def _task(config: ConfigDict, model: Autoencoder) -> Task:

@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from point_ft_jax.checkpoints import pretrained
 from point_ft_jax.checkpoints import run as saved
 from point_ft_jax.checkpoints.store import CheckpointStore
-from point_ft_jax.core import devices, trees
+from point_ft_jax.core import trees
 from point_ft_jax.core.devices import main_process
 from point_ft_jax.core.errors import raise_all
 from point_ft_jax.core.json_files import write_json
@@ -80,11 +80,7 @@ def run(config: ConfigDict, command: str = '') -> Report:
             clouds=clouds,
         )
     )
-    if main_process():
-        path = report.write(folder)
-        devices.say(report.outcome)
-        devices.say(f'report: {path}')
-    return report
+    return run_folder.publish(report, folder)
 
 
 def _check(config: ConfigDict) -> None:

@@ -20,7 +20,7 @@ function traces(view, number) {
   const parts = decode(view.parts, Uint8Array);
   const found = view.names.map((name, part) => ({
     type: 'scatter3d', mode: 'markers', scene: number ? `scene${number + 1}` : 'scene',
-    name, legendgroup: `part ${part}`, showlegend: view.names.length > 1 || name !== '',
+    name, legendgroup: name, showlegend: name !== '',
     x: [], y: [], z: [], hoverinfo: view.names.length > 1 ? 'name' : 'none',
     marker: { size: 3, color: view.colours[part], line: { width: 0 } },
   }));
@@ -75,7 +75,7 @@ function setUp(viewer) {
     all.forEach((trace) => {
       trace.showlegend = trace.showlegend && !seen.has(trace.legendgroup);
       trace.name = escaped(trace.name);
-      if (trace.x.length || trace.showlegend) seen.add(trace.legendgroup);
+      if (trace.showlegend) seen.add(trace.legendgroup);
     });
     return Plotly.react(scene, all, layoutOf(views), { displayModeBar: false, responsive: true });
   };

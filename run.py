@@ -3,14 +3,14 @@
     python run.py --config=configs/recon_dapt.py
 
 Fields are changed on the command line, --config.train.epochs=5; variants of a config follow a
-colon, --config=configs/recon_dapt.py:pb_t50_rs; each file of configs/ says at its top what it does.
-A run that was stopped goes on when the same command is given again.
+colon, --config=configs/recon_dapt.py:pb_t50_rs; with --help it says what a config is, its variants
+and its fields. A run that was stopped goes on when the same command is given again, or
+--config=RUN/config.json; a finished one is read back.
 """
 
 import shlex
 import sys
 
-from absl import flags
 from ml_collections import config_flags
 
 from point_ft_jax.experiments import command_line
@@ -28,5 +28,4 @@ def main(_: list[str]) -> None:
 
 
 if __name__ == '__main__':
-    flags.mark_flag_as_required('config')
-    command_line.run_with_config(main)
+    command_line.run_with_config(main, required=True)

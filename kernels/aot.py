@@ -149,6 +149,7 @@ def main(
     arguments: Sequence[str] | None = None,
     programs: Iterable[Program] = (),
     command: Sequence[str] = COMMAND,
+    parser: argparse.ArgumentParser | None = None,
 ) -> int:
     """Runs the command on the kernels' programs and `programs`; returns the exit status.
 
@@ -157,8 +158,9 @@ def main(
         programs: what is compiled beside the kernels.
         command: what follows `python -m` in the processes that compile; it calls this function with
             the same `programs`.
+        parser: what reads the arguments, with --help and how a mistake ends.
     """
-    parser = argparse.ArgumentParser(
+    parser = parser or argparse.ArgumentParser(
         prog=f'python -m {" ".join(command)}',
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -16,7 +16,6 @@ lowest and the highest too. The share is the program's FLOP rate (its own FLOPs,
 of the fastest 4096 x 4096 float32 matrix product of the same run, whichever library computed it.
 """
 
-import argparse
 import dataclasses
 import functools
 import importlib.metadata
@@ -34,7 +33,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from point_ft_jax.commands import _products
-from point_ft_jax.core import plugins, trees
+from point_ft_jax.core import flags, plugins, trees
 from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.trees import Variables
@@ -271,11 +270,7 @@ def _use_cores(count: int) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog='point-ft benchmark',
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = flags.parser('benchmark', __doc__)
     parser.add_argument('--backbone', default='recon', help='names joined by commas, or all')
     parser.add_argument('--method', default='dapt,linear_probe,full', help='names, or all')
     parser.add_argument('--against', choices=['torch'], help='what to compare with')

@@ -1,5 +1,6 @@
 """Checks a data set: what was found, counts, sizes, repeated and unused clouds, every problem.
 
+    point-ft check_data shapes --style=scan
     point-ft check_data NAME [--OPTION=VALUE ...]
 
 NAME is a file of point_ft_jax/data/datasets/, its options are those of the file's `load`. Ends with
@@ -18,7 +19,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from point_ft_jax.core import plugins
+from point_ft_jax.core import flags, plugins
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.data import judgements
 from point_ft_jax.data.checks import some
@@ -31,21 +32,25 @@ LONGEST_TABLE = 8  # classes; more are listed several a line
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command with its arguments (those of the process by default); returns its status."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    if not argv or argv[0] in ('-h', '--help'):
+        print(f'{__doc__.strip()}\n\ndata sets: {", ".join(plugins.available("datasets"))}')
+        return 0 if argv else 1
+    if argv[0].startswith('-'):
+        raise UserError(
+            f'{argv[0]} stands before the name of the data set; see point-ft check_data --help'
+        )
+    load = plugins.load('datasets', argv[0]).load
+    options = vars(_parser(argv[0], load).parse_args(argv[1:]))
     try:
-        if not argv or argv[0].startswith('-'):
-            print(f'{__doc__.strip()}\n\ndata sets: {", ".join(plugins.available("datasets"))}')
-            return 0 if argv in (['-h'], ['--help']) else 1
-        module = plugins.load('datasets', argv[0])
-        options = vars(_parser(argv[0], module.load).parse_args(argv[1:]))
-        return _report(module, options)
+        return _report(plugins.load('datasets', argv[0]), options)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
 
 
-def _parser(name: str, load: Callable) -> argparse.ArgumentParser:
+def _parser(name: str, load: Callable) -> flags.Parser:
     """A flag for every option of a data set's `load`."""
-    parser = argparse.ArgumentParser(
+    parser = flags.Parser(
         prog=f'point-ft check_data {name}',
         description=inspect.getdoc(load),
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -18,7 +18,7 @@ from kernels.aot_programs import Program
 from kernels.aot_targets import one_axis
 from kernels.dispatch import DATA_AXIS
 from point_ft_jax.commands import benchmark
-from point_ft_jax.core import trees
+from point_ft_jax.core import flags, trees
 from point_ft_jax.models import create_model
 from point_ft_jax.training import step as train
 
@@ -41,7 +41,8 @@ def programs() -> list[Program]:
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command with its arguments."""
-    return aot.main(arguments, programs(), ('point_ft_jax', 'compile'))
+    command = ('point_ft_jax', 'compile')
+    return aot.main(arguments, programs(), command, flags.parser('compile', __doc__))
 
 
 def lower_step(method: str, batch: int, devices: list[jax.Device]) -> jax.stages.Lowered:

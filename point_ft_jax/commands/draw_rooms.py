@@ -3,13 +3,14 @@
 point-ft draw_rooms docs/rooms.png
 """
 
-import argparse
 import ast
 import collections
 import pathlib
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
+
+from point_ft_jax.core import flags
 
 ROOT = pathlib.Path(__file__).parents[2]
 PACKAGE = 'point_ft_jax'
@@ -104,11 +105,7 @@ def plot_rooms(counts: Mapping[tuple[str, str], int]) -> Figure:
 
 def main(arguments: Sequence[str]) -> None:
     """Runs the command with its arguments."""
-    parser = argparse.ArgumentParser(
-        prog='point-ft draw_rooms',
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = flags.parser('draw_rooms', __doc__)
     parser.add_argument('file', nargs='?', default='docs/rooms.png', help='where the figure goes')
     path = parser.parse_args(arguments).file
     counts = arrows()

@@ -1,6 +1,9 @@
-"""Draws the contact sheets of the embedded shapes: `point-ft draw_shapes [FOLDER]`."""
+"""Draws the contact sheets of the embedded shapes.
 
-import argparse
+point-ft draw_shapes docs
+    writes them to a folder, by default this one
+"""
+
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -8,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import to_rgb
 
+from point_ft_jax.core import flags
 from point_ft_jax.data.datasets import shapes
 from point_ft_jax.data.shapes.solids import turn
 from point_ft_jax.data.split import Split
@@ -126,6 +130,6 @@ def _save(figure: plt.Figure, path: str) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Runs the command with its arguments."""
-    parser = argparse.ArgumentParser(prog='point-ft draw_shapes', description=__doc__)
+    parser = flags.parser('draw_shapes', __doc__)
     parser.add_argument('folder', nargs='?', default='docs', help='where the pictures go')
     draw(parser.parse_args(arguments).folder)

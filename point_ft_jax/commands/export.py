@@ -12,7 +12,6 @@ point-ft export delta model.pth --backbone=recon.pth
 point-ft export runs/pretrain backbone.pth --part=backbone --type=bfloat16
 """
 
-import argparse
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from point_ft_jax.core import flags
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.experiments import command_line
 
@@ -173,11 +173,7 @@ def _write_weights(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog='point-ft export',
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = flags.parser('export', __doc__)
     parser.add_argument('run', help="a run's folder, or a delta's")
     parser.add_argument('path', help='the file to write, or the folder of a delta')
     parser.add_argument(

@@ -1,5 +1,6 @@
 """Says what a checkpoint is: which backbones a file can be loaded into, and what tuned it.
 
+    point-ft inspect recon.pth
     point-ft inspect FILE [--keys] [--key=net] [--prefix=student.]
     point-ft inspect shipped:recon_tiny
     point-ft inspect runs/recon_dapt
@@ -10,7 +11,6 @@ run or of a delta what model it is; and how either is used. Ends with status 0 i
 method on one, fits, with 1 if none does or nothing can be read. No code in the file is run.
 """
 
-import argparse
 import collections
 import dataclasses
 import functools
@@ -26,7 +26,7 @@ from point_ft_jax.checkpoints import run as saved
 from point_ft_jax.checkpoints import shipped, weights
 from point_ft_jax.checkpoints.weights import Weights
 from point_ft_jax.commands import _tuned_by
-from point_ft_jax.core import plugins
+from point_ft_jax.core import flags, plugins
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.inert_pickle import Opaque, shown
 from point_ft_jax.core.trees import Variables
@@ -57,11 +57,7 @@ class Candidate:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command with its arguments (those of the process by default); returns its status."""
-    parser = argparse.ArgumentParser(
-        prog='point-ft inspect',
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = flags.parser('inspect', __doc__)
     parser.add_argument('file', help="a .pth or .safetensors file, shipped:NAME, or a run's folder")
     parser.add_argument('--keys', action='store_true', help='list every key, not only their number')
     parser.add_argument('--key', help='the entry that holds the weights, where it is not found')

@@ -27,7 +27,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from point_ft_jax.commands import benchmark
-from point_ft_jax.core import plugins, trees
+from point_ft_jax.core import flags, plugins, trees
 from point_ft_jax.core.devices import compiler_options
 from point_ft_jax.experiments import command_line
 from point_ft_jax.models import create_model, model
@@ -145,11 +145,7 @@ def _line(row: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog='point-ft memory',
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = flags.parser('memory', __doc__)
     parser.add_argument('--backbone', default='point_mae', help='names, or all')
     parser.add_argument('--method', default='full,idpt,dapt', help='names joined by commas, or all')
     parser.add_argument('--batch', default='8,16,32,64,128,256,512', help='joined by commas')

@@ -6,11 +6,10 @@ point-ft merge runs/lora merged.pth
     writes it as a PyTorch checkpoint
 """
 
-import argparse
 import dataclasses
 from collections.abc import Sequence
 
-from point_ft_jax.core import trees
+from point_ft_jax.core import flags, trees
 from point_ft_jax.experiments import command_line
 from point_ft_jax.methods import merge
 
@@ -42,11 +41,7 @@ def merge_run(run: str, out: str, backbone: str | None = None) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog='point-ft merge',
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = flags.parser('merge', __doc__)
     parser.add_argument('run', help="a run's folder, or a delta's")
     parser.add_argument('out', help='a new folder, or a .pth file')
     parser.add_argument('--backbone', help='a .pth or a run that holds the backbone of a delta')

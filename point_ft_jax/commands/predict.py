@@ -11,7 +11,6 @@ A cloud is compared with those that the model was trained on: another number of 
 scale, is warned of, since either hurts accuracy without a sign.
 """
 
-import argparse
 import csv
 import pathlib
 import sys
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from point_ft_jax.core import flags
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.data.checks import cloud_problems
 from point_ft_jax.data.files import points as point_files
@@ -186,11 +186,7 @@ def _is_inside(file: pathlib.Path, folder: pathlib.Path) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog='point-ft predict',
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = flags.parser('predict', __doc__)
     parser.add_argument('run', help="a run's folder, or a delta's")
     parser.add_argument('paths', nargs='+', help='cloud files, or folders of them')
     parser.add_argument('--top', type=int, default=3, help='classes a cloud')

@@ -1,5 +1,6 @@
 """What the commands share: start-up of JAX, and how mistakes and interrupts end."""
 
+import functools
 import os
 import re
 import sys
@@ -10,6 +11,7 @@ from absl import app, flags
 
 from point_ft_jax.core import cache, processes
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.experiments import config_files, config_help
 from point_ft_jax.training.interrupt import Stopped
 
 
@@ -57,13 +59,23 @@ def guarded(command: Callable[[], None]) -> None:
 
 
 def run_with_config(
-    main: Callable[[list[str]], None], arguments: Sequence[str] | None = None
+    main: Callable[[list[str]], None],
+    arguments: Sequence[str] | None = None,
+    required: bool = False,
 ) -> None:
     """`app.run` for commands with a config flag, guarded, mistakes in the flags included.
 
-    `arguments` begin with the command's name; by default they are the process's.
+    With --help it explains the config, or lists those there are.
+
+    Args:
+        main: what runs once the flags have their values.
+        arguments: they begin with the command's name; by default they are the process's.
+        required: whether there is nothing to do without a config.
     """
-    guarded(lambda: app.run(main, argv=arguments and list(arguments), flags_parser=_parse))
+    parse = functools.partial(_parse, usage=sys.modules[main.__module__].__doc__ or '')
+    if required:
+        parse = functools.partial(parse, required=True)
+    guarded(lambda: app.run(main, argv=arguments and list(arguments), flags_parser=parse))
 
 
 def numbers(flag: str, text: str) -> list[int]:
@@ -74,8 +86,32 @@ def numbers(flag: str, text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def _parse(arguments: Sequence[str]) -> list[str]:
-    """The flags' values; UserError for what ml_collections says in tracebacks."""
+HELP = ('-h', '-help', '--help', '--helpshort', '--helpfull')
+
+
+def _parse(arguments: Sequence[str], usage: str, required: bool = False) -> list[str]:
+    """What is left beside the flags, whose values are set; or help, and the end of the process.
+
+    Raises:
+        UserError: what absl and ml_collections say in tracebacks; or a config that is not there.
+    """
+    asked = bool(set(HELP) & set(arguments))
+    arguments = [argument for argument in arguments if argument not in HELP]
+    config = config_files.given(arguments)
+    if config is None and asked:
+        print(f'{usage.strip()}\n\nConfigs, in configs/:\n{config_files.table()}')
+        sys.exit(0)
+    if config is None and required:
+        raise UserError(config_files.missing())
+    rest = _values(config_files.resolved(arguments))
+    if asked:
+        print(config_help.describe(config, flags.FLAGS['config'].value))
+        sys.exit(0)
+    return rest
+
+
+def _values(arguments: Sequence[str]) -> list[str]:
+    """The flags' values are set; what is left of the arguments."""
     try:
         rest = flags.FLAGS(list(arguments))
         for name in flags.FLAGS:
@@ -84,7 +120,7 @@ def _parse(arguments: Sequence[str]) -> list[str]:
             if hasattr(value, 'to_dict'):
                 value.to_dict()
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        raise UserError(f'{_plain(str(error))}\n(flags: see --help)') from None
+        raise UserError(f'{_plain(str(error))}; see --help') from None
     return rest
 
 
@@ -110,6 +146,14 @@ def _plain(message: str) -> str:
         return (
             'the config file could not be loaded:\n' + message.split('config_config', 1)[-1].strip()
         )
+    if found := re.search(r'flag --([\w.]+)=(.*?): (invalid literal|could not convert)', message):
+        kind = 'a whole number' if found[3].startswith('invalid') else 'a number'
+        return f'--{found[1]} is {found[2]!r}; expected {kind}'
+    if found := re.search(
+        r"Unknown command line flag '([^']+)'(?:\. Did you mean: (\S+))?", message
+    ):
+        suggestion = f'; did you mean --{found[2]}?' if found[2] else ''
+        return f'there is no flag --{found[1]}{suggestion}'
     message = message.strip()
     return message[1:-1] if message[:1] == message[-1:] and message[:1] in '"\'' else message
 

@@ -5,9 +5,13 @@ from ml_collections import ConfigDict, config_dict
 
 def own_clouds() -> ConfigDict:
     """The section `data` for clouds of one's own: a folder, given on the command line."""
-    data = ConfigDict({'name': 'folder', 'root': config_dict.placeholder(str)})
-    data.num_points = config_dict.placeholder(int)
-    data.normalize = True
+    data = ConfigDict(
+        {'name': 'folder', 'root': config_dict.placeholder(str)}
+    )  # a folder for each class
+    data.num_points = config_dict.placeholder(
+        int
+    )  # kept of each cloud; None for those of the smallest
+    data.normalize = True  # centre each cloud and scale it to radius 1
     data.nonfinite = 'refuse'  # or 'drop' points that are NaN or infinite
     data.channels = ()  # of a point beside x, y, z: 'color', 'normal', …
     return data
@@ -25,8 +29,8 @@ def default() -> ConfigDict:
     # Members that train in one program over one backbone: seeds from the first on or, where rates
     # are given, one a learning rate. 'shared' clouds: all see those of the first, which is cheaper.
     config.population = 1
-    config.population_rates = ()
-    config.population_clouds = 'own'
+    config.population_rates = ()  # see `population`
+    config.population_clouds = 'own'  # or 'shared', see `population`
     config.points = 1024  # of a cloud, as the model sees it
     config.task = 'classification'  # or 'part_segmentation'
     # How part segmentation draws a cloud's points: 'subset', or 'with_replacement' (the papers').
@@ -35,14 +39,23 @@ def default() -> ConfigDict:
     # `name` is a file of data/datasets/, the rest are options of its `load`.
     config.data = ConfigDict({'name': 'shapes'})
     # Training clouds held out, class by class, to choose the epoch.
-    config.validation = ConfigDict({'fraction': 0.1, 'seed': 0})
+    config.validation = ConfigDict(
+        {
+            'fraction': 0.1,  # of every class; 0 for none
+            'seed': 0,  # which of them
+        }
+    )
     config.select = 'validation'  # or 'best_test_epoch' (the papers'), 'last_epoch'
 
     config.model = ConfigDict(
         {
             'backbone': 'recon',  # a file of models/backbones/
-            'variant': 'base',
-            'geometry': {'num_groups': 64, 'group_size': 32, 'drop_path': 0.1},
+            'variant': 'base',  # its size, of BACKBONE.variants in its file
+            'geometry': {
+                'num_groups': 64,
+                'group_size': 32,
+                'drop_path': 0.1,
+            },  # fields of its module
             'readout': (),  # () for the method's, or the backbone's own
             # Outputs beyond the classes take part in training only; 0 for as many as classes.
             'head': {'dropout': 0.5, 'outputs': 0},
@@ -61,15 +74,15 @@ def default() -> ConfigDict:
 
     config.train = ConfigDict(
         {
-            'epochs': 30,
-            'batch_size': 32,
+            'epochs': 30,  # passes over the training clouds
+            'batch_size': 32,  # clouds of a step
             'augment': 'scale_translate',  # names of data/augment.py, joined by +
-            'smoothing': 0.0,
+            'smoothing': 0.0,  # of the labels, 0 to 1
             # Epochs after which running statistics move by half as much, down to a tenth, as in
             # Point-BERT's part segmenter; 0 for never.
             'halve_momentum_every': 0,
-            'evaluate_every': 1,
-            'save_every_seconds': 30.0,
+            'evaluate_every': 1,  # epochs
+            'save_every_seconds': 30.0,  # how much a kill can cost
             # What is kept for the backward pass: 'fast' (most), 'balanced' (results of products,
             # the rest is computed again), 'least' (what enters a block); 'auto': the first of them
             # that fits the device.
@@ -79,17 +92,17 @@ def default() -> ConfigDict:
     )
     config.optim = ConfigDict(
         {
-            'lr': 5e-4,
+            'lr': 5e-4,  # the peak
             'schedule': 'cosine_by_step',  # or 'cosine_by_epoch' (the references'), 'constant'
             'epochs': 0,  # the length of the cosine; 0 for train.epochs
             'warmup': 3,  # epochs
-            'initial_lr': 1e-6,
-            'final_lr': 1e-6,
-            'weight_decay': 0.05,
+            'initial_lr': 1e-6,  # where warm-up begins
+            'final_lr': 1e-6,  # where the cosine ends
+            'weight_decay': 0.05,  # decoupled, of matrices alone
             'clip': 10.0,  # of the global norm; 0 for none
             'clip_percentile': 0,  # of all norms so far, as MaskPoint clips; 0 for none
             'faster': (),  # paths (fnmatch) whose rate peaks at `factor` times `lr`
-            'factor': 1.0,
+            'factor': 1.0,  # see `faster`
             'decay_faster': False,  # decay their vectors and biases too
             # L2-SP: how much a change of the backbone costs, in the place of its weight decay.
             'l2_sp': 0.0,
@@ -115,7 +128,7 @@ def pretraining() -> ConfigDict:
         {
             'sample': 'farthest',  # points of a stored cloud; or 'random' (the papers')
             'mask': 'random',  # or 'block': one patch and those nearest to it
-            'mask_ratio': 0.6,
+            'mask_ratio': 0.6,  # of the patches
             'decoder': {},  # fields of the autoencoder: decoder_depth, decoder_heads, ...
             'chamfer': 'chamfer_l2',  # or 'chamfer_l1', 'chamfer_l1_l2' (their sum)
             'teachers': '',  # a file of image and text features of the training clouds
@@ -133,21 +146,21 @@ def judging(job: str) -> ConfigDict:
     config.svm = ConfigDict(
         {
             'classifier': 'LinearSVC',  # scikit-learn's; or 'SVC', with a linear kernel
-            'c': 0.075,
+            'c': 0.075,  # its C: a smaller one regularises more
             'readout': (),  # of the features; () for what the head reads
             'geometry': {},  # fields of the backbone that differ where features are extracted
             'points': 0,  # of a cloud; 0 for `points`
             'sample': 'farthest',  # points of a stored cloud, or the 'first'
-            'neighbours': 5,
+            'neighbours': 5,  # how many vote
         }
     )
     config.few_shot = ConfigDict(
         {
             'root': '',  # of the official folds; '' to draw them from the data
-            'ways': 5,
-            'shots': 10,
+            'ways': 5,  # classes of a task
+            'shots': 10,  # clouds of each class to learn from
             'queries': 20,  # clouds of each class to be judged on
-            'folds': 10,
+            'folds': 10,  # tasks, whose mean is reported
             'pool': 'splits',  # shots of the one, queries of the other; or 'union' of both
             'by': 'probing',  # frozen features; or 'tuning', as the papers do
         }
@@ -156,7 +169,7 @@ def judging(job: str) -> ConfigDict:
         {
             'root': '',  # of the official ModelNet-C; '' to corrupt the run's test clouds
             'suite': 'modelnet_c_regenerated',  # or 'modelnet40_c_13_regenerated'
-            'severities': (1, 2, 3, 4, 5),
+            'severities': (1, 2, 3, 4, 5),  # 1 (mild) to 5
             'clouds': 0,  # of the test split, evenly chosen; 0 for all
         }
     )

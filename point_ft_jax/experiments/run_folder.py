@@ -163,7 +163,7 @@ def _claim(folder: pathlib.Path, plain: dict[str, Any]) -> None:
     A config alone is that of a run which ended before it began, on a mistake: it gives way.
     """
     path = folder / CONFIG
-    here = _fields({k: v for k, v in plain.items() if k != 'folder'})
+    here = fields({k: v for k, v in plain.items() if k != 'folder'})
     if path.exists() and any(file != path for file in folder.iterdir()):
         try:
             config = json.loads(path.read_text())
@@ -172,7 +172,7 @@ def _claim(folder: pathlib.Path, plain: dict[str, Any]) -> None:
                 f'{path} cannot be read ({error}); give another --config.folder, or remove it to '
                 'start anew'
             ) from None
-        there = _fields({k: v for k, v in config.items() if k != 'folder'})
+        there = fields({k: v for k, v in config.items() if k != 'folder'})
         wrong = sorted(k for k in here.keys() | there.keys() if here.get(k) != there.get(k))
         if wrong:
             lines = [f'{k}: {there.get(k)} there, {here.get(k)} now' for k in wrong]
@@ -191,12 +191,12 @@ def _claim(folder: pathlib.Path, plain: dict[str, Any]) -> None:
             ) from None
 
 
-def _fields(value: Any, path: str = '') -> dict[str, Any]:
+def fields(value: Any, path: str = '') -> dict[str, Any]:
     """{dotted name: value} of a nested dict."""
     if not isinstance(value, dict):
         return {path: value}
     return {
         k: v
         for name, item in value.items()
-        for k, v in _fields(item, f'{path}.{name}' if path else name).items()
+        for k, v in fields(item, f'{path}.{name}' if path else name).items()
     }

@@ -24,6 +24,7 @@ SCORES = {
 HEADLINE = ('instance_miou', 'instance mIoU %')  # what several models are compared by
 WORST = 8  # shapes
 COLUMNS = 3  # of pairs in a picture
+FIELD = (3.7, 2.6)  # inches of a pair, with its title and its legend
 POINTS = 2048  # of a shape that is shown, at most
 
 
@@ -212,24 +213,34 @@ def _category_rows(
 
 
 def plot_pairs(classes: Sequence[str], gallery: Gallery, shapes: Sequence[Shape]) -> Figure:
-    """Every shape twice, coloured by part, as it is and as it was segmented; with its parts."""
+    """Every shape twice, coloured by part, as it is and as it was segmented; with its parts.
+
+    Places are given: to solve for them, with legends in every field, is slow and ends now and then
+    a pixel elsewhere.
+    """
     columns = min(COLUMNS, len(shapes))
     rows = -(-len(shapes) // columns)
-    figure = Figure(figsize=(3.7 * columns, 2.55 * rows), layout='constrained')
-    fields = figure.subfigures(rows, columns, squeeze=False).ravel()
-    for field, shape in zip(fields, shapes, strict=False):
+    figure = Figure(figsize=(FIELD[0] * columns, FIELD[1] * rows))
+    for number, shape in enumerate(shapes):
+        row, column = divmod(number, columns)
+        left, bottom = column / columns, 1 - (row + 1) / rows
         views = _views(gallery, shape)
-        for axes, view in zip(field.subplots(1, 2), views, strict=True):
+        for side, view in enumerate(views):
+            place = (left + (0.02 + 0.49 * side) / columns, bottom + 0.2 / rows)
+            axes = figure.add_axes((*place, 0.47 / columns, 0.63 / rows))
             clouds.draw(axes, view)
-            axes.set_title(view.title, fontsize=8, color='#555555')
-        field.suptitle(_title(classes, shape), fontsize=9)
+            axes.set_title(view.title, fontsize=8, color='#555555', pad=2)
+        middle = left + 0.5 / columns
+        title = _title(classes, shape)
+        figure.text(middle, bottom + 0.985 / rows, title, ha='center', va='top', fontsize=9)
         handles = [
             Line2D([], [], marker='o', linestyle='', color=clouds.colour_of(part), label=name)
             for part, name in enumerate(views[0].legend)
         ]
-        field.legend(
+        figure.legend(
             handles=handles,
-            loc='outside lower center',
+            loc='upper center',
+            bbox_to_anchor=(middle, bottom + 0.2 / rows),
             ncols=min(len(handles), 3),
             fontsize=7,
             frameon=False,

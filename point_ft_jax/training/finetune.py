@@ -209,8 +209,8 @@ def _fit(
 def _shown_by(bar: tqdm) -> Callable[..., None]:
     """The function that `fit` calls, moving a bar."""
 
-    def show(epoch: float, resumed: bool = False, **values: float | None) -> None:
-        bar.set_description('training', refresh=False)
+    def show(epoch: float, doing: str = '', **values: Any) -> None:
+        bar.set_description(doing or 'training', refresh=bool(doing))
         known = {k: v for k, v in values.items() if v is not None and k in ('loss', 'accuracy')}
         words = {'validation ' * (k == 'accuracy') + k: f'{v:.4f}' for k, v in known.items()}
         bar.set_postfix(words, refresh=False)

@@ -101,8 +101,8 @@ def fit_population(
             the same bits. None keeps nothing.
         folders: where the metrics of each member go; None keeps none.
         own_clouds: see `Population`.
-        show: called as `show(epochs_done, loss=…, accuracy=…, clouds_per_s=…)`, and once as
-            `show(epochs_done, resumed=True)` where a fit resumes; see `reports.progress`.
+        show: called as `show(epochs_done, loss=…, accuracy=…, split=…, clouds_per_s=…)`, and as
+            `show(epochs_done, doing='compiling')` before it compiles; see `reports.progress`.
 
     Raises:
         UserError: a selection without its split, fewer clouds than a batch, clouds with too few
@@ -142,6 +142,7 @@ class _Fit:
             for path in (folders if folders and main_process() else [None] * len(self._members))
         ]
         self._evaluator = Evaluator(training, splits, plan.batch_size)
+        self._first_evaluation = len(splits) > 1
         self._interrupt = resources.enter_context(
             interruptible(folder is not None or plan.return_when_stopped)
         )
@@ -176,13 +177,13 @@ class _Fit:
     def _compile(self, epoch: int) -> tuple[loop.Advance, dict[str, float]]:
         """The compiled steps of an epoch, and their cost."""
         since = time.monotonic()
+        done = self._training.steps_done / self._steps
+        self._show(done, doing='compiling')
         advance, cost = loop.compile_epoch(
             self._training, self._split, self._order(epoch), self._plan.device_bytes
         )
-        cost = {**cost, 'compile_seconds': time.monotonic() - since}
-        if done := self._training.steps_done:
-            self._show(done / self._steps, resumed=True)
-        return advance, cost
+        self._show(done)
+        return advance, {**cost, 'compile_seconds': time.monotonic() - since}
 
     def _order(self, epoch: int) -> np.ndarray:
         """The batches of an epoch, counted from 0."""
@@ -256,6 +257,9 @@ class _Fit:
         """
         task = self._recipe.task
         measured, improved = [], []
+        if self._first_evaluation:
+            self._show(epoch, doing='compiling the evaluation')
+            self._first_evaluation = False
         outputs = self._evaluator.outputs(self._training.state)
         for records, splits in zip(self._checkpoints.records, outputs, strict=True):
             scalars = {name: task.measure(*pair) for name, pair in splits.items()}
@@ -280,10 +284,12 @@ class _Fit:
             scalars['learning_rate'] = rate * member.rate
             write(step, epoch, scalars | measured[k], timing)
             self._history[k].append({'epoch': epoch, **scalars, **measured[k]})
-        accuracies = [m.get('validation_accuracy', m.get('test_accuracy')) for m in measured]
-        accuracy = None if None in accuracies else float(np.mean(accuracies))
-        loss = float(means['train_loss'].mean())
-        self._show(epoch, loss=loss, accuracy=accuracy, clouds_per_s=speed)
+        self._show(
+            epoch,
+            loss=float(means['train_loss'].mean()),
+            clouds_per_s=speed,
+            **_mean_accuracy(measured),
+        )
 
     def _save_or_stop(self, save: bool = False) -> None:
         """Saves if it is due, and raises Stopped after a signal; all processes decide alike."""
@@ -358,3 +364,12 @@ class _Fit:
             cost=cost,
             history=tuple(history),
         )
+
+
+def _mean_accuracy(measured: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """The members' mean accuracy and the split that it is of; {} where none was measured."""
+    for split in ('validation', 'test'):
+        values = [scalars.get(f'{split}_accuracy') for scalars in measured]
+        if None not in values:
+            return {'accuracy': float(np.mean(values)), 'split': split}
+    return {}

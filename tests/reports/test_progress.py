@@ -3,6 +3,7 @@
 import io
 import os
 import pty
+import time
 
 import pytest
 
@@ -81,8 +82,41 @@ def test_the_first_step_says_nothing_of_the_time_left():
 
 
 def test_time_left_of_a_resumed_run_counts_only_its_own_epochs():
-    written = play(io.StringIO(), [(30, 90, {'resumed': True}), (40, 91, {})], epochs=100)
-    assert written == 'epoch  91/100  0:10 elapsed  1:30 left\n'
+    updates = [(30, 90, {'doing': 'compiling'}), (50, 90, {}), (60, 91, {})]
+    written = play(io.StringIO(), updates, epochs=100)
+    assert written == ('compiling …\ncompiling took 0:20\nepoch  91/100  1:00 elapsed  1:30 left\n')
+
+
+def test_what_is_compiled_is_said_with_its_seconds_and_is_no_time_of_an_epoch():
+    updates = [
+        (0, 0, {'doing': 'compiling'}),
+        (100, 0, {}),
+        (102, 0.2, {}),
+        (110, 1, {'doing': 'compiling the evaluation'}),
+        (150, 1, {'accuracy': 0.5, 'split': 'validation'}),
+        (162, 2, {'accuracy': 0.5, 'split': 'test'}),
+    ]
+    lines = play(io.StringIO(), updates, epochs=300, label='seed 0').splitlines()
+    assert lines == [
+        'seed 0  compiling …',
+        'seed 0  compiling took 1:40',
+        'seed 0  compiling the evaluation …',
+        'seed 0  compiling the evaluation took 0:40',
+        'seed 0  epoch   1/300  validation accuracy 50.00 %  2:30 elapsed  49:50 left',
+        'seed 0  epoch   2/300  test accuracy 50.00 %  2:42 elapsed  55:11 left',
+    ]
+
+
+def test_on_a_terminal_the_seconds_of_compiling_are_counted(monkeypatch):
+    stream, clock = Terminal(), Clock()
+    monkeypatch.setattr(p, 'TICK', 0.01)
+    with p.progress(4, stream=stream, clock=clock) as show:
+        show(0, doing='compiling')
+        clock.now = 7.0
+        wait = time.monotonic() + 10
+        while 'compiling 0:07' not in stream.getvalue() and time.monotonic() < wait:
+            time.sleep(0.01)
+    assert 'compiling 0:07' in stream.getvalue()
 
 
 def test_on_a_terminal_one_line_is_redrawn_and_fits():

@@ -11,8 +11,8 @@ from point_ft_jax.core import devices
 from point_ft_jax.core.devices import main_process
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.core.json_files import write_json
-from point_ft_jax.training import trackers
 from point_ft_jax.reports.report import Report
+from point_ft_jax.training import trackers
 from point_ft_jax.training.plan import TrainingPlan
 from point_ft_jax.training.population import Member
 

@@ -1,5 +1,6 @@
 """The comparison of methods: a table and a figure."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
-from point_ft_jax.reports import figures, tables
+from point_ft_jax.reports import figures, intervals, tables
 from point_ft_jax.reports.report import Picture, Report, Section, Table
 
 CAPTION = (
@@ -36,33 +37,39 @@ def interval(values: Sequence[float]) -> tuple[float, float | None]:
     return mean, float(stats.t.ppf(0.975, number - 1) * error)
 
 
-def make_report(
-    rows: Sequence[Mapping[str, Any]],
-    title: str,
-    command: str,
-    protocol: str,
-    sources: Sequence[str] = (),
-    left_out: Mapping[str, str] | None = None,
-) -> Report:
-    """The report of a comparison.
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """All that a report is written from.
 
-    Args:
-        rows: a method each; see `experiments.jobs.compare`.
-        title: of the page.
+    Attributes:
+        name: of the config.
         command: that made the table.
         protocol: data, augmentation, epochs, seeds and batch size, in a sentence or two.
+        rows: a method each; see `experiments.jobs.compare`.
         sources: of what the papers' figures are, and who says so, a line each.
         left_out: methods that do not fit the backbone, and why.
     """
+
+    name: str
+    command: str
+    protocol: str
+    rows: Sequence[Mapping[str, Any]]
+    sources: Sequence[str] = ()
+    left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def make_report(found: Comparison) -> Report:
+    """The report of a comparison."""
+    rows = found.rows
     empty = {key for key in rows[0] if not any(row[key] for row in rows)}
     shown = [{k: v for k, v in row.items() if k not in empty} for row in rows]
-    misfits = [{'method': name, 'why': why} for name, why in (left_out or {}).items()]
-    listed = '\n'.join(f'- {source}' for source in sources)
+    misfits = [{'method': name, 'why': why} for name, why in found.left_out.items()]
+    listed = '\n'.join(f'- {source}' for source in found.sources)
     caption = 'Dots: measured, with the interval. Squares: the papers, in their setting.'
     return Report(
-        title=title,
-        command=command,
-        protocol=protocol,
+        title=found.name,
+        command=found.command,
+        protocol=found.protocol,
         sections=[
             Section('Methods', [Table(shown), CAPTION, *([listed] if listed else [])]),
             Section('Beside each other', [Picture('comparison', plot_methods(rows), caption)]),
@@ -70,8 +77,32 @@ def make_report(
         ],
         result={'methods': list(rows)},
         outcome=tables.text(shown),
-        record=rows,
+        record=found,
+        lead=_lead(rows),
+        scores={f'Test split: accuracy, %, {row["method"]}': _score(row) for row in rows},
     )
+
+
+def _lead(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was trained on what, how good it is on which split, how sure that is."""
+    best = max(rows, key=lambda row: float(row['accuracy %']))
+    sure = (
+        f'± {best["± %"]} % is the half width of the 95 % interval of the mean over the seeds'
+        if best['± %']
+        else 'With one seed nothing is known of how much another one would differ'
+    )
+    return [
+        f'{len(rows)} methods from one backbone, on the same data: '
+        f'{", ".join(row["method"] for row in rows)}.',
+        f'**Best: {best["method"]}, accuracy {best["accuracy %"]} %** on the test split.',
+        f'{sure}; the best of several is optimistic.',
+    ]
+
+
+def _score(row: Mapping[str, Any]) -> str:
+    mean, half = float(row['accuracy %']), float(row['± %'] or 'nan')
+    bounds = intervals.percent((mean - half) / 100, (mean + half) / 100)
+    return row['accuracy %'] + (f' ({bounds})' if bounds else '')
 
 
 def plot_methods(rows: Sequence[Mapping[str, Any]]) -> Figure:
@@ -85,7 +116,11 @@ def plot_methods(rows: Sequence[Mapping[str, Any]]) -> Figure:
         errors = [float(row['± %'] or 0) for row in ordered] if column == 'accuracy %' else None
         axes.errorbar(values, places, xerr=errors, fmt='o', capsize=2, color=figures.BLUE)
         axes.set(xlabel=label, xscale='log' if column in LOGARITHMIC else 'linear')
+        if column in LOGARITHMIC:
+            figures.plain_logarithm(axes.xaxis)
         figures.clear_frame(axes)
+    low, high = panels[0][0].get_xlim()
+    panels[0][0].set_xlim(max(low, 0), min(high, 100.5))
     told = [(float(row['paper %']), y) for y, row in enumerate(ordered) if row['paper %']]
     if told:
         panels[0][0].plot(*zip(*told, strict=True), 's', color=figures.ORANGE, fillstyle='none')

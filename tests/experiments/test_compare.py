@@ -11,7 +11,7 @@ from point_ft_jax.core import plugins
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.experiments import published
 from point_ft_jax.experiments.jobs.compare import run as compare
-from point_ft_jax.reports.comparison import interval, make_report
+from point_ft_jax.reports.comparison import Comparison, interval, make_report
 
 
 def config(folder: pathlib.Path, changes: dict) -> ConfigDict:
@@ -84,10 +84,10 @@ def test_the_papers_figures_stand_beside_with_their_source() -> None:
         {'method': 'dapt', **row, 'paper %': '85.08'},
         {'method': 'ssf', **row, 'paper %': ''},
     ]
-    report = make_report(rows, 'all', 'python run.py', 'shapes.', ['dapt: its readme'])
+    report = make_report(Comparison('all', 'python run.py', 'shapes.', rows, ['dapt: its readme']))
     assert '- dapt: its readme' in report.markdown()
     assert '85.08' in report.markdown()
-    without = make_report(rows[1:], 'all', 'python run.py', 'shapes.')
+    without = make_report(Comparison('all', 'python run.py', 'shapes.', rows[1:]))
     assert 'paper %' not in without.markdown()
 
 

@@ -19,6 +19,7 @@ from point_ft_jax.evaluation import metrics
 from point_ft_jax.experiments import build, published, run_folder
 from point_ft_jax.experiments.jobs import finetune
 from point_ft_jax.reports import comparison
+from point_ft_jax.reports.comparison import Comparison
 from point_ft_jax.reports.finetuning import Finetuning
 from point_ft_jax.reports.report import Report
 from point_ft_jax.training import costs
@@ -35,7 +36,7 @@ def run(config: ConfigDict, command: str = '') -> Report:
         command: what the table says that made it.
 
     Returns:
-        The report; its record is the table's rows, a method each, with accuracies in percent and
+        The report; its record has the table's rows, a method each, with accuracies in percent and
         memory in MiB of 2^20 bytes.
 
     Raises:
@@ -55,15 +56,16 @@ def run(config: ConfigDict, command: str = '') -> Report:
             continue
         own.folder = str(folder / name.replace('+', '_'))
         devices.say(f'\n== {name}')
-        found = finetune.run(own, f'{command} ({name})').record
-        rows.append(_row(name, own, found, figures.get(name)))
+        rows.append(_row(name, own, finetune.run(own).record, figures.get(name)))
         report = comparison.make_report(
-            rows,
-            config.name,
-            command,
-            _protocol(config),
-            sources=_sources(config, figures),
-            left_out=left_out,
+            Comparison(
+                config.name,
+                run_folder.command_of(folder, command),
+                _protocol(config),
+                rows,
+                _sources(config, figures),
+                left_out,
+            )
         )
         if main_process():
             report.write(folder)  # of those that are done, should the next one fail

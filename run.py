@@ -8,9 +8,6 @@ and its fields. A run that was stopped goes on when the same command is given ag
 --config=RUN/config.json; a finished one is read back.
 """
 
-import shlex
-import sys
-
 from ml_collections import config_flags
 
 from point_ft_jax.experiments import command_line
@@ -24,7 +21,7 @@ def main(_: list[str]) -> None:
     from point_ft_jax.experiments import jobs
 
     command_line.start()
-    jobs.run(CONFIG.value, command=shlex.join(['python', *sys.argv]))
+    jobs.run(CONFIG.value, command=command_line.given())
 
 
 if __name__ == '__main__':

@@ -113,7 +113,7 @@ def compared(
         mine = jax.tree.map(lambda array, k=k: array[:, k], answers)
         scores = task.evaluation(0, task.record(mine, targets)).scores()
         rows.append({'checkpoint': path, label: f'{100 * scores[score]:.2f}'})
-    head = [f'{len(test)} clouds, {run.metadata["points"]} points each', *others]
+    head = [f'{len(test)} clouds of the test split, {run.metadata["points"]} points each', *others]
     return '\n'.join([*head, '', tables.text(rows)])
 
 
@@ -175,7 +175,7 @@ def evaluated(
     variables = jax.tree.map(np.asarray, variables)
     answers = inference.in_batches(answer, make_mesh(), batch_size)(variables, points, targets)
     evaluation = task.evaluation(0, task.record(answers, targets))
-    lines = [origin, f'{len(test)} clouds, {num_points} points each', *others]
+    lines = [origin, f'{len(test)} clouds of the test split, {num_points} points each', *others]
     return '\n'.join([*lines, *_scores(task.name, evaluation, test.classes)])
 
 

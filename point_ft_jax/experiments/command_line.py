@@ -3,6 +3,7 @@
 import functools
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 
@@ -29,6 +30,11 @@ def start() -> None:
         jax.config.update('jax_compilation_cache_dir', str(cache.folder()))
         jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
     processes.join()
+
+
+def given() -> str:
+    """The command that this process was given, as a shell takes it."""
+    return shlex.join(['python', *sys.argv])
 
 
 def guarded(command: Callable[[], None]) -> None:

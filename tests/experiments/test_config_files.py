@@ -3,6 +3,7 @@
 import functools
 import json
 import pathlib
+import shlex
 import sys
 
 import pytest
@@ -103,6 +104,17 @@ def test_configs_of_every_kind_of_job_come_back(make, tmp_path: pathlib.Path) ->
     assert json.loads(again.to_json_best_effort()) == json.loads(first.to_json_best_effort())
     assert again.init.checkpoint == first.init.checkpoint
     assert type(again.seeds) is tuple
+
+
+def test_the_command_in_a_report_can_be_pasted_into_a_shell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arguments = ['run.py', "--config.data.channels=('color', 'normal')", '--config.data.root=a b$c']
+    monkeypatch.setattr(sys, 'argv', arguments)
+    assert shlex.split(command_line.given()) == ['python', *arguments]
+    again = run_folder.command_of(pathlib.Path('/runs/a b'), '')
+    assert shlex.split(again) == ['python', 'run.py', '--config=/runs/a b/config.json']
+    assert run_folder.command_of(pathlib.Path('/runs'), 'mine') == 'mine'
 
 
 def test_a_field_of_later_versions_has_its_default_in_an_older_run(tmp_path: pathlib.Path) -> None:

@@ -134,10 +134,20 @@ def in_archive(mutant: Callable[..., bytes]) -> Callable[..., bytes]:
     return mutate
 
 
+def in_pages(data: bytes, draw: random.Random, all_data: list[bytes]) -> bytes:
+    """Mutates an .e57, whose pages get their checksums anew."""
+    import reader_cases
+
+    contents = [reader_cases.e57_content(d) for d in all_data]
+    content = reader_cases.e57_content(data)
+    return reader_cases.e57_pages(bytes_mutant(content, draw, contents))
+
+
 MUTATIONS = {
     'bytes': lambda: bytes_mutant,
     'opcodes': lambda: opcodes_mutant,
     'bytes_of_pickle': lambda: in_archive(bytes_mutant),
+    'bytes_of_e57': lambda: in_pages,
     'opcodes_of_pickle': lambda: in_archive(opcodes_mutant),
 }
 

@@ -101,10 +101,10 @@ def test_clouds_are_reduced_to_the_smallest_of_both_splits(tmp_path):
 def test_formats_mix_and_other_files_are_left_alone(tmp_path):
     write_classes(tmp_path, {'bag': 2})
     (tmp_path / 'bag' / 'extra.xyz').write_text('0 0 0\n' * 19 + '1 2 3\n')
-    (tmp_path / 'bag' / 'mesh.obj').touch()
+    (tmp_path / 'bag' / 'mesh.glb').touch()
     (tmp_path / '.git').mkdir()
     (tmp_path / 'bag' / '.DS_Store').touch()
-    with pytest.warns(UserWarning, match=r'1 files of data are not used: bag/mesh.obj \(by folder'):
+    with pytest.warns(UserWarning, match=r'1 files of data are not used: bag/mesh.glb \(by folder'):
         splits = folder.load_splits(root=str(tmp_path))
     assert sum(map(len, splits.values())) == 3
 

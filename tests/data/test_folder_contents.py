@@ -64,7 +64,7 @@ def test_clouds_in_other_places_are_counted_and_named(root, capsys, place):
     assert '40 files of data are not used' in checked(root, capsys)
 
 
-@pytest.mark.parametrize('name', ['a.obj', 'a.pcd', 'a.LAS', 'a.h5', 'a.pt'])
+@pytest.mark.parametrize('name', ['a.glb', 'a.PTX', 'a.mat', 'a.pt'])
 def test_clouds_in_other_formats_are_counted_and_named(root, capsys, name):
     (root / 'train/cup' / name).write_bytes(b'something')
     with pytest.warns(UserWarning, match=f'1 files of data are not used: train/cup/{name}'):

@@ -116,7 +116,11 @@ ENDLESS = (
     b'property list uchar int n\nelement vertex 1\n' + XYZ + b'\0'
 )
 BAD = {
-    'ending': ('a.obj', b'', r"unknown ending '.obj'; expected one of .npy, .npz, .ply, .txt"),
+    'ending': (
+        'a.glb',
+        b'',
+        r"unknown ending '.glb'; expected one of .npy, .npz, .h5, .hdf5, .txt",
+    ),
     'empty npy': ('a.npy', b'', 'no readable .npy file of numbers'),
     'pickle': ('a.npy', np.array([{}], object), 'no readable .npy file.*it holds object'),
     'one axis': ('a.npy', np.zeros(9), r'float64 of shape \[9\]; expected real numbers \[points'),

@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from point_ft_jax.core.errors import UserError, raise_all, some
+from point_ft_jax.data import checks
 from point_ft_jax.data.datasets._options import SPLITS
-from point_ft_jax.data.files import inventory
+from point_ft_jax.data.datasets._raw import Raw
+from point_ft_jax.data.files import inventory, named
 from point_ft_jax.data.files import points as point_files
 from point_ft_jax.data.files.inventory import Unused, composed, is_system
 
@@ -26,6 +28,7 @@ class Listing:
         labels: of these files.
         classes: the names of the classes, by label.
         unused: what else lies there.
+        unreadable: files that were left out, each with the reason.
     """
 
     base: pathlib.Path
@@ -33,28 +36,73 @@ class Listing:
     labels: Mapping[str, np.ndarray]
     classes: tuple[str, ...]
     unused: Unused
+    unreadable: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def names(self, split: str) -> list[str]:
         """The paths of a split's files from the folder, in one spelling."""
         return [composed(path.relative_to(self.base).as_posix()) for path in self.files[split]]
 
-    def read(self, read: Callable[[pathlib.Path], np.ndarray]) -> dict[str, list[np.ndarray]]:
-        """What `read` returns of each file, by split.
+    def read(
+        self, read: Callable[[pathlib.Path], np.ndarray], unreadable: str = 'refuse'
+    ) -> tuple['Listing', dict[str, list[np.ndarray]]]:
+        """The listing of what was read, and what `read` returns of each file, by split.
+
+        Files that cannot be read are refused, or with unreadable='skip' left out of the listing.
 
         Raises:
-            UserError: files that cannot be read, all of them in one message.
+            UserError: files that cannot be read, all of them in one message; classes of train of
+                which all are left out.
         """
         clouds: dict[str, list[np.ndarray]] = {split: [] for split in self.files}
-        problems = []
+        kept: dict[str, list[int]] = {split: [] for split in self.files}
+        problems = {}
         for split, paths in self.files.items():
-            for path in paths:
+            for index, path in enumerate(paths):
                 try:
                     clouds[split].append(read(path))
+                    kept[split].append(index)
                 except UserError as error:
-                    problems.append(str(error))
+                    problems[composed(path.relative_to(self.base).as_posix())] = str(error)
         total = sum(map(len, self.files.values()))
-        raise_all(problems, f'{len(problems):,} of {total:,} files cannot be read:')
-        return clouds
+        if unreadable == 'refuse':
+            heading = f'{len(problems):,} of {total:,} files cannot be read:'
+            advice = "leave them out yourself, or by unreadable='skip'"
+            raise_all([*problems.values(), *([advice] if problems else [])], heading)
+        found = dataclasses.replace(
+            self,
+            files={split: [self.files[split][i] for i in own] for split, own in kept.items()},
+            labels={split: self.labels[split][own] for split, own in kept.items()},
+            unreadable=problems,
+        )
+        lost = set(range(len(self.classes))) - set(found.labels['train'].tolist())
+        if lost:
+            names = some(self.classes[label] for label in sorted(lost))
+            heading = f'no file of {names} can be read to train on:'
+            raise_all([*problems.values()], heading)
+        return found, clouds
+
+
+def read(
+    base: pathlib.Path,
+    test_fraction: float,
+    seed: int,
+    read_file: Callable[[pathlib.Path], np.ndarray],
+    unreadable: str,
+) -> Raw:
+    """The clouds of a folder of class folders, as `read_file` returns them; see `listing`.
+
+    Raises:
+        UserError: no such folders, and what `Listing.read` raises.
+    """
+    found, clouds = listing(base, test_fraction, seed).read(read_file, unreadable)
+    names = {split: found.names(split) for split in SPLITS}
+    return Raw(base, clouds, found.labels, names, found.classes, found.unused, (), found.unreadable)
+
+
+def checked(cloud: np.ndarray, path: pathlib.Path) -> np.ndarray:
+    """A cloud whose coordinates are sound; a `UserError` that names its file for another."""
+    raise_all(checks.cloud_problems([cloud], [path.name]), f'{path} is no sound cloud:')
+    return cloud
 
 
 def folders(base: pathlib.Path) -> dict[str, list[pathlib.Path]]:
@@ -157,9 +205,21 @@ def position(class_name: str, stem: str, seed: int) -> float:
 
 
 def clouds(places: Sequence[pathlib.Path]) -> list[pathlib.Path]:
-    """The clouds of a class: those directly in its folders."""
+    """The clouds of a class: those directly in its folders.
+
+    Of a mesh and the cloud that was drawn from it, two files of one name, the cloud; of the same
+    mesh in several formats the first.
+    """
     found = [path for place in places for path in place.iterdir() if point_files.is_cloud(path)]
-    return sorted(found, key=lambda path: composed(path.name))
+    found = sorted(found, key=lambda path: composed(path.name))
+    first: dict[tuple[pathlib.Path, str], pathlib.Path] = {}
+    for path in sorted(found, key=_is_surface):
+        first.setdefault((path.parent, path.stem), path)
+    return [p for p in found if not _is_surface(p) or first[p.parent, p.stem] == p]
+
+
+def _is_surface(path: pathlib.Path) -> bool:
+    return path.suffix.lower() in named.SURFACES
 
 
 def _listing(

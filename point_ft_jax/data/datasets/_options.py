@@ -15,11 +15,17 @@ def check_choice(option: str, value: str, choices: Iterable[str]) -> None:
 
 
 def check_folder_options(
-    split: str, num_points: int | None, test_fraction: float, seed: int, nonfinite: str
+    split: str,
+    num_points: int | None,
+    test_fraction: float,
+    seed: int,
+    nonfinite: str,
+    unreadable: str,
 ) -> None:
     """Raises UserError for options of a folder of one's own that make no sense; all at once."""
     check_choice('split', split, SPLITS)
     check_choice('nonfinite', nonfinite, ('refuse', 'drop'))
+    check_choice('unreadable', unreadable, ('refuse', 'skip'))
     problems = []
     if num_points is not None and num_points < 1:
         problems.append(f'num_points is {num_points}; expected 1 or more')

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from point_ft_jax.core.errors import some
 from point_ft_jax.data import judgements
 from point_ft_jax.data.files.inventory import Unused
 
@@ -23,6 +24,7 @@ class Raw:
         classes: the class names by label.
         unused: what else lies in the folder.
         notes: what the reader has to say.
+        unreadable: files that were left out, each with the reason.
     """
 
     base: pathlib.Path
@@ -32,6 +34,7 @@ class Raw:
     classes: tuple[str, ...]
     unused: Unused
     notes: Sequence[str] = ()
+    unreadable: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def smallest(self) -> int:
         """The number of points of the smallest cloud."""
@@ -43,9 +46,19 @@ class Raw:
             split: judgements.survey(clouds, self.labels[split], self.names[split])
             for split, clouds in self.clouds.items()
         }
-        return [*judgements.judged(surveys, self.classes, self.unused), *self.notes]
+        found = judgements.judged(surveys, self.classes, self.unused)
+        return [*self._left_out(), *found, *self.notes]
 
     def warn(self) -> None:
         """Warns of data that are not used."""
-        if losses := self.unused.losses():
+        if losses := [*self._left_out(), *self.unused.losses()]:
             warnings.warn(f'{self.base}: {"; ".join(losses)}', stacklevel=3)
+
+    def _left_out(self) -> list[str]:
+        if not self.unreadable:
+            return []
+        first = next(iter(self.unreadable.values())).splitlines()
+        return [
+            f'{len(self.unreadable):,} files cannot be read and are left out: '
+            f'{some(self.unreadable)} (the first: {" ".join(first)[:200]})'
+        ]

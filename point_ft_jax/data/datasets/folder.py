@@ -3,7 +3,7 @@
 Three layouts, recognised by what is there:
 
     root/train.h5, root/test.h5         `data` [S, N, 3 or more], `label` [S]; root/shape_names.txt
-    root/{train,test}/<class>/<cloud>   .npy .npz .ply .txt .xyz .pts .csv
+    root/{train,test}/<class>/<cloud>   in any of the formats of files/points.py
     root/<class>/<cloud>                divided here, by the names of the clouds
 
 Classes of folders are labelled in alphabetical order. What else lies there is left alone: clouds,
@@ -14,12 +14,15 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.data import checks
 from point_ft_jax.data.datasets import _class_folders, _h5_folder
 from point_ft_jax.data.datasets._options import SPLITS, check_folder_options
 from point_ft_jax.data.datasets._raw import Raw
 from point_ft_jax.data.files import h5 as _h5
+from point_ft_jax.data.files import mesh
 from point_ft_jax.data.files import points as point_files
 from point_ft_jax.data.files.channels import expand
 from point_ft_jax.data.files.folders import existing_root
@@ -43,6 +46,7 @@ def load(
     seed: int = 0,
     normalize: bool = False,
     nonfinite: str = 'refuse',
+    unreadable: str = 'refuse',
     channels: Sequence[str] = (),
 ) -> Split:
     """A split of a folder of labelled clouds.
@@ -59,6 +63,7 @@ def load(
         seed: draws the split and the points.
         normalize: whether each cloud is centred and scaled to the unit sphere.
         nonfinite: 'refuse' clouds with points that are NaN or infinite, or 'drop' these points.
+        unreadable: 'refuse' a folder with files that cannot be read, or 'skip' these files.
         channels: what to read of a point beside its place, by name: 'color', 'normal', 'intensity'
             and others, see `files.channels.read`; of an h5 file the arrays of these names.
 
@@ -66,9 +71,9 @@ def load(
         UserError: no layout or two of them, files that cannot be read, clouds of fewer than
             `num_points` points, wrong values or labels.
     """
-    check_folder_options(split, num_points, test_fraction, seed, nonfinite)
+    check_folder_options(split, num_points, test_fraction, seed, nonfinite, unreadable)
     asked = SPLITS if num_points is None else (split,)
-    raw = _read(root, test_fraction, seed, nonfinite, channels, asked)
+    raw = _read(root, num_points, test_fraction, seed, nonfinite, unreadable, channels, asked)
     raw.warn()
     return _split(split, raw, num_points, seed, normalize, expand(channels))
 
@@ -94,10 +99,11 @@ def _both(
     seed: int = 0,
     normalize: bool = False,
     nonfinite: str = 'refuse',
+    unreadable: str = 'refuse',
     channels: Sequence[str] = (),
 ) -> tuple[dict[str, Split], Raw]:
-    check_folder_options('train', num_points, test_fraction, seed, nonfinite)
-    raw = _read(root, test_fraction, seed, nonfinite, channels, SPLITS)
+    check_folder_options('train', num_points, test_fraction, seed, nonfinite, unreadable)
+    raw = _read(root, num_points, test_fraction, seed, nonfinite, unreadable, channels, SPLITS)
     names = expand(channels)
     return {s: _split(s, raw, num_points, seed, normalize, names) for s in SPLITS}, raw
 
@@ -111,6 +117,7 @@ def describe(
     seed: int = 0,
     normalize: bool = False,
     nonfinite: str = 'refuse',
+    unreadable: str = 'refuse',
     channels: Sequence[str] = (),
 ) -> str:
     """One line on what is found for a split: the folder and its layout."""
@@ -133,9 +140,11 @@ def _layout(root: str) -> tuple[pathlib.Path, str]:
 
 def _read(
     root: str,
+    num_points: int | None,
     test_fraction: float,
     seed: int,
     nonfinite: str,
+    unreadable: str,
     channels: Sequence[str],
     splits: Sequence[str],
 ) -> Raw:
@@ -143,16 +152,20 @@ def _read(
     base, layout = _layout(root)
     if layout == 'h5':
         return _h5_folder.read(base, splits, nonfinite, channels)
-    found = _class_folders.listing(base, test_fraction, seed)
-    clouds = found.read(lambda path: point_files.read(path, channels, nonfinite))
-    names = {split: found.names(split) for split in SPLITS}
+
+    def read(path: pathlib.Path) -> np.ndarray:
+        cloud = point_files.read(path, channels, nonfinite, seed, surface)
+        return cloud if unreadable == 'refuse' else _class_folders.checked(cloud, path)
+
+    surface = max(mesh.POINTS, num_points or 0)
+    raw = _class_folders.read(base, test_fraction, seed, read, unreadable)
     problems = [
         problem
         for split in SPLITS
-        for problem in checks.cloud_problems(clouds[split], names[split])
+        for problem in checks.cloud_problems(raw.clouds[split], raw.names[split])
     ]
     raise_all(problems, f'{base} has no sound clouds:')
-    return Raw(base, clouds, found.labels, names, found.classes, found.unused)
+    return raw
 
 
 def _split(

@@ -1,9 +1,10 @@
 """Clouds of one's own with a part for every point: one file a cloud, in one folder a class.
 
-    root/{train,test}/<class>/<cloud>   .txt .xyz .pts .csv .npy
+    root/{train,test}/<class>/<cloud>   .txt .xyz .pts .csv .npy .ply .pcd .las .laz
     root/<class>/<cloud>                divided here, by the names of the clouds
 
-The first three columns of a file are x, y, z, the last is the part, a whole number from 0. The
+The first three columns of a file are x, y, z, the last is the part, a whole number from 0; of a
+file with names, the part is a property of such a name (`points.PART_NAMES`). The
 parts of a class are those that its clouds have; classes may share parts. Clouds in h5 files, and
 lists of shapes, are read by `shapenetpart` with `official=False`.
 """
@@ -34,6 +35,7 @@ def load(
     seed: int = 0,
     normalize: bool = True,
     nonfinite: str = 'refuse',
+    unreadable: str = 'refuse',
 ) -> Split:
     """A split of a folder of clouds with part labels.
 
@@ -47,6 +49,7 @@ def load(
         seed: draws the split and the points.
         normalize: whether each cloud is centred and scaled to the unit sphere.
         nonfinite: 'refuse' clouds with points that are NaN or infinite, or 'drop' these points.
+        unreadable: 'refuse' a folder with files that cannot be read, or 'skip' these files.
 
     Raises:
         UserError: no class folders, files that cannot be read, clouds of fewer than `num_points`
@@ -60,6 +63,7 @@ def load(
         seed=seed,
         normalize=normalize,
         nonfinite=nonfinite,
+        unreadable=unreadable,
     )[split]
 
 
@@ -84,17 +88,17 @@ def _both(
     seed: int = 0,
     normalize: bool = True,
     nonfinite: str = 'refuse',
+    unreadable: str = 'refuse',
 ) -> tuple[dict[str, Split], Raw]:
-    check_folder_options('train', num_points, test_fraction, seed, nonfinite)
+    check_folder_options('train', num_points, test_fraction, seed, nonfinite, unreadable)
     base = existing_root(root)
     if not _class_folders.folders(base):
         raise UserError(
             f'no clouds in {base}; expected train/<class>/ and test/<class>/, or <class>/'
         )
-    listing = _class_folders.listing(base, test_fraction, seed)
-    clouds = listing.read(lambda path: _cloud(path, nonfinite))
-    names = {split: listing.names(split) for split in SPLITS}
-    raw = Raw(base, clouds, listing.labels, names, listing.classes, listing.unused)
+    raw = _class_folders.read(
+        base, test_fraction, seed, lambda path: _cloud(path, nonfinite, unreadable), unreadable
+    )
     parts = _parts(raw)
     size = num_points or raw.smallest()
     return {split: _split(split, raw, parts, size, seed, normalize) for split in SPLITS}, raw
@@ -141,11 +145,12 @@ def _split(
     )
 
 
-def _cloud(path: pathlib.Path, nonfinite: str) -> np.ndarray:
+def _cloud(path: pathlib.Path, nonfinite: str, unreadable: str) -> np.ndarray:
     """[N, 4] in the precision of the file: x, y, z, part."""
     table = point_files.read_table(path, nonfinite)
     if table.shape[1] < 4:
         raise UserError(
             f'{path}: {table.shape[1]} columns; expected x, y, z first and the part last'
         )
-    return table[:, [0, 1, 2, -1]]
+    table = table[:, [0, 1, 2, -1]]
+    return table if unreadable == 'refuse' else _class_folders.checked(table, path)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.data.files import npy, ply, text
+from point_ft_jax.data.files import h5, named, npy, text
 
 COLOURS = ('red', 'green', 'blue')
 NORMALS = ('nx', 'ny', 'nz')
@@ -44,22 +44,28 @@ def expand(asked: Sequence[str]) -> tuple[str, ...]:
 
 
 def read(
-    path: str | pathlib.Path, names: Sequence[str], size: int, nonfinite: str = 'refuse'
+    path: str | pathlib.Path,
+    names: Sequence[str],
+    size: int,
+    nonfinite: str = 'refuse',
+    sampling: tuple[int, ...] = (),
 ) -> np.ndarray:
     """The channels of a file's `size` points, [N, F] float32, in the order asked.
 
-    They are properties of a .ply, columns named in the header of a text file, arrays of an .npz
-    (`colors` [N, 3], `normals` [N, 3], or a channel's own [N]). A file without names, .npy or text
-    without a header, must have x, y, z and exactly as many columns more, which are taken in the
-    order asked. Colours come out in 0..1: whole numbers, and numbers above 1, are divided by 255
-    (of 16 bits by 65,535). With `nonfinite='drop'` values may be NaN, for the caller to drop.
+    They are properties of a .ply and of other files with names (see `named`), columns named in the
+    header of a text file, arrays of an .npz or .h5 (`colors` [N, 3], `normals` [N, 3], or a
+    channel's own [N]). A file without names, .npy or text without a header, must have x, y, z and
+    exactly as many columns more, which are taken in the order asked. `sampling` are the seed and
+    the number of points drawn from a mesh. Colours come out in 0..1: whole numbers, and numbers
+    above 1, are divided by 255 (of 16 bits by 65,535). With `nonfinite='drop'` values may be NaN,
+    for the caller to drop.
 
     Raises:
         UserError: a channel that is not there (the message lists what is), of another length, or
             with a value that is not finite.
     """
     path, names = pathlib.Path(path), expand(names)
-    found = _columns(path, names)
+    found = _columns(path, names, sampling)
     if missing := [name for name in names if name not in found]:
         there = sorted(set(found) - {'x', 'y', 'z'})
         raise UserError(
@@ -100,13 +106,18 @@ def beside(points: np.ndarray, asked: Sequence[str], values: Sequence[np.ndarray
     return np.concatenate([points, np.stack(scaled, axis=-1)], axis=-1, dtype=precise)
 
 
-def _columns(path: pathlib.Path, names: tuple[str, ...]) -> Mapping[str, np.ndarray]:
+def _columns(
+    path: pathlib.Path, names: tuple[str, ...], sampling: tuple[int, ...]
+) -> Mapping[str, np.ndarray]:
     """What a file has by name, under the names that are used here."""
     ending = path.suffix.lower()
-    if ending == '.ply':
-        return _renamed(ply.vertices(path.read_bytes()))
+    if ending in named.ENDINGS:
+        return _renamed(named.columns(path, *sampling))
     if ending == '.npz':
-        return _arrays(path)
+        return _arrays(npy.read_named(path, npy.names(path)))
+    if ending in ('.h5', '.hdf5'):
+        keys = h5.keys(path)
+        return _arrays(dict(zip(keys, h5.arrays(path, keys), strict=True)))
     if ending == '.npy':
         table = npy.read(path)
     else:
@@ -140,9 +151,9 @@ def _text(
     return header, _renamed({**columns, **read})
 
 
-def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
+def _arrays(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     found = {}
-    for key, value in npy.read_named(path, npy.names(path)).items():
+    for key, value in arrays.items():
         several = ARRAYS.get(key.lower())
         if several and value.ndim == 2 and value.shape[1] == 3:
             found |= dict(zip(several, value.T, strict=True))

@@ -1,4 +1,4 @@
-"""The points of a PLY file: ascii or binary of either byte order, with any other properties."""
+"""The points and faces of a PLY file: ascii or binary of either byte order, of any properties."""
 
 import codecs
 import dataclasses
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.data.files.mesh import Mesh, triangles_of
 
 TYPES = {
     **dict.fromkeys(('char', 'int8'), 'i1'),
@@ -25,6 +26,8 @@ CODES = dict(
     zip(('i1', 'u1', 'i2', 'u2', 'i4', 'u4', 'i8', 'u8', 'f4', 'f8'), 'bBhHiIqQfd', strict=True)
 )
 ORDERS = {'ascii': '', 'binary_little_endian': '<', 'binary_big_endian': '>'}
+LONGEST = 1000  # values in a list that all rows may have alike
+CORNERS = ('vertex_indices', 'vertex_index')  # the list of a face that names its vertices
 
 
 @dataclasses.dataclass
@@ -56,7 +59,28 @@ def vertices(content: bytes) -> dict[str, np.ndarray]:
         UserError: no PLY, an unknown format or type, no vertices with x, y, z, or other numbers of
             rows or values than the header announces.
     """
+    return _vertices(*_header(content))
+
+
+def mesh(content: bytes) -> Mesh:
+    """`vertices`, and the triangles of the element `face`, none if there is no such element.
+
+    Raises:
+        UserError: as `vertices`; a face of a vertex that is not there.
+    """
     order, elements, body = _header(content)
+    found = _vertices(order, elements, body)
+    corners: list[list[int]] = []
+    for element in elements:
+        lists = [p for p in element.properties if p[0] in CORNERS and len(p) == 3]
+        if element.name.lower() == 'face' and lists:
+            if len(lists) > 1 or lists[0][2].startswith('f'):
+                raise UserError('faces name their corners twice, or by other than whole numbers')
+            corners = (_binary_faces if order else _ascii_faces)(body, elements, element, order)
+    return Mesh(found, triangles_of(corners, len(found['x'])))
+
+
+def _vertices(order: str, elements: list[_Element], body: bytes) -> dict[str, np.ndarray]:
     vertex = _vertex(elements)
     columns = [p[0] for p in vertex.properties]
     if len(set(columns)) < len(columns):
@@ -146,23 +170,121 @@ def _walked(
     if all(len(p) == 2 for p in element.properties):
         row = sum(np.dtype(p[1]).itemsize for p in element.properties)
         return start + element.count * row, {}
+    uniform = _uniform(body, element, order, start)
+    if uniform is not None:
+        found = {p[0]: uniform[f'{i}'] for i, p in enumerate(element.properties) if len(p) == 2}
+        return start + uniform.nbytes, found
     kinds = {kind: struct.Struct(order + code) for kind, code in CODES.items()}
     found: dict[str, list] = {p[0]: [] for p in element.properties if len(p) == 2}
     for row in range(element.count):
         for name, kind, *items in element.properties:
-            if start + kinds[kind].size > len(body):  # a count is believed as far as the file goes
-                raise UserError(
-                    f'{element.count:,} rows of {element.name} announced but only {row:,} are there'
-                )
-            (value,) = kinds[kind].unpack_from(body, start)
-            start += kinds[kind].size
+            value, start = _value(body, kinds[kind], start, element, row)
             if not items:
                 found[name].append(value)
-            elif value < 0:
-                raise UserError(f'row {row + 1} of {element.name} has a list of {value} values')
             else:
-                start += int(value) * kinds[items[0]].size
+                start += _length(value, element, row) * kinds[items[0]].size
     return start, {name: np.array(values) for name, values in found.items()}
+
+
+def _uniform(body: bytes, element: _Element, order: str, start: int) -> np.ndarray | None:
+    """The rows of an element all of whose lists are as long as those of its first row, or None.
+
+    Fields are called by the numbers of their properties: a list has its length in 'n0', its values
+    in '0'.
+    """
+    fields: list[tuple] = []
+    at = start
+    for number, (_, kind, *items) in enumerate(element.properties):
+        size = np.dtype(kind).itemsize
+        if not items:
+            fields.append((f'{number}', order + kind))
+            at += size
+            continue
+        if kind.startswith('f'):
+            return None
+        length = int(np.frombuffer(body[at : at + size].ljust(size, b'\0'), order + kind)[0])
+        if not 0 <= length <= LONGEST:
+            return None
+        fields += [(f'n{number}', order + kind), (f'{number}', order + items[0], (length,))]
+        at += size + length * np.dtype(items[0]).itemsize
+    dtype = np.dtype(fields)
+    if start + element.count * dtype.itemsize > len(body) or not dtype.itemsize:
+        return None
+    rows = np.frombuffer(body, dtype, element.count, start)
+    lengths = [rows[name] for name in dtype.names if name.startswith('n')]
+    return rows if all((length == length[:1]).all() for length in lengths) else None
+
+
+def _value(
+    body: bytes, kind: struct.Struct, start: int, element: _Element, row: int
+) -> tuple[float, int]:
+    """A value of a row, and where the bytes after it begin."""
+    if start + kind.size > len(body):  # a count is believed as far as the file goes
+        raise UserError(
+            f'{element.count:,} rows of {element.name} announced but only {row:,} are there'
+        )
+    return kind.unpack_from(body, start)[0], start + kind.size
+
+
+def _length(value: float, element: _Element, row: int) -> int:
+    if not 0 <= value < 2**63:
+        raise UserError(f'row {row + 1} of {element.name} has a list of {value} values')
+    return int(value)
+
+
+def _binary_faces(
+    body: bytes, elements: list[_Element], face: _Element, order: str
+) -> np.ndarray | list[list[int]]:
+    start = 0
+    for element in elements[: elements.index(face)]:
+        start, _ = _walked(body, element, order, start)
+    number = next(i for i, p in enumerate(face.properties) if p[0] in CORNERS)
+    uniform = _uniform(body, face, order, start)
+    if uniform is not None:
+        return uniform[f'{number}'].astype(np.int64)
+    kinds = {kind: struct.Struct(order + code) for kind, code in CODES.items()}
+    faces: list[list[int]] = []
+    for row in range(face.count):
+        for index, (_, kind, *items) in enumerate(face.properties):
+            value, start = _value(body, kinds[kind], start, face, row)
+            if not items:
+                continue
+            length, size = _length(value, face, row), kinds[items[0]].size
+            if start + length * size > len(body):
+                raise UserError(f'face {row + 1} has {length:,} corners, more than the file holds')
+            if index == number:
+                corners = np.frombuffer(body, order + items[0], length, start)
+                faces.append([int(corner) for corner in corners])
+            start += length * size
+    return faces
+
+
+def _ascii_faces(
+    body: bytes, elements: list[_Element], face: _Element, order: str
+) -> list[list[int]]:
+    lines = [line for line in re.split(rb'[\r\n]+', body) if line.strip()]
+    skipped = sum(e.count for e in elements[: elements.index(face)] if e.properties)
+    rows = [line.split() for line in lines[skipped : skipped + face.count]]
+    if len(rows) < face.count:
+        raise UserError(f'{face.count:,} faces announced but only {len(rows):,} are there')
+    faces = []
+    for index, row in enumerate(rows):
+        start, corners = 0, []
+        for name, _, *items in face.properties:
+            if not items:
+                start += 1
+                continue
+            if start >= len(row) or not row[start].isdigit() or len(row[start]) > 9:
+                raise UserError(f'face {index + 1} has a list without its length')
+            values = row[start + 1 : start + 1 + int(row[start])]
+            start += 1 + int(row[start])
+            corners = values if name in CORNERS else corners
+        if start != len(row) or not all(re.fullmatch(rb'[0-9]{1,18}', c) for c in corners):
+            raise UserError(
+                f'face {index + 1} is {b" ".join(row)[:80]!r}; expected the numbers of its corners'
+            )
+        faces.append([*map(int, corners)])
+    return faces
 
 
 def _ascii(

@@ -1,5 +1,6 @@
-"""One point cloud from one file: .npy, .npz, .ply, or text (.txt, .xyz, .pts, .csv)."""
+"""One point cloud from one file: arrays, text, clouds with names, meshes and scans."""
 
+import functools
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
@@ -8,7 +9,7 @@ import numpy as np
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.data.checks import is_turned, some
 from point_ft_jax.data.files import channels as named_channels
-from point_ft_jax.data.files import inventory, npy, ply, text
+from point_ft_jax.data.files import h5, inventory, mesh, named, npy, text
 
 PART_NAMES = ('part', 'label', 'seg', 'pid', 'part_label', 'part_id')  # of a column of parts
 NAMES = ('points', 'data', 'xyz', 'pos', 'vertices')  # the arrays looked for in an .npz, in order
@@ -21,7 +22,11 @@ def is_cloud(path: pathlib.Path) -> bool:
 
 
 def read(
-    path: str | pathlib.Path, channels: Sequence[str] = (), nonfinite: str = 'refuse'
+    path: str | pathlib.Path,
+    channels: Sequence[str] = (),
+    nonfinite: str = 'refuse',
+    seed: int = 0,
+    surface_points: int = mesh.POINTS,
 ) -> np.ndarray:
     """The points of a file, [N, 3 + F] in its own units and precision, with F named channels.
 
@@ -31,20 +36,24 @@ def read(
     Tables and arrays may have more than three columns: x, y, z are those named so in a .ply or in
     the header of a text file, else the first three. Text is split at commas, semicolons, bars or
     blanks; lines that begin with #, // or % are remarks, and the first line may be the number of
-    points. What can be read in two ways is refused.
+    points. What can be read in two ways is refused. Of a mesh (.obj, .off, .stl, and .ply with
+    faces) points are drawn from its surface, evenly by area. An .npz or .h5 has the points in the
+    array of one of `NAMES`.
 
     Args:
         path: the file.
         channels: their names.
         nonfinite: 'refuse' a file with points that are NaN or infinite, or 'drop' these points.
+        seed: of the points that are drawn from a mesh; they depend on the file's name, too.
+        surface_points: how many are drawn from a mesh.
 
     Raises:
         UserError: a missing, damaged or empty file, an unknown ending, too few columns, more
             columns than rows, a value that is no finite number.
     """
-    points = _read(path, READERS)[:, :3]
+    points = _read(path, _readers(seed, surface_points))[:, :3]
     if channels:
-        values = named_channels.read(path, channels, len(points), nonfinite)
+        values = named_channels.read(path, channels, len(points), nonfinite, (seed, surface_points))
         points = np.concatenate([points, values], axis=1)
     return np.ascontiguousarray(_finite(points, path, nonfinite))
 
@@ -122,13 +131,22 @@ def _finite(points: np.ndarray, path: str | pathlib.Path, nonfinite: str) -> np.
 
 
 def _npz(path: pathlib.Path) -> np.ndarray:
-    found = npy.names(path)
+    key = _key(npy.names(path))
+    return npy.read_named(path, [key])[key]
+
+
+def _h5(path: pathlib.Path) -> np.ndarray:
+    return h5.arrays(path, [_key(h5.keys(path))])[0]
+
+
+def _key(found: Sequence[str]) -> str:
+    """The array of the points among those of a file."""
     keys = [key for key in NAMES if key in found] or [*found]
     if not keys or (len(keys) > 1 and keys[0] not in NAMES):
         raise UserError(
             f'found the arrays {some(keys) or "(none)"}; name the points one of {", ".join(NAMES)}'
         )
-    return npy.read_named(path, keys[:1])[keys[0]]
+    return keys[0]
 
 
 def _text(path: pathlib.Path) -> np.ndarray:
@@ -148,10 +166,33 @@ def _text_table(path: pathlib.Path) -> np.ndarray:
     return text.table(path, pick)
 
 
-READERS = {
+def _named_table(path: pathlib.Path) -> np.ndarray:
+    """x, y, z, and what is named as the part."""
+    found = named.columns(path)
+    parts = [name for name in (*PART_NAMES, 'classification') if name in found]
+    if not parts:
+        raise UserError(
+            f'no parts of its points: found {some(found, 12)}, expected {" or ".join(PART_NAMES)}'
+        )
+    return np.stack([found[name].astype(np.float64) for name in (*mesh.AXES, parts[0])], axis=-1)
+
+
+def _readers(seed: int, surface_points: int) -> dict[str, Callable[[pathlib.Path], np.ndarray]]:
+    sampled = functools.partial(named.xyz, seed=seed, surface_points=surface_points)
+    return {
+        '.npy': npy.read,
+        '.npz': _npz,
+        **dict.fromkeys(ARRAYS, _h5),
+        **dict.fromkeys(TEXTS, _text),
+        **dict.fromkeys(named.ENDINGS, sampled),
+    }
+
+
+TEXTS = ('.txt', '.xyz', '.pts', '.csv')
+ARRAYS = ('.h5', '.hdf5')
+READERS = _readers(0, mesh.POINTS)
+TABLES = {
     '.npy': npy.read,
-    '.npz': _npz,
-    '.ply': lambda path: ply.parse(path.read_bytes()),
-    **dict.fromkeys(('.txt', '.xyz', '.pts', '.csv'), _text),
+    **dict.fromkeys(TEXTS, _text_table),
+    **dict.fromkeys([e for e in named.ENDINGS if e not in named.SURFACES], _named_table),
 }
-TABLES = {'.npy': npy.read, **dict.fromkeys(('.txt', '.xyz', '.pts', '.csv'), _text_table)}

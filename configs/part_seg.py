@@ -59,6 +59,7 @@ def get_config(variant: str = '') -> ConfigDict:
     if variant == 'own':
         config.data = ConfigDict({'name': 'part_folder', 'root': config_dict.placeholder(str)})
         config.data.nonfinite = 'refuse'  # or 'drop' points that are NaN or infinite
+        config.data.unreadable = 'refuse'  # or 'skip' files that cannot be read
     if variant == 'own_lists':
         config.data = ConfigDict({'name': 'shapenetpart', 'root': config_dict.placeholder(str)})
         config.data.official = False

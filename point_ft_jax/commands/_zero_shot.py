@@ -8,6 +8,7 @@ from point_ft_jax.checkpoints import pretrained
 from point_ft_jax.core import plugins, trees
 from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.data import sampling
 from point_ft_jax.data.files import text_features
 from point_ft_jax.evaluation import inference
 from point_ft_jax.models import create_model, zero_shot
@@ -19,7 +20,11 @@ SCALE = 'logit_scale'
 
 
 def classify(
-    weights: str, features: str, clouds: Sequence[np.ndarray], swap_yz: bool = False
+    weights: str,
+    features: str,
+    clouds: Sequence[np.ndarray],
+    swap_yz: bool = False,
+    few: str = 'repeat',
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Probabilities [S, C] of clouds [N, 3] or [N, 6], and the C class names.
 
@@ -28,6 +33,7 @@ def classify(
         features: see `text_features.read`.
         clouds: of any sizes; of more than 10,000 points the farthest are taken.
         swap_yz: exchange y and z, as the published loaders do with clouds whose z axis is up.
+        few: 'repeat' or 'refuse' clouds of fewer points than the model takes.
 
     Raises:
         UserError: files that cannot be read or do not fit, or a cloud with too few points.
@@ -38,8 +44,10 @@ def classify(
     model, variables = _load(weights, texts)
     predict = inference.make_predict(model.module, make_mesh(), 1)
     fewest = model.module.backbone.fewest_points
-    if small := [str(len(cloud)) for cloud in clouds if len(cloud) < fewest]:
+    small = [str(len(cloud)) for cloud in clouds if len(cloud) < fewest]
+    if small and few == 'refuse':
         raise UserError(f'clouds of {", ".join(small)} points; the model takes {fewest} at least')
+    clouds = [sampling.repeated(cloud, fewest) for cloud in clouds]
     rows = [predict(variables, _prepared(cloud, swap_yz)) for cloud in clouds]
     return np.asarray(jax.nn.softmax(np.concatenate(rows))), classes
 

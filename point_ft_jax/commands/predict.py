@@ -8,7 +8,9 @@ without training: see `text_features.read` for the file. Its clouds are in the u
 (--normalize), with the y axis up.
 
 A cloud is compared with those that the model was trained on: another number of points, or another
-scale, is warned of, since either hurts accuracy without a sign.
+scale, is warned of, since either hurts accuracy without a sign. Of a cloud with fewer points than
+the model takes the points are repeated. Files that cannot be read are listed, the others predicted,
+and the status is 1.
 """
 
 import csv
@@ -19,15 +21,17 @@ from typing import Any
 
 import numpy as np
 
-from point_ft_jax.core import flags
+from point_ft_jax.commands import _cloud_files
+from point_ft_jax.core import flags, json_files
 from point_ft_jax.core.errors import UserError, raise_all
-from point_ft_jax.data.checks import cloud_problems
-from point_ft_jax.data.files import points as point_files
-from point_ft_jax.data.files.inventory import is_system
+from point_ft_jax.data import sampling
 from point_ft_jax.data.likeness import differences
 from point_ft_jax.data.normalize import unit_sphere
 from point_ft_jax.data.precision import to_float32
 from point_ft_jax.experiments import command_line
+
+Row = dict[str, Any]
+FEW = ('repeat', 'refuse')
 
 
 def predict_files(
@@ -37,8 +41,9 @@ def predict_files(
     top: int = 3,
     normalize: bool = False,
     backbone: str | None = None,
-) -> list[dict[str, Any]]:
-    """The `top` classes of every cloud in `paths` (files, or folders of files).
+    few: str = 'repeat',
+) -> tuple[list[Row], str]:
+    """The `top` classes of every cloud in `paths` (files, or folders of files), and a complaint.
 
     Args:
         run: the folder of a run, or of a delta.
@@ -46,21 +51,30 @@ def predict_files(
         top: how many classes to give.
         normalize: centre every cloud and scale it to radius 1 first.
         backbone: see `checkpoints.run.load_run`.
+        few: 'repeat' the points of clouds that have fewer than the model takes, with a warning, or
+            'refuse' such clouds.
 
     Returns:
         A row a cloud: 'file', 'points', 'warning' ('' for none), 'classes' and 'probabilities'
-        (best first, in 0..1).
+        (best first, in 0..1); and what is wrong with the files that are left out, '' for none.
 
     Raises:
-        UserError: no run or no classifier, no files, unreadable files, or clouds with fewer points
-            than the model takes; one message lists them all.
+        UserError: no run or no classifier, no files, or none that can be used.
     """
+    _check(top, few)
+    files = _cloud_files.find(paths)  # mistakes in the paths are found before anything is loaded
+
     import jax
 
     from point_ft_jax.checkpoints import run as saved
     from point_ft_jax.core.devices import make_mesh
     from point_ft_jax.evaluation import inference
 
+    facts = saved.find(run) / saved.FACTS
+    metadata = json_files.read_json(facts) if facts.exists() else None
+    read = None
+    if isinstance(metadata, Mapping):  # and mistakes in the files before the model is
+        read = _cloud_files.read(files, metadata.get('channels', ()))
     loaded = saved.load_run(run, backbone)
     metadata = loaded.metadata
     if loaded.model.spec.num_parts is not None:
@@ -68,16 +82,17 @@ def predict_files(
             f'{run} segments parts, and what is predicted here are classes; look at its report, or '
             'evaluate it with point-ft evaluate'
         )
-    files = find_files(paths)
-    clouds = _read(files, metadata.get('channels', ()), metadata['points'])
-    clouds = _placed(clouds, normalize)
+    read = read or _cloud_files.read(files, metadata.get('channels', ()))
+    size = metadata['points']
+    warnings = _small(read, size, few)
+    placed = _placed(read.clouds, normalize)
+    clouds = [sampling.repeated(cloud, size) for cloud in placed]
     predict = inference.make_predict(loaded.model.module, make_mesh(), min(len(clouds), 32))
-    points = np.concatenate(
-        [inference.prepare(cloud[None], metadata['points']) for cloud in clouds]
-    )
+    points = np.concatenate([inference.prepare(cloud[None], size) for cloud in clouds])
     probabilities = np.asarray(jax.nn.softmax(predict(loaded.variables, points)))
-    warnings = ['; '.join(differences(cloud, metadata)) for cloud in clouds]
-    return _rows(files, clouds, warnings, probabilities, metadata['classes'], top)
+    for index, cloud in enumerate(placed):
+        warnings[index] = '; '.join([*warnings[index], *differences(cloud, metadata)])
+    return _rows(read, warnings, probabilities, metadata['classes'], top), read.complaint()
 
 
 def predict_by_text(
@@ -89,39 +104,57 @@ def predict_by_text(
     normalize: bool = False,
     channels: Sequence[str] = (),
     swap_yz: bool = False,
-) -> list[dict[str, Any]]:
+    few: str = 'repeat',
+) -> tuple[list[Row], str]:
     """The `top` classes of every cloud, as `predict_files`, by text features of their names.
 
     Args:
         weights, features, swap_yz: see `_zero_shot.classify`.
-        paths, top, normalize: see `predict_files`.
+        paths, top, normalize, few: see `predict_files`.
         channels: what to read of a point beside its place, such as 'color'.
 
     Raises:
-        UserError: files that cannot be read or do not fit.
+        UserError: no file that can be used, or files that do not fit.
     """
+    _check(top, few)
+    read = _cloud_files.read(_cloud_files.find(paths), channels)
+
     from point_ft_jax.commands import _zero_shot
 
-    files = find_files(paths)
-    clouds = _placed(_read(files, channels), normalize)
-    probabilities, classes = _zero_shot.classify(weights, features, clouds, swap_yz)
+    clouds = _placed(read.clouds, normalize)
+    probabilities, classes = _zero_shot.classify(weights, features, clouds, swap_yz, few)
     warnings = ['' if _is_unit(c) else 'not in the unit sphere (--normalize?)' for c in clouds]
-    return _rows(files, clouds, warnings, probabilities, classes, top)
+    return _rows(read, warnings, probabilities, classes, top), read.complaint()
 
 
-def _read(
-    files: Sequence[pathlib.Path], channels: Sequence[str], fewest: int = 1
-) -> list[np.ndarray]:
-    """The clouds of files in their precision, after the checks of training."""
-    clouds = point_files.read_all(files, channels)
-    problems = cloud_problems(clouds, list(map(str, files)))
-    pairs = zip(files, clouds, strict=True)
-    small = [f'{path}: {len(cloud)} points' for path, cloud in pairs if len(cloud) < fewest]
-    if small:
+def _check(top: int, few: str) -> None:
+    problems = []
+    if top < 1:
+        problems.append(f'top is {top}; expected 1 or more')
+    if few not in FEW:
+        problems.append(f'few is {few!r}; expected {" or ".join(FEW)}')
+    raise_all(problems, 'wrong options:')
+
+
+def _small(read: _cloud_files.CloudFiles, size: int, few: str) -> list[Any]:
+    """A list for each cloud with a warning if it has fewer points than `size`."""
+    small = [
+        f'{path}: {len(cloud)} points'
+        for path, cloud in zip(read.files, read.clouds, strict=True)
+        if len(cloud) < size
+    ]
+    if small and few == 'refuse':
         listed = '\n    '.join(small)
-        problems.append(f'the model takes {fewest} points; these have fewer:\n    {listed}')
-    raise_all(problems, 'these clouds cannot be used:')
-    return clouds
+        raise UserError(
+            f'the model takes {size} points; these have fewer:\n    {listed}\n  give --few=repeat '
+            'to have theirs repeated, or leave them out'
+        )
+    return [
+        [f'{len(cloud)} points, of which the model takes {size}: they are repeated']
+        if len(cloud) < size
+        else []
+        for cloud in read.clouds
+    ]
 
 
 def _placed(clouds: Sequence[np.ndarray], normalize: bool) -> list[np.ndarray]:
@@ -135,13 +168,12 @@ def _is_unit(cloud: np.ndarray) -> bool:
 
 
 def _rows(
-    files: Sequence[pathlib.Path],
-    clouds: Sequence[np.ndarray],
+    read: _cloud_files.CloudFiles,
     warnings: Sequence[str],
     probabilities: np.ndarray,
     classes: Sequence[str],
     top: int,
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     order = np.argsort(-probabilities, axis=-1, kind='stable')[:, :top]
     return [
         {
@@ -152,40 +184,13 @@ def _rows(
             'probabilities': [float(row[i]) for i in best],
         }
         for path, cloud, message, row, best in zip(
-            files, clouds, warnings, probabilities, order, strict=True
+            read.files, read.clouds, warnings, probabilities, order, strict=True
         )
     ]
 
 
-def find_files(paths: Sequence[str]) -> list[pathlib.Path]:
-    """The cloud files that `paths` name, those in folders sorted by name.
-
-    Raises:
-        UserError: a path that is not there, or no file of a known ending.
-    """
-    found: list[pathlib.Path] = []
-    for path in map(pathlib.Path, paths):
-        if path.is_dir():
-            inside = [p for p in sorted(path.rglob('*')) if _is_inside(p, path)]
-            if not inside:
-                raise UserError(
-                    f'{path} has no cloud: expected files that end in '
-                    f'{", ".join(point_files.READERS)}'
-                )
-            found += inside
-        elif path.exists():
-            found.append(path)
-        else:
-            raise UserError(f'no file {path}')
-    return found
-
-
-def _is_inside(file: pathlib.Path, folder: pathlib.Path) -> bool:
-    hidden = any(map(is_system, file.relative_to(folder).parts))
-    return not hidden and point_files.is_cloud(file)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its status, 1 if files were left out."""
     parser = flags.parser('predict', __doc__)
     parser.add_argument('run', help="a run's folder, or a delta's")
     parser.add_argument('paths', nargs='+', help='cloud files, or folders of them')
@@ -195,14 +200,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument('--text-features', help='an .npz of features and classes: no training')
     parser.add_argument('--channels', default='', help='for text features: color')
     parser.add_argument('--swap-yz', action='store_true', help='for text features: z is up')
+    parser.add_argument(
+        '--few',
+        choices=FEW,
+        default='repeat',
+        help='what to do with clouds of fewer points than the model takes (default: repeat)',
+    )
     parser.add_argument('--csv', help='write a table there too')
     options = parser.parse_args(arguments)
-    command_line.start()
     if options.csv and not pathlib.Path(options.csv).absolute().parent.is_dir():
         raise UserError(f'--csv={options.csv}: there is no such folder')
-    shared = {'top': options.top, 'normalize': options.normalize}
+    _cloud_files.find(options.paths)
+    command_line.start()
+    shared = {'top': options.top, 'normalize': options.normalize, 'few': options.few}
     if options.text_features:
-        rows = predict_by_text(
+        rows, complaint = predict_by_text(
             options.run,
             options.paths,
             options.text_features,
@@ -211,7 +223,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             **shared,
         )
     else:
-        rows = predict_files(options.run, options.paths, backbone=options.backbone, **shared)
+        rows, complaint = predict_files(
+            options.run, options.paths, backbone=options.backbone, **shared
+        )
     for row in rows:
         best = zip(row['classes'], row['probabilities'], strict=True)
         print(f'{row["file"]}: ' + ', '.join(f'{name} {100 * p:.1f} %' for name, p in best))
@@ -219,6 +233,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f'  warning: {row["warning"]}', file=sys.stderr)
     if options.csv:
         _write_csv(options.csv, rows)
+        print(f'wrote {pathlib.Path(options.csv).absolute()}')
+    if complaint:
+        print(f'error: {complaint}', file=sys.stderr)
+    return 1 if complaint else 0
 
 
 def _write_csv(path: str, rows: Sequence[Mapping[str, Any]]) -> None:

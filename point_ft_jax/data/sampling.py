@@ -10,6 +10,7 @@ A point is [3 + F]: where it is, and what else is known of it, which goes with i
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from kernels import NEAR_ORIGIN, farthest_point_sample, gather_points
 from point_ft_jax.core.errors import UserError
@@ -29,6 +30,14 @@ def check_points(num_points: int, available: int) -> None:
             f'the model takes {num_points} points and the clouds have {available}: set '
             f'config.points to {available} or less'
         )
+
+
+def repeated(points: np.ndarray, num_points: int) -> np.ndarray:
+    """A cloud [N, 3 + F] whose points are repeated in turn up to `num_points`; a larger one as is.
+
+    Copies of a point change nothing that a model here is told of: it takes the farthest points.
+    """
+    return points[np.arange(max(len(points), num_points)) % len(points)]
 
 
 def for_training(key: jax.Array, points: jax.Array, num_points: int) -> jax.Array:

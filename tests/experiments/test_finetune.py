@@ -225,7 +225,8 @@ def test_predictions_of_files_warn_of_what_differs(
     np.save(tmp_path / 'a.npy', cloud)
     np.save(tmp_path / 'b.npy', np.concatenate([cloud, cloud * 0.99]) * 50)
     (tmp_path / '._a.npy').write_bytes(b'a file manager left this')
-    rows = predict.predict_files(str(run), [str(tmp_path)], top=2)
+    rows, complaint = predict.predict_files(str(run), [str(tmp_path)], top=2)
+    assert complaint == ''
     assert [pathlib.Path(row['file']).name for row in rows] == ['a.npy', 'b.npy']
     assert rows[0]['warning'] == ''
     assert '128 points, trained on 64' in rows[1]['warning']
@@ -243,11 +244,47 @@ def test_a_flat_cloud_has_no_class(
         predict.predict_files(str(run), [str(tmp_path)], normalize=normalize)
 
 
-def test_clouds_that_are_too_small_are_listed(run: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_clouds_of_few_points_are_repeated_or_refused(
+    run: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    few = np.random.default_rng(0).normal(size=(10, 3))
     for name in 'ab':
-        np.save(tmp_path / f'{name}.npy', np.ones((10, 3)))
+        np.save(tmp_path / f'{name}.npy', few)
+    np.save(tmp_path / 'c.npy', np.concatenate([few] * 6 + [few[:4]]))
+    rows, _ = predict.predict_files(str(run), [str(tmp_path)])
+    assert '10 points, of which the model takes 64: they are repeated' in rows[0]['warning']
+    assert rows[0]['probabilities'] == rows[2]['probabilities']
+    assert 'repeated' not in rows[2]['warning']
     with pytest.raises(UserError, match=r'(?s)takes 64 points.*a.npy: 10 points.*b.npy'):
-        predict.predict_files(str(run), [str(tmp_path)])
+        predict.predict_files(str(run), [str(tmp_path)], few='refuse')
+
+
+def test_files_that_cannot_be_read_are_listed_and_the_rest_predicted(
+    run: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    cloud = np.random.default_rng(0).normal(size=(64, 3))
+    (tmp_path / 'in').mkdir()
+    np.save(tmp_path / 'in' / 'a.npy', cloud)
+    np.save(tmp_path / 'in' / 'flat.npy', np.ones((64, 3)))
+    (tmp_path / 'in' / 'b.ply').write_bytes(b'ply')
+    status = predict.main([str(run), str(tmp_path / 'in'), f'--csv={tmp_path / "out.csv"}'])
+    printed = capsys.readouterr()
+    assert status == 1
+    assert 'a.npy: ' in printed.out
+    assert f'wrote {tmp_path / "out.csv"}' in printed.out
+    assert 'error: 2 of 3 files cannot be used and are left out:' in printed.err
+    assert 'b.ply: no PLY header' in printed.err
+    assert 'all points in one place' in printed.err
+    assert predict.main([str(run), str(tmp_path / 'in' / 'a.npy')]) == 0
+
+
+def test_a_wrong_path_is_told_before_a_model_is_loaded(tmp_path: pathlib.Path) -> None:
+    for options in ({}, {'features': 'none.npz'}):
+        command = predict.predict_by_text if options else predict.predict_files
+        with pytest.raises(UserError, match=r'no file none\.ply'):
+            command(str(tmp_path / 'no run'), ['none.ply'], **options)
+    with pytest.raises(UserError, match=r'few is .some.; expected repeat or refuse'):
+        predict.predict_files('run', ['none.ply'], few='some')
 
 
 def test_a_backbone_is_loaded_and_reported(

@@ -94,7 +94,7 @@ def test_files_are_classified_by_text(
     by_text = zero_shot.by_text(published, 2)
     places = by_text.module.apply(variables, clouds, method='features')
     texts = write(tmp_path, np.asarray(places)[::-1], ('second', 'first'))
-    rows = predict.predict_by_text(
+    rows, _ = predict.predict_by_text(
         str(tmp_path / 'uni3d.pt'),
         [str(tmp_path / f'{index}.npy') for index in range(2)],
         str(texts),

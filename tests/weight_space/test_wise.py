@@ -195,7 +195,8 @@ def test_an_experiment_leaves_its_report_figures_and_the_chosen_model(
     assert [point['alpha'] for point in seed.curves['reestimated']] == list(ALPHAS)
     chosen = saved.load_run(folder / 'obj_only' / 'seed_0' / 'chosen')
     np.save(tmp_path / 'cloud.npy', np.random.default_rng(0).standard_normal((64, 3)))
-    [row] = predict.predict_files(str(folder / 'obj_only/seed_0/chosen'), [str(tmp_path)], top=1)
+    one = str(folder / 'obj_only/seed_0/chosen')
+    [row], _ = predict.predict_files(one, [str(tmp_path)], top=1)
     assert row['classes'][0] in chosen.metadata['classes']
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -61,8 +62,8 @@ def find(paths: Sequence[str]) -> list[pathlib.Path]:
     return found
 
 
-def read(files: Sequence[pathlib.Path], channels: Sequence[str] = ()) -> CloudFiles:
-    """The clouds of files, after the checks of training.
+def read(files: Sequence[pathlib.Path], channels: Sequence[str] = (), **options: Any) -> CloudFiles:
+    """The clouds of files, after the checks of training; other options are of `points.read`.
 
     Raises:
         UserError: none of them can be used; the message says why of each.
@@ -70,7 +71,7 @@ def read(files: Sequence[pathlib.Path], channels: Sequence[str] = ()) -> CloudFi
     kept, clouds, unreadable = [], [], {}
     for path in files:
         try:
-            cloud = point_files.read(path, channels)
+            cloud = point_files.read(path, channels, **options)
             raise_all(cloud_problems([cloud], [str(path)]), f'{path} is no sound cloud:')
         except UserError as error:
             unreadable[str(path)] = str(error)

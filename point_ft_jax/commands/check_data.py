@@ -7,19 +7,17 @@ NAME is a file of point_ft_jax/data/datasets/, its options are those of the file
 status 0 if both splits load, with 1 if not.
 """
 
-import argparse
 import contextlib
-import inspect
 import sys
 import textwrap
 import types
-import typing
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from point_ft_jax.core import flags, plugins
+from point_ft_jax.commands import _dataset_options
+from point_ft_jax.core import plugins
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.data import judgements
 from point_ft_jax.data.checks import some
@@ -39,49 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(
             f'{argv[0]} stands before the name of the data set; see point-ft check_data --help'
         )
-    load = plugins.load('datasets', argv[0]).load
-    options = vars(_parser(argv[0], load).parse_args(argv[1:]))
-    try:
-        return _report(plugins.load('datasets', argv[0]), options)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
-
-
-def _parser(name: str, load: Callable) -> flags.Parser:
-    """A flag for every option of a data set's `load`."""
-    parser = flags.Parser(
-        prog=f'point-ft check_data {name}',
-        description=inspect.getdoc(load),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    hints = typing.get_type_hints(load)
-    for option, parameter in inspect.signature(load).parameters.items():
-        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
-            continue
-        required = parameter.default is inspect.Parameter.empty
-        parser.add_argument(
-            f'--{option}',
-            required=required,
-            default=None if required else parameter.default,
-            type=_converter(hints.get(option, str)),
-            help='required' if required else f'default: {parameter.default}',
-        )
-    return parser
-
-
-def _converter(hint: type) -> Callable[[str], object]:
-    """What turns a flag's text into a value of a type: of the first one of a union."""
-    if isinstance(hint, types.UnionType):
-        hint = typing.get_args(hint)[0]
-    return _boolean if hint is bool else hint if hint in (int, float) else str
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() not in ('true', 'false'):
-        raise argparse.ArgumentTypeError(f'{text!r}; expected True or False')
-    return text.lower() == 'true'
+    module = plugins.load('datasets', argv[0])
+    parser = _dataset_options.parser(f'point-ft check_data {argv[0]}', module.load)
+    return _report(module, vars(parser.parse_args(argv[1:])))
 
 
 def _report(module: types.ModuleType, options: dict) -> int:

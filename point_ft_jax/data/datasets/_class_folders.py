@@ -88,6 +88,7 @@ def read(
     seed: int,
     read_file: Callable[[pathlib.Path], np.ndarray],
     unreadable: str,
+    channels: tuple[str, ...],
 ) -> Raw:
     """The clouds of a folder of class folders, as `read_file` returns them; see `listing`.
 
@@ -96,7 +97,11 @@ def read(
     """
     found, clouds = listing(base, test_fraction, seed).read(read_file, unreadable)
     names = {split: found.names(split) for split in SPLITS}
-    return Raw(base, clouds, found.labels, names, found.classes, found.unused, (), found.unreadable)
+    return Raw(
+        *(base, clouds, found.labels, names, found.classes, found.unused),
+        unreadable=found.unreadable,
+        channels=channels,
+    )
 
 
 def checked(cloud: np.ndarray, path: pathlib.Path) -> np.ndarray:

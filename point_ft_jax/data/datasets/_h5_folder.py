@@ -68,7 +68,8 @@ def read(
         problems = checks.cloud_problems(clouds[split], names[split])
         raise_all(problems, f'{base} has no sound {split} split:')
     unused = inventory.unused(base, [*files(base).values(), *([named] if named.is_file() else [])])
-    return Raw(base, clouds, labels, names, classes, unused, _other_arrays(files(base), channels))
+    notes = _other_arrays(files(base), channels)
+    return Raw(base, clouds, labels, names, classes, unused, notes, channels=expand(channels))
 
 
 def _numbered(labels: np.ndarray) -> tuple[str, ...]:

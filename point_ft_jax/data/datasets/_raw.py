@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from point_ft_jax.core.errors import some
-from point_ft_jax.data import judgements
+from point_ft_jax.core.errors import raise_all, some
+from point_ft_jax.data import checks, judgements
+from point_ft_jax.data.datasets._options import SPLITS
+from point_ft_jax.data.files import packed
 from point_ft_jax.data.files.inventory import Unused
 
 
@@ -25,6 +27,7 @@ class Raw:
         unused: what else lies in the folder.
         notes: what the reader has to say.
         unreadable: files that were left out, each with the reason.
+        channels: the names of the columns after x, y, z.
     """
 
     base: pathlib.Path
@@ -35,6 +38,34 @@ class Raw:
     unused: Unused
     notes: Sequence[str] = ()
     unreadable: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    channels: tuple[str, ...] = ()
+
+    @classmethod
+    def of_packed(
+        cls, path: pathlib.Path, channels: Sequence[str], nonfinite: str = 'refuse'
+    ) -> 'Raw':
+        """The data set of a packed file, with the channels that are asked for.
+
+        Raises:
+            UserError: as `packed.read`; a split or a channel that it lacks; values that are not
+                finite.
+        """
+        found = packed.read(path)
+        missing = [name for name in channels if name not in found.channels]
+        problems = [f'it has no channel {name}; it has {some(found.channels)}' for name in missing]
+        problems += [f'it has no split {split}' for split in SPLITS if split not in found.splits]
+        raise_all(problems, f'{path} is not the data set that is asked for:')
+        columns = [0, 1, 2, *(3 + found.channels.index(name) for name in channels)]
+        clouds, labels, names = {}, {}, {}
+        for split in SPLITS:
+            own = found.splits[split]
+            clouds[split] = [cloud[:, columns] for cloud in own.clouds]
+            if nonfinite == 'drop':
+                clouds[split] = [c[np.isfinite(c).all(axis=1)] for c in clouds[split]]
+            labels[split], names[split] = own.labels, own.names
+            problems += checks.cloud_problems(clouds[split], own.names)
+        raise_all(problems, f'{path} has no sound clouds:')
+        return cls(path, clouds, labels, names, found.classes, Unused(), channels=tuple(channels))
 
     def smallest(self) -> int:
         """The number of points of the smallest cloud."""

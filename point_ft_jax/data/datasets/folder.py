@@ -1,10 +1,11 @@
 """Clouds of one's own: two h5 files, or one file a cloud in one folder a class.
 
-Three layouts, recognised by what is there:
+Four layouts, recognised by what is there:
 
     root/train.h5, root/test.h5         `data` [S, N, 3 or more], `label` [S]; root/shape_names.txt
     root/{train,test}/<class>/<cloud>   in any of the formats of files/points.py
     root/<class>/<cloud>                divided here, by the names of the clouds
+    root.h5, root.npz                   a file that `point-ft convert` made of any of these
 
 Classes of folders are labelled in alphabetical order. What else lies there is left alone: clouds,
 meshes and lists with a warning, other files with a count by check_data.
@@ -22,7 +23,7 @@ from point_ft_jax.data.datasets import _class_folders, _h5_folder
 from point_ft_jax.data.datasets._options import SPLITS, check_folder_options
 from point_ft_jax.data.datasets._raw import Raw
 from point_ft_jax.data.files import h5 as _h5
-from point_ft_jax.data.files import mesh
+from point_ft_jax.data.files import mesh, packed
 from point_ft_jax.data.files import points as point_files
 from point_ft_jax.data.files.channels import expand
 from point_ft_jax.data.files.folders import existing_root
@@ -33,6 +34,7 @@ from point_ft_jax.data.split import Split
 LAYOUTS = {
     'h5': 'train.h5 and test.h5',
     'split': 'train/<class>/ and test/<class>/',
+    'packed': 'a packed data set',
     'classes': '<class>/, divided by test_fraction, seed and the names of the clouds',
 }
 
@@ -53,7 +55,7 @@ def load(
 
     Args:
         split: 'train' or 'test'. A class may lack clouds in 'test', not in 'train'.
-        root: the folder.
+        root: the folder, or a file that `point-ft convert` wrote.
         num_points: the points kept of every cloud, drawn without replacement and the same in every
             run; None for as many as the smallest cloud of both splits has.
         test_fraction: the share of the clouds that is tested on, where the folder has no split. On
@@ -73,25 +75,19 @@ def load(
     """
     check_folder_options(split, num_points, test_fraction, seed, nonfinite, unreadable)
     asked = SPLITS if num_points is None else (split,)
-    raw = _read(root, num_points, test_fraction, seed, nonfinite, unreadable, channels, asked)
-    raw.warn()
-    return _split(split, raw, num_points, seed, normalize, expand(channels))
+    found = _read(root, num_points, test_fraction, seed, nonfinite, unreadable, channels, asked)
+    found.warn()
+    return _split(split, found, num_points, seed, normalize, expand(channels))
 
 
 def load_splits(**options: Any) -> dict[str, Split]:
     """Both splits, drawn in one reading of the folder; the options are those of `load`."""
-    splits, raw = _both(**options)
-    raw.warn()
+    splits, found = _both(**options)
+    found.warn()
     return splits
 
 
-def examine(**options: Any) -> tuple[dict[str, Split], list[str]]:
-    """Both splits, and what is odd about their files as they are; options as of `load`."""
-    splits, raw = _both(**options)
-    return splits, raw.judged()
-
-
-def _both(
+def raw(
     *,
     root: str,
     num_points: int | None = None,
@@ -101,11 +97,28 @@ def _both(
     nonfinite: str = 'refuse',
     unreadable: str = 'refuse',
     channels: Sequence[str] = (),
-) -> tuple[dict[str, Split], Raw]:
+) -> Raw:
+    """The clouds of both splits as their files hold them; options as of `load`."""
     check_folder_options('train', num_points, test_fraction, seed, nonfinite, unreadable)
-    raw = _read(root, num_points, test_fraction, seed, nonfinite, unreadable, channels, SPLITS)
-    names = expand(channels)
-    return {s: _split(s, raw, num_points, seed, normalize, names) for s in SPLITS}, raw
+    return _read(root, num_points, test_fraction, seed, nonfinite, unreadable, channels, SPLITS)
+
+
+def examine(**options: Any) -> tuple[dict[str, Split], list[str]]:
+    """Both splits, and what is odd about their files as they are; options as of `load`."""
+    splits, found = _both(**options)
+    return splits, found.judged()
+
+
+def _both(
+    *,
+    num_points: int | None = None,
+    seed: int = 0,
+    normalize: bool = False,
+    **options: Any,
+) -> tuple[dict[str, Split], Raw]:
+    found = raw(num_points=num_points, seed=seed, **options)
+    names = found.channels
+    return {s: _split(s, found, num_points, seed, normalize, names) for s in SPLITS}, found
 
 
 def describe(
@@ -126,6 +139,8 @@ def describe(
 
 
 def _layout(root: str) -> tuple[pathlib.Path, str]:
+    if packed.is_packed(pathlib.Path(root).expanduser()):
+        return pathlib.Path(root).expanduser(), 'packed'
     base = existing_root(root)
     h5, divided = bool(_h5_folder.files(base)), bool(_class_folders.split_folders(base))
     if h5 and divided:
@@ -150,6 +165,8 @@ def _read(
 ) -> Raw:
     """The clouds of h5 files, of the splits that are asked for; of folders those of both."""
     base, layout = _layout(root)
+    if layout == 'packed':
+        return Raw.of_packed(base, expand(channels), nonfinite)
     if layout == 'h5':
         return _h5_folder.read(base, splits, nonfinite, channels)
 
@@ -158,7 +175,7 @@ def _read(
         return cloud if unreadable == 'refuse' else _class_folders.checked(cloud, path)
 
     surface = max(mesh.POINTS, num_points or 0)
-    raw = _class_folders.read(base, test_fraction, seed, read, unreadable)
+    raw = _class_folders.read(base, test_fraction, seed, read, unreadable, expand(channels))
     problems = [
         problem
         for split in SPLITS

@@ -2,6 +2,7 @@
 
     root/{train,test}/<class>/<cloud>   .txt .xyz .pts .csv .npy .ply .pcd .las .laz
     root/<class>/<cloud>                divided here, by the names of the clouds
+    root.h5, root.npz                   a file that `point-ft convert` made of these
 
 The first three columns of a file are x, y, z, the last is the part, a whole number from 0; of a
 file with names, the part is a property of such a name (`points.PART_NAMES`). The
@@ -19,6 +20,7 @@ from point_ft_jax.data import checks
 from point_ft_jax.data.datasets import _class_folders
 from point_ft_jax.data.datasets._options import SPLITS, check_choice, check_folder_options
 from point_ft_jax.data.datasets._raw import Raw
+from point_ft_jax.data.files import packed
 from point_ft_jax.data.files import points as point_files
 from point_ft_jax.data.files.folders import existing_root
 from point_ft_jax.data.normalize import same_size, unit_sphere
@@ -41,7 +43,7 @@ def load(
 
     Args:
         split: 'train' or 'test'.
-        root: the folder.
+        root: the folder, or a file that `point-ft convert` wrote.
         num_points: the points kept of every cloud, drawn without replacement and the same in every
             run; None for as many as the smallest cloud of both splits has.
         test_fraction: the share of the clouds that is tested on, where the folder has no split;
@@ -69,18 +71,18 @@ def load(
 
 def load_splits(**options: Any) -> dict[str, Split]:
     """Both splits, drawn in one reading of the folder; the options are those of `load`."""
-    splits, raw = _both(**options)
-    raw.warn()
+    splits, found = _both(**options)
+    found.warn()
     return splits
 
 
 def examine(**options: Any) -> tuple[dict[str, Split], list[str]]:
     """Both splits, and what is odd about their files as they are; options as of `load`."""
-    splits, raw = _both(**options)
-    return splits, raw.judged()
+    splits, found = _both(**options)
+    return splits, found.judged()
 
 
-def _both(
+def raw(
     *,
     root: str,
     num_points: int | None = None,
@@ -89,19 +91,30 @@ def _both(
     normalize: bool = True,
     nonfinite: str = 'refuse',
     unreadable: str = 'refuse',
-) -> tuple[dict[str, Split], Raw]:
+) -> Raw:
+    """The clouds [N, 4] of both splits as their files hold them; options as of `load`."""
     check_folder_options('train', num_points, test_fraction, seed, nonfinite, unreadable)
+    if packed.is_packed(pathlib.Path(root).expanduser()):
+        return Raw.of_packed(pathlib.Path(root).expanduser(), ('part',), nonfinite)
     base = existing_root(root)
     if not _class_folders.folders(base):
         raise UserError(
             f'no clouds in {base}; expected train/<class>/ and test/<class>/, or <class>/'
         )
-    raw = _class_folders.read(
-        base, test_fraction, seed, lambda path: _cloud(path, nonfinite, unreadable), unreadable
+    return _class_folders.read(
+        *(base, test_fraction, seed, lambda path: _cloud(path, nonfinite, unreadable)),
+        unreadable,
+        ('part',),
     )
-    parts = _parts(raw)
-    size = num_points or raw.smallest()
-    return {split: _split(split, raw, parts, size, seed, normalize) for split in SPLITS}, raw
+
+
+def _both(
+    *, num_points: int | None = None, seed: int = 0, normalize: bool = True, **options: Any
+) -> tuple[dict[str, Split], Raw]:
+    found = raw(num_points=num_points, seed=seed, **options)
+    parts = _parts(found)
+    size = num_points or found.smallest()
+    return {split: _split(split, found, parts, size, seed, normalize) for split in SPLITS}, found
 
 
 def _parts(raw: Raw) -> tuple[tuple[int, ...], ...]:

@@ -1,6 +1,7 @@
 """What a file says of its points by name: clouds, meshes and scans."""
 
 import pathlib
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -48,6 +49,9 @@ def xyz(path: pathlib.Path, seed: int = 0, surface_points: int = mesh.POINTS) ->
 
 
 def is_sampled(path: pathlib.Path) -> bool:
-    """Whether a readable file is a mesh, from whose surface points are drawn."""
-    ending = path.suffix.lower()
-    return ending in MESHES and bool(len(MESHES[ending](path.read_bytes()).triangles))
+    """Whether a file is a mesh, from whose surface points are drawn, by its ending and header."""
+    if path.suffix.lower() != '.ply':
+        return path.suffix.lower() in SURFACES
+    with path.open('rb') as file:
+        header = file.read(1 << 16).partition(b'end_header')[0]
+    return re.search(rb'element[ \t]+face[ \t]+0*[1-9]', header, re.IGNORECASE) is not None

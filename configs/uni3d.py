@@ -10,7 +10,8 @@ LoRA trains beside it; --config.method.name takes any other method. These settin
 project's own: no paper tunes Uni3D so. The clouds are files with colours in folders of classes, the
 y axis up; --config.data.channels="()" is for clouds without, which it sees as grey.
 
-Classification by text features, without training: point-ft predict --text-features.
+Classification by text features, without training: point-ft predict --text-features. To tune from
+there: --config.init.text_features=classes.npz, with one row a class of the data.
 """
 
 from ml_collections import ConfigDict, config_dict
@@ -33,5 +34,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.model.variant = variant or 'small'
     config.model.geometry = ConfigDict({'num_groups': 512, 'group_size': 64, 'drop_path': 0.0})
     config.method.name = 'lora'
-    config.init = ConfigDict({'checkpoint': config_dict.placeholder(str), 'head': False})
+    config.init = ConfigDict(
+        {'checkpoint': config_dict.placeholder(str), 'head': False, 'text_features': ''}
+    )
     return config

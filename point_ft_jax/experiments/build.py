@@ -1,6 +1,6 @@
 """From a config to what it names: data, model, recipe."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -12,12 +12,13 @@ from ml_collections import ConfigDict
 from point_ft_jax.checkpoints.pretrained import load_pretrained
 from point_ft_jax.core import plugins
 from point_ft_jax.core.errors import UserError, raise_all
-from point_ft_jax.core.trees import Variables
+from point_ft_jax.core.trees import Tree, Variables
 from point_ft_jax.data import augment, teachers
+from point_ft_jax.data.files import text_features
 from point_ft_jax.data.files.channels import expand
 from point_ft_jax.data.loader import load_dataset, option_problems
 from point_ft_jax.data.split import Split, hold_out
-from point_ft_jax.models import AutoencoderSpec, Model, ModelSpec, build, torch_names
+from point_ft_jax.models import AutoencoderSpec, Model, ModelSpec, build, torch_names, zero_shot
 from point_ft_jax.models.autoencoders.build import Autoencoder
 from point_ft_jax.models.recomputation import AUTO, MEMORY
 from point_ft_jax.training import optimizer, schedules, starting_point
@@ -90,7 +91,7 @@ def model_spec(config: ConfigDict, num_classes: int, num_parts: int = 0) -> Mode
         num_parts=kinds.named(config.task).num_parts(num_parts),
         geometry={**_plain(config.model.geometry), 'memory': _memory(config)},
         readout=tuple(config.model.readout),
-        head=_plain(config.model.head),
+        head={'kind': 'text'} if _texts(config) else _plain(config.model.head),
         dtype=config.model.compute,
         batch_norm=config.batch_norm,
     )
@@ -134,11 +135,20 @@ def build_model(config: ConfigDict, num_classes: int, num_parts: int = 0) -> Mod
     return model
 
 
-def load_start(config: ConfigDict, model: Model | Autoencoder, seed: int) -> tuple[Variables, str]:
+def load_start(
+    config: ConfigDict, model: Model | Autoencoder, seed: int, classes: Sequence[str] = ()
+) -> tuple[Variables, str]:
     """The variables that a run starts from, and a line that says where they came from.
 
+    Args:
+        config: see `experiments.config`.
+        model: what starts.
+        seed: of what is drawn.
+        classes: the class names, in the order of the logits; for a head of text features.
+
     Raises:
-        UserError: the checkpoint is not set, missing, unreadable, or does not fit.
+        UserError: the checkpoint or the text features are not set, missing, unreadable, or do not
+            fit.
     """
     source = config.init.checkpoint
     if source is None:
@@ -150,7 +160,32 @@ def load_start(config: ConfigDict, model: Model | Autoencoder, seed: int) -> tup
     what = 'autoencoder' if isinstance(model, Autoencoder) else 'backbone'
     origin = f'{source}: {report}' if report else f'random, from seed {seed}'
     head = '; its head too' if config.init.head else ''
+    if _texts(config):
+        variables['params']['head'] = _text_head(_texts(config), classes, model)
+        head = f'; the head from {_texts(config)}'
     return variables, f'{what}: {origin}{head}'
+
+
+def _texts(config: ConfigDict) -> str:
+    """The file of text features that the head is made of; '' for a head of its own."""
+    return config.init.get('text_features', '')
+
+
+def _text_head(path: str, classes: Sequence[str], model: Model) -> Tree:
+    """The head's parameters for the classes, each with the row of its name."""
+    features, names = text_features.read(path)
+    missing = [name for name in classes if name not in names]
+    if missing:
+        raise UserError(
+            f'{path} has no text features of {", ".join(missing[:8])}; it has those of '
+            f'{", ".join(names[:8])}: give one row a class of the data'
+        )
+    if features.shape[1] != (width := model.module.backbone.aligned_width):
+        raise UserError(
+            f'{path} has features of width {features.shape[1]}; the space of this backbone has '
+            f'{width}: take them from the text tower that it was aligned with'
+        )
+    return zero_shot.text_head(features[[names.index(name) for name in classes]])
 
 
 def task_of(config: ConfigDict, split: Split) -> Task:

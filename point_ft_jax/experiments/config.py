@@ -68,7 +68,9 @@ def default() -> ConfigDict:
     config.method = ConfigDict({'name': 'full', 'options': {}, 'trainable': ()})
     # What the backbone comes from: a .pth, a run's folder or 'shipped:NAME'; '' for random weights.
     # `head`: whether its head comes from there, too, as LP-FT begins with a probe's; of runs only.
-    config.init = ConfigDict({'checkpoint': '', 'head': False})
+    # `text_features`: a file of them, one row a class name, in place of a head: of a backbone with
+    # a space of texts. What a probe or a method then tunes starts as classification by text.
+    config.init = ConfigDict({'checkpoint': '', 'head': False, 'text_features': ''})
     # Statistics of a backbone's batch norms while its weights are frozen: 'hold' them, or 'update'
     # them as the references do.
     config.batch_norm = 'hold'

@@ -134,7 +134,9 @@ class Fitting:
         """The initial variables of each member; members of one seed have the same."""
         starts = {}
         for seed in dict.fromkeys(member.seed for member in members):
-            starts[seed], origin = build.load_start(self.config, self.model, seed)
+            starts[seed], origin = build.load_start(
+                self.config, self.model, seed, self.splits['train'].classes
+            )
             if len(starts) == 1 and self.metadata is not None:
                 several = f', for all {len(members)} members' if len(members) > 1 else ''
                 devices.say(origin + several)

@@ -19,6 +19,7 @@ from point_ft_jax.models.networks import Classifier, Segmenter
 from point_ft_jax.models.spec import AutoencoderSpec, ModelSpec, Spec
 from point_ft_jax.models.tuner import Method, Tuner
 from point_ft_jax.models.tuner_chain import chain
+from point_ft_jax.models.zero_shot import ALIGNED, TextHead
 
 if TYPE_CHECKING:
     from point_ft_jax.models.autoencoders.build import Autoencoder
@@ -121,6 +122,10 @@ def _build_model(spec: ModelSpec) -> Model:
     check_options(what, plugin.build, fields)
     make_head = form.head if form else functools.partial(ClassificationHead, **plugin.head)
     head = {**method.head, **spec.head}
+    texts = 'kind' in head
+    if texts:
+        _check_text_head(spec, plugin)
+        make_head, head = TextHead, {}
     check_options('head', make_head, head)
     check_geometry(what, fields)
     if spec.batch_norm == 'hold':
@@ -130,7 +135,9 @@ def _build_model(spec: ModelSpec) -> Model:
     parts = {
         'backbone': plugin.build(**fields, dtype=dtype),
         'tuner': tuner,
-        'readout': spec.readout or method.readout or tuple((form or plugin).readout),
+        'readout': ALIGNED
+        if texts
+        else spec.readout or method.readout or tuple((form or plugin).readout),
         'head': make_head(spec.num_parts or spec.num_classes, **head, dtype=dtype),
     }
     if form:
@@ -138,6 +145,18 @@ def _build_model(spec: ModelSpec) -> Model:
     else:
         module = Classifier(**parts)
     return Model(spec, module, plugin, method)
+
+
+def _check_text_head(spec: ModelSpec, plugin: Backbone) -> None:
+    """Raises UserError for a head of another kind than 'text', or one that does not fit."""
+    problems = []
+    if spec.head != {'kind': 'text'}:
+        problems.append(f"head is {dict(spec.head)}; expected {{'kind': 'text'}} alone")
+    if spec.num_parts is not None:
+        problems.append('a part segmenter has a head of its own')
+    if not hasattr(plugin.build(), 'aligned_width'):
+        problems.append(f'{spec.backbone} has no space of texts; choose one that has, as uni3d')
+    raise_all(problems, 'a head of text features cannot be built:')
 
 
 def variant_of(spec: Spec, plugin: Backbone) -> Mapping[str, object]:

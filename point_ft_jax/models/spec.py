@@ -54,7 +54,8 @@ class ModelSpec(_Spec):
         num_parts: P, for a part segmenter; None for a classifier.
         geometry: fields of the backbone that differ from the variant's, such as `num_groups`.
         readout: what the head reads; () for the method's choice, or the backbone's.
-        head: fields of the head that differ from the backbone's published one.
+        head: fields of the head that differ from the backbone's published one; {'kind': 'text'}
+            for one of text features, see `zero_shot.TextHead`.
         dtype: what to compute in: 'float32' (the parameters' type) or 'bfloat16'; parameters are
             float32 either way.
         batch_norm: the statistics of a frozen backbone's batch norms: 'hold' them, or 'update'

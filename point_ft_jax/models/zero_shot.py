@@ -12,6 +12,7 @@ from point_ft_jax.core.trees import Array
 from point_ft_jax.models.layers import Dtype, unit
 from point_ft_jax.models.model import Model
 
+ALIGNED = ('aligned',)  # what a head of texts reads
 LOG_SCALE = float(np.log(100))  # where training clips it, and where published models end
 
 
@@ -53,7 +54,7 @@ def by_text(model: Model, num_classes: int) -> Model:
             f'{type(backbone).__name__} has no space of texts; choose one that has, such as uni3d'
         )
     head = TextHead(num_classes, dtype=backbone.dtype)
-    return dataclasses.replace(model, module=model.module.clone(head=head, readout=('aligned',)))
+    return dataclasses.replace(model, module=model.module.clone(head=head, readout=ALIGNED))
 
 
 def text_head(texts: np.ndarray, log_scale: float | None = None) -> trees.Tree:

@@ -5,11 +5,16 @@ import pathlib
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
+from point_ft_jax import models
 from point_ft_jax.checkpoints import torch_file
 from point_ft_jax.commands import _zero_shot, predict
+from point_ft_jax.core import trees
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.data.files import text_features
+from point_ft_jax.experiments import build
+from point_ft_jax.experiments.config import default
 from point_ft_jax.models import create_model, zero_shot
 
 SMALL = {'width': 12, 'heads': 2, 'depth': 1, 'num_groups': 8, 'group_size': 4, 'aligned_width': 5}
@@ -113,3 +118,25 @@ def test_files_are_classified_by_text(
 
 def _cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+def test_tuning_from_text_features_starts_as_classification_by_text(tmp_path: pathlib.Path) -> None:
+    """The head of a config with text features is theirs, in the order of the data's classes."""
+    config = default()
+    config.model.update(backbone='uni3d', geometry=ConfigDict(SMALL))
+    config.method.name = 'linear_probe'
+    config.init.text_features = str(write(tmp_path, TEXTS, NAMES))
+    model = build.build_model(config, 2)
+    assert models.build(model.spec).module == model.module
+    variables, line = build.load_start(config, model, 0, ('lamp', 'cup'))
+    head = variables['params']['head']
+    np.testing.assert_array_equal(head['kernel'], TEXTS[[2, 0]].T)
+    assert head['log_scale'] == np.float32(np.log(100))
+    assert 'the head from ' in line
+    assert trees.flatten(trees.select(variables['params'], model.trainable))['head/kernel']
+    with pytest.raises(UserError, match='has no text features of sofa; it has those of cup, pot'):
+        build.load_start(config, model, 0, ('sofa', 'cup'))
+    config.model.backbone = 'recon'
+    config.model.geometry = ConfigDict({'depth': 1})
+    with pytest.raises(UserError, match='recon has no space of texts'):
+        build.build_model(config, 2)

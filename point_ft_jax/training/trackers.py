@@ -105,7 +105,7 @@ def _wandb(folder: pathlib.Path, resume_step: int | None) -> Iterator[Add]:
     try:
         yield lambda step, scalars: run.log(dict(scalars), step=step)
     finally:
-        run.finish(quiet=True)
+        run.finish()
 
 
 @contextlib.contextmanager

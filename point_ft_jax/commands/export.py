@@ -39,9 +39,9 @@ FORMATS = {
     'delta': '',
 }
 NO_ONNX = (
-    'ONNX files are not written. The one kept converter of JAX programs, jax2onnx 0.17, asks for '
-    "an orbax-checkpoint older than this project's, so that they can't be installed together. "
-    'Write --format=stablehlo, or the weights for PyTorch, whose own exporter writes ONNX'
+    'ONNX files are not written. The one kept converter of JAX programs, jax2onnx (0.17.1), does '
+    'not convert the loop that takes farthest points, and asks for an orbax-checkpoint older than '
+    "this project's. Write --format=stablehlo, or the weights for PyTorch, which writes ONNX itself"
 )
 
 

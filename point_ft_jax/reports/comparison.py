@@ -21,9 +21,9 @@ CAPTION = (
 # Columns of the picture, with their titles; the first has the intervals.
 PANELS = {
     'accuracy %': 'test accuracy, %',
-    'trainable M': 'trainable parameters, millions',
-    'memory MiB': 'memory of a step, MiB',
-    'step GFLOP': 'training, GFLOP a cloud',
+    'trainable M': 'trainable, millions',
+    'memory MiB': 'step memory, MiB',
+    'step GFLOP': 'training, GFLOP',
 }
 LOGARITHMIC = ('trainable M',)
 

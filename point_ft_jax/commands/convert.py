@@ -11,7 +11,6 @@ are left out, unless --unreadable=refuse. A folder of clouds alone becomes one s
 was read, left out and why is printed, and the status is 1 if a file could not be read.
 """
 
-import argparse
 import collections
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from point_ft_jax.commands import _cloud_files, _dataset_options
-from point_ft_jax.core import plugins
+from point_ft_jax.core import flags, plugins
 from point_ft_jax.core.errors import UserError, raise_all, some
 from point_ft_jax.data.files import mesh, named, packed
 from point_ft_jax.data.files import points as point_files
@@ -34,12 +33,7 @@ CUTS = ('num_points', 'normalize')  # options that change the clouds
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its status, 1 if files were left out."""
-    given = argparse.ArgumentParser(
-        prog='point-ft convert',
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    given = flags.parser('convert', __doc__)
     given.add_argument('source', help='a file, a folder, or the name of a data set')
     given.add_argument('target', help='the .h5 or .npz file to write')
     given.add_argument('--overwrite', action='store_true', help='replace a file that is there')
@@ -51,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def convert(source: str, target: pathlib.Path, flags: Sequence[str] = ()) -> tuple[list[str], int]:
+def convert(source: str, target: pathlib.Path, given: Sequence[str] = ()) -> tuple[list[str], int]:
     """Writes `target`; gives the report, a line each, and 1 if files were left out, else 0.
 
     Raises:
@@ -59,13 +53,13 @@ def convert(source: str, target: pathlib.Path, flags: Sequence[str] = ()) -> tup
     """
     path = pathlib.Path(source).expanduser()
     if path.is_file():
-        arrays, lines, status = *_cloud(path, flags), 0
+        arrays, lines, status = *_cloud(path, given), 0
     elif path.is_dir() and not _has_classes(path):
-        arrays, lines, status = _flat(path, flags)
+        arrays, lines, status = _flat(path, given)
     elif path.is_dir():
-        arrays, lines, status = _data_set('folder', [f'--root={path}', *flags])
+        arrays, lines, status = _data_set('folder', [f'--root={path}', *given])
     elif source in plugins.available('datasets'):
-        arrays, lines, status = _data_set(source, flags)
+        arrays, lines, status = _data_set(source, given)
     else:
         raise UserError(
             f'there is no file, folder or data set {source!r}; data sets are '
@@ -94,8 +88,8 @@ def _has_classes(path: pathlib.Path) -> bool:
     return bool(splits) or any(inside)
 
 
-def _cloud(path: pathlib.Path, flags: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str]]:
-    options = _cloud_options(flags)
+def _cloud(path: pathlib.Path, given: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str]]:
+    options = _cloud_options(given)
     cloud = point_files.read(path, **options)
     channels = expand(options['channels'])
     arrays = {'points': cloud[:, :3]}
@@ -103,8 +97,8 @@ def _cloud(path: pathlib.Path, flags: Sequence[str]) -> tuple[dict[str, np.ndarr
     return arrays, [f'read {path}: {len(cloud):,} points{_with(channels)}', *_sampled([path])]
 
 
-def _flat(path: pathlib.Path, flags: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str], int]:
-    options = _cloud_options(flags)
+def _flat(path: pathlib.Path, given: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str], int]:
+    options = _cloud_options(given)
     read = _cloud_files.read(_cloud_files.find([str(path)]), **options)
     names = [file.relative_to(path).as_posix() for file in read.files]
     labels = np.zeros(len(names), np.int32)
@@ -116,7 +110,7 @@ def _flat(path: pathlib.Path, flags: Sequence[str]) -> tuple[dict[str, np.ndarra
     return packed.pack(content), lines, int(bool(read.unreadable))
 
 
-def _cloud_options(flags: Sequence[str]) -> dict[str, Any]:
+def _cloud_options(given: Sequence[str]) -> dict[str, Any]:
     def load(
         *,
         channels: Sequence[str] = (),
@@ -126,18 +120,18 @@ def _cloud_options(flags: Sequence[str]) -> dict[str, Any]:
     ) -> None:
         """Options for a file: see `points.read`."""
 
-    options = vars(_dataset_options.parser('point-ft convert FILE', load).parse_args(list(flags)))
+    options = vars(_dataset_options.parser('point-ft convert FILE', load).parse_args(list(given)))
     if options['nonfinite'] not in ('refuse', 'drop'):
         raise UserError(f'nonfinite is {options["nonfinite"]!r}; expected refuse or drop')
     return options
 
 
-def _data_set(name: str, flags: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str], int]:
+def _data_set(name: str, given: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str], int]:
     module = plugins.load('datasets', name)
     parser = _dataset_options.parser(f'point-ft convert {name}', module.load)
     if any(action.dest == 'unreadable' for action in parser._actions):
         parser.set_defaults(unreadable='skip')
-    options = vars(parser.parse_args(list(flags)))
+    options = vars(parser.parse_args(list(given)))
     as_is = all(options.get(cut) == parser.get_default(cut) for cut in CUTS)
     if hasattr(module, 'raw') and as_is:
         raw = module.raw(**options)

@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 FILES = [*(ROOT / 'point_ft_jax').rglob('*.py'), *(ROOT / 'configs').glob('*.py'), ROOT / 'run.py']
 FLAG = re.compile(r'(?<![\w-])--([a-z][\w-]*(?:\.\w+)*)')
 # Of other programs, and what stands for a name.
-FOREIGN = {'help', 'config', 'config.FIELD', 'no-deps'}
+FOREIGN = {'help', 'helpshort', 'helpfull', 'config', 'config.FIELD', 'no-deps'}
 
 
 def texts(path: pathlib.Path) -> Iterator[str]:

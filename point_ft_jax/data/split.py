@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from point_ft_jax.core.errors import UserError, raise_all
+from point_ft_jax.core.errors import UserError, raise_all, some
 from point_ft_jax.data import checks, precision
 from point_ft_jax.data.files.channels import expand
 
@@ -147,3 +147,29 @@ def hold_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
         number = min(max(round(fraction * len(members)), 1), len(members) - 1)
         held[members[:number]] = True
     return split.take(np.flatnonzero(~held)), split.take(np.flatnonzero(held))
+
+
+def folds(split: Split, count: int, seed: int) -> list[tuple[Split, Split]]:
+    """`count` pairs of `split` without a fold, and that fold; deterministic from `seed`.
+
+    Every cloud is in one fold, and the clouds of each class are spread evenly over the folds.
+
+    Raises:
+        UserError: fewer than two folds, or a class with fewer clouds than folds.
+    """
+    sizes = np.bincount(split.labels, minlength=len(split.classes))
+    small = [f'{split.classes[k]} ({n})' for k, n in enumerate(sizes) if 0 < n < count]
+    if count < 2 or small:
+        raise UserError(
+            f'validation.folds is {count}; expected 2 or more, and no more than the clouds of any '
+            f'class{", such as " + some(small) if small else ""}'
+        )
+    r = np.random.default_rng([seed, 0])
+    fold = np.zeros(len(split), int)
+    for number, label in enumerate(np.unique(split.labels)):
+        members = r.permutation(np.flatnonzero(split.labels == label))
+        fold[members] = (np.arange(len(members)) + number) % count
+    return [
+        (split.take(np.flatnonzero(fold != k)), split.take(np.flatnonzero(fold == k)))
+        for k in range(count)
+    ]

@@ -40,7 +40,8 @@ def load_splits(config: ConfigDict) -> dict[str, Split]:
         splits['train'] = teachers.attach(splits['train'], config.pretrain.teachers)
     for split in splits.values():
         kinds.named(config.task).check(split, f'data set {config.data.name!r}')
-    if config.validation.fraction > 0 and config.select == 'validation':
+    held_out = config.validation.fraction > 0 and not config.validation.get('folds', 0)
+    if held_out and config.select == 'validation':
         splits['train'], splits['validation'] = hold_out(
             splits['train'], config.validation.fraction, config.validation.seed
         )

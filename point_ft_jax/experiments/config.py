@@ -44,6 +44,7 @@ def default() -> ConfigDict:
         {
             'fraction': 0.1,  # of every class; 0 for none
             'seed': 0,  # which of them
+            'folds': 0,  # with few clouds: so many models, each without a fold, choose the epoch
         }
     )
     config.select = 'validation'  # or 'best_test_epoch' (the papers'), 'last_epoch'

@@ -22,6 +22,7 @@ from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation import inference
 from point_ft_jax.experiments import build, run_folder
 from point_ft_jax.experiments.fitting import Fitting
+from point_ft_jax.experiments.jobs import _cross_validation as cross_validation
 from point_ft_jax.models.model import Model
 from point_ft_jax.models.tokenizer import require_points
 from point_ft_jax.reports import tables
@@ -56,6 +57,10 @@ def run(config: ConfigDict, command: str = '') -> Report:
     splits = build.load_splits(config)
     train = splits['train']
     model = build.build_model(config, len(train.classes), len(train.part_names))
+    crossed = None
+    if config.validation.get('folds', 0):
+        crossed = cross_validation.cross_validate(config, model, train, folder)
+        config = crossed.settle(config)
     _check(config, model, splits)
     fitting = Fitting(
         config,
@@ -90,6 +95,8 @@ def run(config: ConfigDict, command: str = '') -> Report:
             clouds={name: len(split) for name, split in splits.items()},
         )
     )
+    if crossed:
+        report = dataclasses.replace(report, sections=[*report.sections, crossed.section()])
     return run_folder.publish(report, folder)
 
 

@@ -132,7 +132,8 @@ def load_run(
         folder: of a run, of one of its seeds, or of a delta that was carried away from one.
         backbone: a .pth file or a run to take the backbone from, in place of the run's own copy.
         pretrained: whether the autoencoder of a pre-training run will do, too.
-        key, prefix: where the weights are in a .pth file of `backbone`; see `torch_file`.
+        key: the entry of a .pth file of `backbone` that holds the weights, where it is not found.
+        prefix: what the names of the weights in that file begin with.
 
     Raises:
         UserError: no run, one of pre-training, one without a chosen epoch yet, a delta without a

@@ -58,7 +58,8 @@ def finetune(
         data: the clouds; see `Split.from_arrays` and `load_dataset`.
         task: 'classification' of clouds or 'part_segmentation' of their points; by default the
             latter if `data` has part labels, as the embedded shapes have.
-        backbone, variant: see `create_model`.
+        backbone: see `create_model`.
+        variant: see `create_model`.
         method: one of `available('methods')`, or several, as 'ssf+lora'.
         method_options: of the method, such as `{'rank': 8}`.
         checkpoint: what the backbone starts from: a .pth file, the folder of a run or

@@ -42,7 +42,8 @@ def interpolate(theta0: Tree, theta1: Tree, alpha: Alpha, *, extrapolate: bool =
     allowed, under `jit` and `vmap`; its range is not checked then.
 
     Args:
-        theta0, theta1: the two ends.
+        theta0: the end at 0.
+        theta1: the end at 1.
         alpha: a number in 0..1; or one for each layer: patterns (`fnmatch`, '*' crosses '/') over
             paths to numbers, of which the first that fits a path counts.
         extrapolate: allow numbers outside 0..1.
@@ -51,11 +52,12 @@ def interpolate(theta0: Tree, theta1: Tree, alpha: Alpha, *, extrapolate: bool =
         UserError: trees that differ in structure, shapes or types, a number out of range, a path
             that no pattern fits, a pattern that fits no path.
 
-    >>> a, b = {'x': np.float32([0, 10])}, {'x': np.float32([1, 30])}
-    >>> interpolate(a, b, 0.5)['x'].tolist()
-    [0.5, 20.0]
-    >>> interpolate(a, b, 2, extrapolate=True)['x'].tolist()
-    [2.0, 50.0]
+    Examples:
+        >>> a, b = {'x': np.float32([0, 10])}, {'x': np.float32([1, 30])}
+        >>> interpolate(a, b, 0.5)['x'].tolist()
+        [0.5, 20.0]
+        >>> interpolate(a, b, 2, extrapolate=True)['x'].tolist()
+        [2.0, 50.0]
     """
     same_form({'theta0': theta0, 'theta1': theta1})
     alphas = _alphas(theta0, alpha, extrapolate)
@@ -72,8 +74,9 @@ def along(
     Raises:
         UserError: no alpha, one out of range, or trees that differ in form.
 
-    >>> along({'x': np.float32([0])}, {'x': np.float32([8])}, (0, 0.25, 1))['x'].tolist()
-    [[0.0], [2.0], [8.0]]
+    Examples:
+        >>> along({'x': np.float32([0])}, {'x': np.float32([8])}, (0, 0.25, 1))['x'].tolist()
+        [[0.0], [2.0], [8.0]]
     """
     found = [interpolate(theta0, theta1, float(a), extrapolate=extrapolate) for a in alphas]
     if not found:
@@ -89,10 +92,12 @@ def soup(thetas: Sequence[Tree], weights: Sequence[float] | None = None) -> Tree
     Raises:
         UserError: no tree, trees of different forms, or weights that do not fit.
 
-    >>> soup([{'x': np.float32([0, 3])}, {'x': np.float32([6, 9])}])['x'].tolist()
-    [3.0, 6.0]
-    >>> soup([{'x': np.float32([0, 4])}, {'x': np.float32([4, 0])}], weights=(1, 3))['x'].tolist()
-    [3.0, 1.0]
+    Examples:
+        >>> soup([{'x': np.float32([0, 3])}, {'x': np.float32([6, 9])}])['x'].tolist()
+        [3.0, 6.0]
+        >>> two = [{'x': np.float32([0, 4])}, {'x': np.float32([4, 0])}]
+        >>> soup(two, weights=(1, 3))['x'].tolist()
+        [3.0, 1.0]
     """
     weights = [1.0] * len(thetas) if weights is None else [float(w) for w in weights]
     problems = [] if thetas else ['no tree is given; expected one or more']
@@ -117,11 +122,12 @@ def task_vector(theta0: Tree, theta1: Tree) -> Tree:
     Raises:
         UserError: trees that differ in form.
 
-    >>> a, b = {'x': np.float32([1, 1])}, {'x': np.float32([3, 0])}
-    >>> task_vector(a, b)['x'].tolist()
-    [2.0, -1.0]
-    >>> add(a, scale(task_vector(a, b), -1))['x'].tolist()  # to unlearn the task
-    [-1.0, 2.0]
+    Examples:
+        >>> a, b = {'x': np.float32([1, 1])}, {'x': np.float32([3, 0])}
+        >>> task_vector(a, b)['x'].tolist()
+        [2.0, -1.0]
+        >>> add(a, scale(task_vector(a, b), -1))['x'].tolist()  # to unlearn the task
+        [-1.0, 2.0]
     """
     same_form({'theta0': theta0, 'theta1': theta1})
     return jax.tree.map(lambda a, b: _narrow(_wide(b) - _wide(a), a), theta0, theta1)
@@ -133,8 +139,10 @@ def add(theta: Tree, *vectors: Tree) -> Tree:
     Raises:
         UserError: trees that differ in form.
 
-    >>> add({'x': np.float32([1])}, {'x': np.float32([2])}, {'x': np.float32([4])})['x'].tolist()
-    [7.0]
+    Examples:
+        >>> one, two, four = ({'x': np.float32([number])} for number in (1, 2, 4))
+        >>> add(one, two, four)['x'].tolist()
+        [7.0]
     """
     same_form({'the first': theta, **{f'vector {i}': v for i, v in enumerate(vectors, 1)}})
     return jax.tree.map(
@@ -155,12 +163,13 @@ def distance(theta0: Tree, theta1: Tree, *, relative: bool = False) -> dict[str,
     A block is a `block_N` (with the level that it is of) or else a part by its name, such as
     'backbone/tokenizer'. `relative` divides by the norm of theta0's block (infinity for zero).
 
-    >>> a = {'tokenizer': {'first': {'bias': np.zeros(2)}}, 'block_0': {'bias': np.full(1, 2.0)}}
-    >>> b = {'tokenizer': {'first': {'bias': np.ones(2)}}, 'block_0': {'bias': np.full(1, 5.0)}}
-    >>> distance(a, b)
-    {'block_0': 3.0, 'tokenizer': 1.4142135623730951}
-    >>> distance(a, b, relative=True)
-    {'block_0': 1.5, 'tokenizer': inf}
+    Examples:
+        >>> a = {'tokenizer': {'bias': np.zeros(2)}, 'block_0': {'bias': np.full(1, 2.0)}}
+        >>> b = {'tokenizer': {'bias': np.ones(2)}, 'block_0': {'bias': np.full(1, 5.0)}}
+        >>> distance(a, b)
+        {'block_0': 3.0, 'tokenizer': 1.4142135623730951}
+        >>> distance(a, b, relative=True)
+        {'block_0': 1.5, 'tokenizer': inf}
     """
     same_form({'theta0': theta0, 'theta1': theta1})
     squares: dict[str, float] = {}
@@ -186,10 +195,11 @@ _BLOCK = re.compile(r'((?:backbone|tuner|head)/)?(level_\d+[/.])?(block_\d+|[^/]
 def block_of(path: str) -> str:
     """The block that a leaf is of, for `distance`.
 
-    >>> block_of('backbone/level_1/block_3/mlp/fc1/kernel')
-    'backbone/level_1/block_3'
-    >>> block_of('tuner/block_3.mlp.fc1/gamma'), block_of('backbone/tokenizer/first_0/bias')
-    ('tuner/block_3', 'backbone/tokenizer')
+    Examples:
+        >>> block_of('backbone/level_1/block_3/mlp/fc1/kernel')
+        'backbone/level_1/block_3'
+        >>> block_of('tuner/block_3.mlp.fc1/gamma'), block_of('backbone/tokenizer/first_0/bias')
+        ('tuner/block_3', 'backbone/tokenizer')
     """
     return _BLOCK.match(path)[0]
 
@@ -200,8 +210,9 @@ def graft(theta: Tree, donor: Tree, patterns: Sequence[str]) -> Tree:
     Raises:
         UserError: trees of different forms, or patterns of which one matches nothing.
 
-    >>> graft({'a': np.zeros(1), 'b': np.zeros(1)}, {'a': np.ones(1), 'b': np.ones(1)}, ['b'])
-    {'a': array([0.]), 'b': array([1.])}
+    Examples:
+        >>> graft({'a': np.zeros(1), 'b': np.zeros(1)}, {'a': np.ones(1), 'b': np.ones(1)}, ['b'])
+        {'a': array([0.]), 'b': array([1.])}
     """
     same_form({'theta': theta, 'donor': donor})
     _check_patterns(theta, patterns)
@@ -226,10 +237,11 @@ def at_identity(tuner: Tree, identity: Mapping[str, float] | str) -> Tree:
     Raises:
         UserError: the reason, or a pattern that fits no path.
 
-    >>> tuned = {'qkv': {'down': np.float32([2]), 'up': np.float32([6])}}
-    >>> start = at_identity(tuned, {'*/up': 0})
-    >>> {k: float(v[0]) for k, v in interpolate(start, tuned, 0.5)['qkv'].items()}
-    {'down': 2.0, 'up': 3.0}
+    Examples:
+        >>> tuned = {'qkv': {'down': np.float32([2]), 'up': np.float32([6])}}
+        >>> start = at_identity(tuned, {'*/up': 0})
+        >>> {k: float(v[0]) for k, v in interpolate(start, tuned, 0.5)['qkv'].items()}
+        {'down': 2.0, 'up': 3.0}
     """
     if isinstance(identity, str):
         raise UserError(f'this tuner has no pre-trained end to interpolate from: {identity}')

@@ -39,10 +39,11 @@ def task_arithmetic(base: Tree, thetas: Sequence[Tree], weights: Weights = None)
     Raises:
         UserError: no tree, trees of different forms, or weights that do not fit.
 
-    >>> base = {'x': np.float32([0, 1])}
-    >>> two = [{'x': np.float32([1, 1])}, {'x': np.float32([0, 3])}]
-    >>> task_arithmetic(base, two, weights=(1, 0.5))['x'].tolist()
-    [1.0, 2.0]
+    Examples:
+        >>> base = {'x': np.float32([0, 1])}
+        >>> two = [{'x': np.float32([1, 1])}, {'x': np.float32([0, 3])}]
+        >>> task_arithmetic(base, two, weights=(1, 0.5))['x'].tolist()
+        [1.0, 2.0]
     """
     weights = _weights(thetas, weights)
     return moved(base, _weighted_sum(vectors(base, thetas), weights))
@@ -60,9 +61,10 @@ def magnitude_prune(
     Raises:
         UserError: see `task_arithmetic`; or a density out of range.
 
-    >>> base, theta = {'x': np.zeros(4, np.float32)}, {'x': np.float32([1, -4, 2, 3])}
-    >>> magnitude_prune(base, [theta], density=0.5)['x'].tolist()
-    [0.0, -4.0, 0.0, 3.0]
+    Examples:
+        >>> base, theta = {'x': np.zeros(4, np.float32)}, {'x': np.float32([1, -4, 2, 3])}
+        >>> magnitude_prune(base, [theta], density=0.5)['x'].tolist()
+        [0.0, -4.0, 0.0, 3.0]
     """
     weights = _weights(thetas, weights)
     trimmed = [trim(vector, density) for vector in vectors(base, thetas)]
@@ -87,10 +89,11 @@ def ties(
     Raises:
         UserError: see `task_arithmetic`; a density out of range, or an unknown `sign`.
 
-    >>> base = {'x': np.zeros(3, np.float32)}
-    >>> two = [{'x': np.float32([2, 3, 1])}, {'x': np.float32([4, -1, 0])}]
-    >>> ties(base, two, density=1)['x'].tolist()
-    [3.0, 3.0, 1.0]
+    Examples:
+        >>> base = {'x': np.zeros(3, np.float32)}
+        >>> two = [{'x': np.float32([2, 3, 1])}, {'x': np.float32([4, -1, 0])}]
+        >>> ties(base, two, density=1)['x'].tolist()
+        [3.0, 3.0, 1.0]
     """
     weights = _weights(thetas, weights)
     trimmed = [trim(vector, density) for vector in vectors(base, thetas)]
@@ -119,10 +122,11 @@ def dare(
     Raises:
         UserError: see `task_arithmetic`; a density out of range, or masks that do not fit.
 
-    >>> base, theta = {'x': np.zeros(3, np.float32)}, {'x': np.float32([1, 2, 3])}
-    >>> mask = {'x': np.array([True, False, True])}
-    >>> dare(base, [theta], density=0.5, masks=[mask])['x'].tolist()
-    [2.0, 0.0, 6.0]
+    Examples:
+        >>> base, theta = {'x': np.zeros(3, np.float32)}, {'x': np.float32([1, 2, 3])}
+        >>> mask = {'x': np.array([True, False, True])}
+        >>> dare(base, [theta], density=0.5, masks=[mask])['x'].tolist()
+        [2.0, 0.0, 6.0]
     """
     weights = _weights(thetas, weights)
     return moved(base, _weighted_sum(_dropped(base, thetas, density, seed, masks), weights))
@@ -147,10 +151,11 @@ def dare_ties(
     Raises:
         UserError: see `dare`; or an unknown `sign`.
 
-    >>> base = {'x': np.zeros(2, np.float32)}
-    >>> two = [{'x': np.float32([2, 3])}, {'x': np.float32([4, -1])}]
-    >>> dare_ties(base, two, density=1)['x'].tolist()
-    [3.0, 3.0]
+    Examples:
+        >>> base = {'x': np.zeros(2, np.float32)}
+        >>> two = [{'x': np.float32([2, 3])}, {'x': np.float32([4, -1])}]
+        >>> dare_ties(base, two, density=1)['x'].tolist()
+        [3.0, 3.0]
     """
     weights = _weights(thetas, weights)
     return moved(base, elect(_dropped(base, thetas, density, seed, masks), weights, sign))
@@ -177,8 +182,9 @@ def trim(vector: Tree, density: float) -> Tree:
     Raises:
         UserError: a density outside 0..1.
 
-    >>> trim({'x': np.float32([1, -4, 2, 3])}, 0.5)['x'].tolist()
-    [0.0, -4.0, 0.0, 3.0]
+    Examples:
+        >>> trim({'x': np.float32([1, -4, 2, 3])}, 0.5)['x'].tolist()
+        [0.0, -4.0, 0.0, 3.0]
     """
     if not 0 <= density <= 1:
         raise UserError(f'density is {density}; expected a fraction in 0..1')
@@ -206,11 +212,12 @@ def elect(changes: Sequence[Tree], weights: Sequence[float], sign: str = 'total'
     Raises:
         UserError: an unknown `sign`.
 
-    >>> three = [{'x': np.float32([v])} for v in (-5, 1, 3)]
-    >>> elect(three, (1, 1, 1), 'total')['x'].tolist()
-    [-5.0]
-    >>> elect(three, (1, 1, 1), 'frequency')['x'].tolist()
-    [2.0]
+    Examples:
+        >>> three = [{'x': np.float32([v])} for v in (-5, 1, 3)]
+        >>> elect(three, (1, 1, 1), 'total')['x'].tolist()
+        [-5.0]
+        >>> elect(three, (1, 1, 1), 'frequency')['x'].tolist()
+        [2.0]
     """
     if sign not in SIGNS:
         raise UserError(f'sign is {sign!r}; expected one of {", ".join(SIGNS)}')

@@ -27,13 +27,18 @@ def fisher_interpolate(
     Fishers give `interpolate`, up to rounding. Exact at both ends.
 
     Args:
-        theta0, theta1, alpha: see `interpolate`.
-        fisher0, fisher1: the diagonals at the two ends, trees of the same form; see `fisher`.
+        theta0: see `interpolate`.
+        theta1: see `interpolate`.
+        alpha: see `interpolate`.
+        fisher0: the diagonal at `theta0`, a tree of its form; see `fisher`.
+        fisher1: the diagonal at `theta1`, likewise.
         floor: the least that an entry counts.
 
-    >>> a, b = {'x': np.float32([0, 0])}, {'x': np.float32([8, 8])}
-    >>> fisher_interpolate(a, b, 0.5, fisher1={'x': np.float32([1, 3])})['x'].tolist()
-    [4.0, 6.0]
+    Examples:
+        >>> import numpy as np
+        >>> a, b = {'x': np.float32([0, 0])}, {'x': np.float32([8, 8])}
+        >>> fisher_interpolate(a, b, 0.5, fisher1={'x': np.float32([1, 3])})['x'].tolist()
+        [4.0, 6.0]
     """
     given = {'fisher0': fisher0, 'fisher1': fisher1}
     trees = {name: tree for name, tree in given.items() if tree is not None}
@@ -61,9 +66,11 @@ def fisher(
         theta: where.
         samples: a tree of arrays [S, ...], one sample a row.
 
-    >>> data = np.float32([1, 2])
-    >>> fisher(lambda theta, x: theta['x'].sum() * x, {'x': np.zeros(1)}, data)['x'].tolist()
-    [2.5]
+    Examples:
+        >>> import numpy as np
+        >>> data = np.float32([1, 2])
+        >>> fisher(lambda theta, x: theta['x'].sum() * x, {'x': np.zeros(1)}, data)['x'].tolist()
+        [2.5]
     """
     gradient = jax.grad(log_likelihood)
     zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), theta)

@@ -46,11 +46,12 @@ def lines(
         UserError: trees of different forms, paths without a layer entry, or numbers that are not
             finite.
 
-    >>> base = {name: {'x': np.zeros(1, np.float32)} for name in ('block_0', 'block_1', 'norm')}
-    >>> theta = {name: {'x': np.ones(1, np.float32)} for name in base}
-    >>> edited = lines(base, theta, alpha=0.25)
-    >>> {name: edited[name]['x'].tolist() for name in edited}
-    {'block_0': [0.25], 'block_1': [1.0], 'norm': [0.25]}
+    Examples:
+        >>> base = {name: {'x': np.zeros(1, np.float32)} for name in ('block_0', 'block_1', 'norm')}
+        >>> theta = {name: {'x': np.ones(1, np.float32)} for name in base}
+        >>> edited = lines(base, theta, alpha=0.25)
+        >>> {name: edited[name]['x'].tolist() for name in edited}
+        {'block_0': [0.25], 'block_1': [1.0], 'norm': [0.25]}
     """
     same_form({'the base': base, 'theta': theta})
     beta = 1 - alpha if beta is None else beta
@@ -72,10 +73,11 @@ def layers_of(tree: Tree) -> dict[str, int | None]:
 
     A tuner's part is of the layer whose block it tunes.
 
-    >>> layers_of({'block_1': {'x': 0}, 'block_0.qkv': {'x': 0}, 'norm': {'x': 0}})
-    {'block_0.qkv/x': 0, 'block_1/x': 1, 'norm/x': None}
-    >>> layers_of({f'level_{i}': {'block_0': 0, 'norm': 0} for i in range(2)})
-    {'level_0/block_0': 0, 'level_0/norm': None, 'level_1/block_0': 1, 'level_1/norm': None}
+    Examples:
+        >>> layers_of({'block_1': {'x': 0}, 'block_0.qkv': {'x': 0}, 'norm': {'x': 0}})
+        {'block_0.qkv/x': 0, 'block_1/x': 1, 'norm/x': None}
+        >>> layers_of({f'level_{i}': {'block_0': 0, 'norm': 0} for i in range(2)})
+        {'level_0/block_0': 0, 'level_0/norm': None, 'level_1/block_0': 1, 'level_1/norm': None}
     """
     found = {path: _LAYER.search(path) for path in trees.flatten(tree)}
     places = {path: (int(m[1] or 0), int(m[2])) for path, m in found.items() if m}
@@ -115,7 +117,8 @@ def choose_alphas(
     G + rounds * blocks * (G - 1) times for a grid of G.
 
     Args:
-        theta0, theta1: the two ends.
+        theta0: the end at 0.
+        theta1: the end at 1.
         score: weights to a number, the higher the better, as the accuracy on held-out clouds.
         grid: the alphas to choose from, in 0..1.
         rounds: over all blocks; it ends early when one changes nothing.
@@ -124,12 +127,13 @@ def choose_alphas(
         UserError: trees of different forms, an empty grid, an alpha out of range, or a score that
             is not a number.
 
-    >>> zeros = {'block_0': {'x': np.zeros(1)}, 'block_1': {'x': np.zeros(1)}}
-    >>> ones = {'block_0': {'x': np.ones(1)}, 'block_1': {'x': np.ones(1)}}
-    >>> def score(theta):
-    ...     return -abs(theta['block_0']['x'][0] - 0.25) - abs(theta['block_1']['x'][0] - 1)
-    >>> choose_alphas(zeros, ones, score).alphas
-    {'block_0': 0.25, 'block_1': 1.0}
+    Examples:
+        >>> zeros = {'block_0': {'x': np.zeros(1)}, 'block_1': {'x': np.zeros(1)}}
+        >>> ones = {'block_0': {'x': np.ones(1)}, 'block_1': {'x': np.ones(1)}}
+        >>> def score(theta):
+        ...     return -abs(theta['block_0']['x'][0] - 0.25) - abs(theta['block_1']['x'][0] - 1)
+        >>> choose_alphas(zeros, ones, score).alphas
+        {'block_0': 0.25, 'block_1': 1.0}
     """
     same_form({'theta0': theta0, 'theta1': theta1})
     grid = sorted({float(a) for a in grid})

@@ -56,13 +56,14 @@ def merge(
         UserError: an unknown method or option, no base or too few or many trees for the method,
             trees of different forms, or what the method refuses.
 
-    >>> import numpy as np
-    >>> base = {'x': np.zeros(3, np.float32)}
-    >>> trees = [{'x': np.float32([2, 3, 1])}, {'x': np.float32([4, -1, 0])}]
-    >>> merge(trees, 'ties', base, density=1)['x'].tolist()
-    [3.0, 3.0, 1.0]
-    >>> merge(trees, 'soup')['x'].tolist()
-    [3.0, 1.0, 0.5]
+    Examples:
+        >>> import numpy as np
+        >>> base = {'x': np.zeros(3, np.float32)}
+        >>> trees = [{'x': np.float32([2, 3, 1])}, {'x': np.float32([4, -1, 0])}]
+        >>> merge(trees, 'ties', base, density=1)['x'].tolist()
+        [3.0, 3.0, 1.0]
+        >>> merge(trees, 'soup')['x'].tolist()
+        [3.0, 1.0, 0.5]
     """
     if method not in METHODS:
         raise UserError(f'there is no merging method {method!r}; expected one of {_words(METHODS)}')

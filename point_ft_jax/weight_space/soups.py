@@ -28,9 +28,10 @@ def greedy_soup(thetas: Sequence[Tree], score: Score) -> Tree:
     Raises:
         UserError: no tree, trees of different forms, or a score that is not a number.
 
-    >>> trees = [{'x': np.float32([v])} for v in (0, 3, 6)]
-    >>> greedy_soup(trees, score=lambda theta: -abs(float(theta['x'][0]) - 4))['x'].tolist()
-    [4.5]
+    Examples:
+        >>> trees = [{'x': np.float32([v])} for v in (0, 3, 6)]
+        >>> greedy_soup(trees, score=lambda theta: -abs(float(theta['x'][0]) - 4))['x'].tolist()
+        [4.5]
     """
     return soup([thetas[i] for i in greedy_members(thetas, score)])
 
@@ -47,9 +48,10 @@ def greedy_members(thetas: Sequence[Tree], score: Score) -> list[int]:
     Raises:
         UserError: see `greedy_soup`.
 
-    >>> trees = [{'x': np.float32([v])} for v in (0, 3, 6)]
-    >>> greedy_members(trees, score=lambda theta: -abs(float(theta['x'][0]) - 4))
-    [1, 2]
+    Examples:
+        >>> trees = [{'x': np.float32([v])} for v in (0, 3, 6)]
+        >>> greedy_members(trees, score=lambda theta: -abs(float(theta['x'][0]) - 4))
+        [1, 2]
     """
     if not thetas:
         raise UserError('no tree is given; expected one or more')
@@ -85,8 +87,9 @@ def ema(thetas: Sequence[Tree], *, decay: float = 0.9) -> Tree:
     Raises:
         UserError: no tree, trees of different forms, or a decay out of range.
 
-    >>> ema([{'x': np.float32([v])} for v in (0, 4, 8)], decay=0.5)['x'].tolist()
-    [5.0]
+    Examples:
+        >>> ema([{'x': np.float32([v])} for v in (0, 4, 8)], decay=0.5)['x'].tolist()
+        [5.0]
     """
     if not 0 <= decay <= 1:
         raise UserError(f'decay is {decay}; expected a number in 0..1')
@@ -111,11 +114,12 @@ def model_stock(base: Tree, thetas: Sequence[Tree]) -> Tree:
     Raises:
         UserError: fewer than two trees, or trees of different forms.
 
-    >>> base = {'x': np.zeros(2, np.float32)}
-    >>> model_stock(base, [{'x': np.float32([2, 0])}, {'x': np.float32([0, 2])}])['x'].tolist()
-    [0.0, 0.0]
-    >>> model_stock(base, [{'x': np.float32([2, 0])}, {'x': np.float32([4, 0])}])['x'].tolist()
-    [3.0, 0.0]
+    Examples:
+        >>> base = {'x': np.zeros(2, np.float32)}
+        >>> model_stock(base, [{'x': np.float32([2, 0])}, {'x': np.float32([0, 2])}])['x'].tolist()
+        [0.0, 0.0]
+        >>> model_stock(base, [{'x': np.float32([2, 0])}, {'x': np.float32([4, 0])}])['x'].tolist()
+        [3.0, 0.0]
     """
     if len(thetas) < 2:
         raise UserError(

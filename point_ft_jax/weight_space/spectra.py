@@ -37,9 +37,10 @@ def mono_soup(base: Tree, theta: Tree, *, rank: str = 'variance', energy: float 
     Raises:
         UserError: trees of different forms, an unknown `rank`, or an energy out of range.
 
-    >>> base, theta = {'kernel': np.zeros((2, 2))}, {'kernel': np.diag([3.0, 1.0])}
-    >>> mono_soup(base, theta)['kernel'].round(2).diagonal().tolist()
-    [1.82, 0.39]
+    Examples:
+        >>> base, theta = {'kernel': np.zeros((2, 2))}, {'kernel': np.diag([3.0, 1.0])}
+        >>> mono_soup(base, theta)['kernel'].round(2).diagonal().tolist()
+        [1.82, 0.39]
     """
     same_form({'the base': base, 'theta': theta})
     if rank not in RANKS:

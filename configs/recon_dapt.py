@@ -31,6 +31,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config = _embedded()
     if variant == 'own':
         config.data = own_clouds()
+        config.model.geometry.input_channels = 3  # more with data.channels
     if variant in METHODS:
         config.method.name = METHODS[variant]
         config.method.options = ConfigDict()

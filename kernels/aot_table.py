@@ -17,9 +17,9 @@ Written by that command. **Nothing here has run on a TPU or a GPU**: no time, no
 numerics of these programs were seen on such a chip. What the tables say is what the chips' own
 compilers say on a machine without any: that they accept a program, what memory it takes of a
 device, its operations, and the collectives between devices. What the kernels compute is held by
-the interpreters, `python -m pytest tests/test_kernels_interpreted.py`, the GPU's on Python 3.12 and
-newer only, since it needs jax 0.11. `python -m kernels.aot` compares with `kernels/aot.json` and
-fails where something is not accepted, spills registers, or costs over 10 % more by the same
+the interpreters, `python -m pytest tests/kernels/test_kernels_interpreted.py`, the GPU's on Python
+3.12 and newer only, since it needs jax 0.11. `python -m kernels.aot` compares with
+`kernels/aot.json` and fails where something is not accepted, spills registers, or costs over 10 % more by the same
 compiler.
 
 *Cycles* are the bundles of a TPU kernel's innermost loop, or its longest chain of dependent

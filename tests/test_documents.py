@@ -86,6 +86,12 @@ def test_the_tests_that_documents_name_are_there() -> None:
     assert missing == []
 
 
+def test_the_files_of_tests_that_documents_run_are_there() -> None:
+    run = {p for text in documents().values() for p in re.findall(r'\btests/[\w/]+\.py', text)}
+    assert run
+    assert [path for path in sorted(run) if not (ROOT / path).exists()] == []
+
+
 def test_the_configs_that_documents_name_have_these_variants() -> None:
     named = {name for text in documents().values() for name in CONFIG.findall(text)}
     assert len(named) > 20

@@ -19,8 +19,8 @@ compilers say on a machine without any: that they accept a program, what memory 
 device, its operations, and the collectives between devices. What the kernels compute is held by
 the interpreters, `python -m pytest tests/kernels/test_kernels_interpreted.py`, the GPU's on Python
 3.12 and newer only, since it needs jax 0.11. `python -m kernels.aot` compares with
-`kernels/aot.json` and fails where something is not accepted, spills registers, or costs over 10 % more by the same
-compiler.
+`kernels/aot.json` and fails where something is not accepted, spills registers, or costs over 10 %
+more by the same compiler.
 
 *Cycles* are the bundles of a TPU kernel's innermost loop, or its longest chain of dependent
 instructions, whichever is longer, times its rounds, on one core: a lower bound without launch,

@@ -122,7 +122,7 @@ def test_a_checkpoint_that_does_not_fit_says_all_that_is_wrong(tmp_path: pathlib
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['--config=configs/gone.py'], "there is no config 'configs/gone.py'"),
+        (['--config=configs/gone.py'], "no config 'configs/gone.py'"),
         (['--config=configs/recon_dapt.py:nope'], "no variant 'nope' of recon_dapt"),
         (['--config=configs/recon_dapt.py', '--config.train.epoch=1'], "did you mean 'epochs'"),
         (

@@ -7,12 +7,12 @@ The same bytes every time, but for a rounding: whole millimetres, kept as 16-bit
 npy and as text in csv.
 """
 
-import argparse
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 
+from point_ft_jax.core import flags
 from point_ft_jax.data.datasets import shapes
 from point_ft_jax.data.split import Split
 
@@ -101,11 +101,7 @@ def _ply_header(count: int) -> bytes:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog='point-ft write_samples',
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = flags.parser('write_samples', __doc__)
     parser.add_argument('folder', nargs='?', default='samples', help='where the files go')
     options = parser.parse_args(arguments)
     written = write_samples(options.folder)

@@ -63,6 +63,19 @@ def rotate_y(key: jax.Array, points: jax.Array) -> jax.Array:
     return jnp.stack([x * cos - z * sin, y, x * sin + z * cos], axis=-1)
 
 
+def rotate(key: jax.Array, points: jax.Array) -> jax.Array:
+    """Rotates every cloud by any rotation, all equally likely."""
+    q = jax.random.normal(key, (points.shape[0], 4), points.dtype)
+    w, x, y, z = jnp.moveaxis(q / jnp.linalg.norm(q, axis=1, keepdims=True), 1, 0)
+    rows = (
+        (1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
+        (2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
+        (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
+    )
+    turn = jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=1)
+    return jnp.matmul(points, turn, precision=jax.lax.Precision.HIGHEST)
+
+
 def none(key: jax.Array, points: jax.Array) -> jax.Array:
     """The points as they are."""
     return points
@@ -79,6 +92,7 @@ AUGMENTATIONS = {
         shift,
         batch_scale_translate,
         rotate_y,
+        rotate,
     )
 }
 

@@ -85,6 +85,14 @@ def test_rotation_keeps_heights_and_lengths_and_turns_every_cloud_by_itself() ->
     assert len(np.unique(np.round(angles, 3))) == 4
 
 
+def test_any_rotation_keeps_lengths_and_is_a_rotation() -> None:
+    corners = jnp.broadcast_to(jnp.eye(3), (400, 3, 3))
+    turned = np.asarray(augment.named('rotate')(KEY, corners))
+    np.testing.assert_allclose(turned @ turned.swapaxes(1, 2), corners, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.det(turned), 1, atol=1e-5)
+    assert np.abs(turned.mean(axis=0)).max() < 0.1  # every direction is as likely
+
+
 def test_scale_and_translation_stay_in_their_ranges() -> None:
     ones = jnp.ones((500, 2, 3))
     scaled = augment.named('scale')(KEY, ones)

@@ -15,6 +15,7 @@ from point_ft_jax.data.datasets import _modelnet40_text, _releases
 from point_ft_jax.data.datasets._options import SPLITS, check_choice, read_names
 from point_ft_jax.data.files import h5
 from point_ft_jax.data.normalize import unit_sphere
+from point_ft_jax.data.shared_classes import only_shared
 from point_ft_jax.data.split import Split
 
 CLASSES = (
@@ -37,6 +38,7 @@ def load(
     form: str = 'auto',
     num_points: int | None = None,
     official: bool = True,
+    shared: str | None = None,
 ) -> Split:
     """A split of ModelNet40, every cloud centred and scaled to the unit sphere, normals dropped.
 
@@ -48,6 +50,8 @@ def load(
             published cache for that number is read if it is there (without running its code);
             else one is made, beside the text files or in the user's cache folder.
         official: whether classes and counts must be those of a release.
+        shared: 'scan11' for the clouds of the 11 classes that ScanObjectNN has too, under its
+            names; see `data.shared_classes`.
 
     Raises:
         UserError: no release or two of them; a missing, damaged or different file; NaN, a wrong
@@ -76,7 +80,7 @@ def load(
             '(--config.data.official=False)'
         )
     raise_all(problems, f'{folder} is not the {split} split of ModelNet40 ({form}):')
-    return Split(unit_sphere(points), labels.astype(np.int32), classes)
+    return only_shared(Split(unit_sphere(points), labels.astype(np.int32), classes), shared)
 
 
 def describe(
@@ -86,6 +90,7 @@ def describe(
     form: str = 'auto',
     num_points: int | None = None,
     official: bool = True,
+    shared: str | None = None,
 ) -> str:
     """One line on what is found for a split: release, folder, and files or cache."""
     form, folder = _find(split, root, form)

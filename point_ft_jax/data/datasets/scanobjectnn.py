@@ -9,6 +9,7 @@ from point_ft_jax.data import checks
 from point_ft_jax.data.datasets._options import check_choice
 from point_ft_jax.data.files import h5
 from point_ft_jax.data.files.folders import existing_root
+from point_ft_jax.data.shared_classes import only_shared
 from point_ft_jax.data.split import Split
 
 CLASSES = (
@@ -30,7 +31,14 @@ COUNTS = {
 POINTS = 2048
 
 
-def load(split: str, *, root: str, variant: str = 'obj_bg', official: bool = True) -> Split:
+def load(
+    split: str,
+    *,
+    root: str,
+    variant: str = 'obj_bg',
+    official: bool = True,
+    shared: str | None = None,
+) -> Split:
     """A split of ScanObjectNN in raw coordinates (about metres); nothing is normalised.
 
     Args:
@@ -39,6 +47,8 @@ def load(split: str, *, root: str, variant: str = 'obj_bg', official: bool = Tru
             in h5_files/.
         variant: 'obj_bg' (with background), 'obj_only', or 'pb_t50_rs' (perturbed; the hardest).
         official: whether the counts must be those of the release.
+        shared: 'scan11' for the clouds of the 11 classes that ModelNet40 has too, 'scan9' for those
+            of 9 that ShapeNet has; see `data.shared_classes`.
 
     Raises:
         UserError: a missing, damaged or different file; NaN, a wrong shape, label or count.
@@ -49,10 +59,18 @@ def load(split: str, *, root: str, variant: str = 'obj_bg', official: bool = Tru
     if official:
         problems += _count_problems(points, COUNTS[variant][split])
     raise_all(problems, f'{path} is not the {split} split of ScanObjectNN {variant}:')
-    return Split(points.astype(np.float32, copy=False), labels.astype(np.int32), CLASSES)
+    found = Split(points.astype(np.float32, copy=False), labels.astype(np.int32), CLASSES)
+    return only_shared(found, shared)
 
 
-def describe(split: str, *, root: str, variant: str = 'obj_bg', official: bool = True) -> str:
+def describe(
+    split: str,
+    *,
+    root: str,
+    variant: str = 'obj_bg',
+    official: bool = True,
+    shared: str | None = None,
+) -> str:
     """One line on what is found for a split: variant and file."""
     kind = 'official counts' if official else 'counts not checked'
     return f'ScanObjectNN {variant} ({kind}), {_path(split, root, variant)}'

@@ -15,6 +15,7 @@ from point_ft_jax.data.files import npy
 from point_ft_jax.data.files.folders import existing_root
 from point_ft_jax.data.normalize import unit_sphere
 from point_ft_jax.data.precision import centred
+from point_ft_jax.data.shared_classes import only_shared
 from point_ft_jax.data.split import Split
 
 COUNTS = {'train': 41_952, 'test': 10_518}
@@ -28,6 +29,7 @@ def load(
     num_points: int | None = None,
     whole: bool = False,
     official: bool = True,
+    shared: str | None = None,
 ) -> Split:
     """A split of ShapeNet-55, every cloud centred and scaled to the unit sphere.
 
@@ -40,6 +42,8 @@ def load(
             by default.
         whole: give the clouds of both lists as 'train', as ACT and Point-BERT pre-train.
         official: whether counts must be those of the release.
+        shared: 'scan9' for the clouds of 9 classes that ScanObjectNN has too, under its names; see
+            `data.shared_classes`.
 
     Raises:
         UserError: a missing list or file, one that holds no cloud, a different count or size, NaN;
@@ -60,7 +64,7 @@ def load(
     labels = np.array([synsets.index(_synset(name)) for name in names], np.int32)
     problems = checks.problems(points, labels, synsets, complete=False)
     raise_all(problems, f'{base} is not the {split} split of ShapeNet-55:')
-    return Split(unit_sphere(points), labels, tuple(synsets))
+    return only_shared(Split(unit_sphere(points), labels, tuple(synsets)), shared)
 
 
 def _names(base: pathlib.Path, split: str) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from point_ft_jax.data.shapes.classes import BACKGROUND, CLASS_SETS
 from point_ft_jax.data.shapes.clouds import VARIANTS, complete, scanned, turned
 from point_ft_jax.data.shapes.compositions import PART, composition
 from point_ft_jax.data.shapes.solids import Solid
+from point_ft_jax.data.shared_classes import only_shared
 from point_ft_jax.data.split import Split
 
 __all__ = ['BACKGROUND', 'CLASS_SETS', 'VARIANTS', 'assembly', 'load']
@@ -76,6 +77,7 @@ def load(
     train_size: int | None = None,
     test_size: int | None = None,
     seed: int = 0,
+    shared: str | None = None,
 ) -> Split:
     """Makes the clouds of a split; of a large one, finds those of an earlier call.
 
@@ -92,6 +94,9 @@ def load(
             every class. None is 1,200 of scan15, 2,000 of cad40 and 4,000 assemblies.
         test_size: clouds in the split 'test', likewise. None is 300, 1,000 and 400.
         seed: another seed, another data set.
+        shared: 'scan11' for the clouds of the 11 classes that both sets of classes have, under the
+            names of scan15: the shift from CAD models to scans; see `data.shared_classes`. The
+            sizes count the clouds before.
 
     Returns:
         S clouds, [S, num_points, 3] float32 within the unit sphere, y up. Cloud i has the label
@@ -116,10 +121,10 @@ def load(
     points, parts = (_made if size >= KEPT_FROM else _make)(recipe, size)
     labels = np.arange(size, dtype=np.int32) % len(names)
     if style == 'assemblies':
-        return Split(points, labels, names)
+        return only_shared(Split(points, labels, names), shared)
     kinds_of = CLASS_SETS[classes]
     around = (BACKGROUND,) if look in ('obj_bg', 'pb_t50_rs') else ()
-    return Split(
+    made = Split(
         points,
         labels,
         names,
@@ -127,6 +132,7 @@ def load(
         part_names=kinds_of.part_names,
         parts=tuple((*around, *kinds_of.part_ids(name)) for name in names),
     )
+    return only_shared(made, shared)
 
 
 def assembly(split: str, number: int, seed: int = 0, classes: str = 'scan15') -> list[Solid]:

@@ -136,7 +136,8 @@ def pretraining() -> ConfigDict:
             'decoder': {},  # fields of the autoencoder: decoder_depth, decoder_heads, ...
             'chamfer': 'chamfer_l2',  # or 'chamfer_l1', 'chamfer_l1_l2' (their sum)
             'teachers': '',  # a file of image and text features of the training clouds
-            'contrast': False,  # pull clouds of one class together, by their class token
+            'contrast': False,  # pull clouds together, by their class token
+            'contrast_by': 'class',  # those of one class; or two views of one 'cloud': no labels
         }
     )
     return config
@@ -177,6 +178,8 @@ def judging(job: str) -> ConfigDict:
             'clouds': 0,  # of the test split, evenly chosen; 0 for all
         }
     )
+    # At test time, on corrupted clouds: '', 'tent' or 'purge_gate', and its options.
+    config.adapt = ConfigDict({'name': '', 'options': {}})
     return config
 
 
@@ -211,4 +214,57 @@ def wise() -> ConfigDict:
     config.source = ConfigDict({'name': 'shapes'})
     # Every pair of them.
     config.few_shot = ConfigDict({'ways': (5, 10), 'shots': (10, 20), 'queries': 20, 'folds': 10})
+    return config
+
+
+def robust() -> ConfigDict:
+    """The fields of `wise` and those of the comparison of all robust methods."""
+    config = wise()
+    config.job = 'robust'
+    config.wise.statistics = ('reestimated',)
+    config.robust = ConfigDict(
+        {
+            'settings': ('obj_bg', 'obj_only', 'pb_t50_rs'),  # variants of the data
+            # What is trained, by name: what of the config is another. `from_probe`: it starts from
+            # the run lp, head and all. full and lp have to be there.
+            'runs': {
+                'lp': {'method': {'name': 'linear_probe'}},
+                'full': {},
+                'lp_ft': {'from_probe': True},
+                'dapt': {'method': {'name': 'dapt'}},
+                'lora': {'method': {'name': 'lora'}},
+                'ema': {'optim': {'ema': 0.99}},
+                'l2_sp': {'optim': {'l2_sp': 0.01}},
+            },
+            'soup': ('full', 'lp_ft', 'l2_sp'),  # runs that soups and Model Stock are made of
+            # What is made of the trained, by name: a method of `weight_space.merge`, its options.
+            'merges': {
+                'soup': {'method': 'soup'},
+                'greedy_soup': {'method': 'greedy_soup'},
+                'model_stock': {'method': 'model_stock'},
+                'lines': {'method': 'lines'},
+                'mono_soup': {'method': 'mono_soup'},
+            },
+            # Adaptation at test time, by name: its options.
+            'adapt': {'tent': {'lr': 1e-3}, 'purge_gate': {'purged': (0, 2, 4, 8)}},
+            'adapted_clouds': 0,  # of the target and of every corruption; 0 for all
+            # Sets that nothing is fine-tuned on, by name, each as `data`; and folders beside them.
+            'transfer': {},
+            'folders': (),
+            # The shift from CAD to scans: CAD clouds, as `data`, of the classes that `shared` says;
+            # '' for none.
+            'shared': 'scan11',
+            'cad': {'name': 'shapes'},
+            'svm': {
+                'cs': (1e-4, 1e-3, 1e-2, 1e-1),  # on standardised features
+                'raw_cs': (1e-3, 1e-2, 1e-1, 1.0, 10.0),
+                'folds': 3,
+            },
+            # What a run has to reach for its curves to mean anything.
+            'limits': {
+                **{'seeds': 3, 'clouds': 600, 'train_accuracy': 0.9, 'moved': 0.05},
+                **{'above_random': 0.1, 'ceiling': 0.95},
+            },
+        }
+    )
     return config

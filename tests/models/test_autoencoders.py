@@ -11,10 +11,11 @@ from key_lists import key_list, state_dict
 from point_ft_jax.core import plugins, trees
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.models import AutoencoderSpec, build, create_model
-from point_ft_jax.models.autoencoders import masking, reconstruction
+from point_ft_jax.models.autoencoders import hierarchical, masking, reconstruction
 from point_ft_jax.models.autoencoders.build import Autoencoder
 from point_ft_jax.models.autoencoders.center_prediction import CenterPredictingAutoencoder, conceal
 from point_ft_jax.models.autoencoders.hierarchical import HierarchicalAutoencoder
+from point_ft_jax.models.autoencoders.masked import CONTRAST
 from point_ft_jax.models.hierarchical import carry_down
 from point_ft_jax.models.tokens import Tokens
 from point_ft_jax.training.tasks import reconstruction as objective
@@ -279,6 +280,23 @@ def test_the_contrastive_loss_is_the_references_loop() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-4)
     gradient = jax.grad(lambda p: objective.contrast(p, jnp.zeros(9)).sum())(projections)
     assert np.isfinite(gradient).all()  # one class alone
+
+
+def test_contrast_by_cloud_holds_two_views_of_a_cloud_together_and_sees_no_label() -> None:
+    task = objective.reconstruction((CONTRAST,), sample='random', contrast_by='cloud')
+    clouds = jax.random.normal(jax.random.key(0), (3, 16, 3))
+    points, targets = task.sample(jax.random.key(1), clouds, {'labels': jnp.array([7, 7, 7])}, 8)
+    assert points.shape == (6, 8, 3)
+    assert targets['labels'].tolist() == [0, 1, 2, 0, 1, 2]
+    assert np.abs(points[:3] - points[3:]).max() > 0.1  # each has points of its own
+    with pytest.raises(UserError, match="contrast_by is 'kind'; expected class or cloud"):
+        objective.reconstruction(contrast_by='kind')
+
+
+def test_contrast_without_a_class_token_is_of_the_mean_of_what_is_visible() -> None:
+    tokens = jnp.arange(12.0).reshape(1, 3, 4)
+    found = hierarchical._mean_of(tokens, jnp.array([[True, False, True]]))
+    assert found.tolist() == [[4.0, 5.0, 6.0, 7.0]]
 
 
 def test_chamfer_l1_and_l2_of_a_patch_by_hand() -> None:

@@ -80,7 +80,8 @@ def _task(config: ConfigDict, model: Autoencoder) -> Task:
     """The reconstruction that the config trains for."""
     names = tuple(getattr(model.module, 'projections', None) or ())
     auxiliary = getattr(model.module, 'auxiliary', ())
-    return reconstruction(names, config.pretrain.chamfer, config.pretrain.sample, auxiliary)
+    plan = config.pretrain
+    return reconstruction(names, plan.chamfer, plan.sample, auxiliary, plan.contrast_by)
 
 
 def _one_seed(
@@ -119,7 +120,7 @@ def _protocol(config: ConfigDict, widths: Mapping[str, int]) -> dict[str, str]:
     """What the numbers mean, in words."""
     losses = [config.pretrain.chamfer, *(f'{name} features of a teacher' for name in widths)]
     if config.pretrain.contrast:
-        losses.append(f'{CONTRAST} by class')
+        losses.append(f'{CONTRAST} by {config.pretrain.contrast_by}')
     return {
         'backbone': f'{config.model.backbone} {config.model.variant}',
         'data': f'{run_folder.data_line(config)}, {config.points:,} points',

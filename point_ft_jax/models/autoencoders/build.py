@@ -132,7 +132,7 @@ def _plugin(name: str) -> Backbone:
 def _check(
     module: nn.Module, backbone: str, options: Mapping[str, object], projections: Mapping[str, int]
 ) -> None:
-    tokens = getattr(module, 'global_tokens', ())
+    tokens = getattr(module, 'global_tokens', (hierarchical.POOLED,))
     problems = [
         f'the {name} loss needs the token {TOKENS[name]!r}, and {backbone} in pre-training has '
         f'{", ".join(tokens) or "none"}'

@@ -5,7 +5,7 @@ is made of it. The decoder goes the other way, from the coarsest level to the on
 hidden neighbourhoods it reconstructs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
 import jax
@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from point_ft_jax.core.trees import Array
 from point_ft_jax.models.autoencoders import masking
 from point_ft_jax.models.autoencoders.decoder import Blocks
+from point_ft_jax.models.autoencoders.masked import TORCH_NAMES as _MASKED
+from point_ft_jax.models.autoencoders.masked import Heads
 from point_ft_jax.models.autoencoders.reconstruction import Reconstruction
 from point_ft_jax.models.hierarchical import HierarchicalTransformer, carry_down
 from point_ft_jax.models.layers import BatchNorm, Dtype, Linear, gelu, layer_norm, token_init
@@ -35,6 +37,9 @@ class HierarchicalAutoencoder(nn.Module):
         mask_ratio: how many of them.
         decoder_depths: of the two stages of the decoder, at the width of the level of each.
         decoder_heads: of both.
+        projections: the width of each projection, by its name in `masked.TOKENS`. There is no class
+            token: in its place stands the mean of the coarsest level's visible tokens. (The
+            published pre-training has none.)
         dtype: what to compute in; None for the type of the parameters.
     """
 
@@ -43,10 +48,12 @@ class HierarchicalAutoencoder(nn.Module):
     mask_ratio: float = 0.8
     decoder_depths: tuple[int, int] = (1, 1)
     decoder_heads: int = 6
+    projections: Mapping[str, int] | None = None
     dtype: Dtype | None = None
 
     def setup(self) -> None:
         self.tuner = Tuner()
+        self.heads = Heads(self.projections or {}, self.dtype)
         self.decoder = HierarchicalDecoder(
             self.decoder_depths,
             self.decoder_heads,
@@ -79,7 +86,17 @@ class HierarchicalAutoencoder(nn.Module):
             centers=fine.centers,
             hidden=~visible[-2],
             visible=shown.reshape(len(points), -1, 3),
+            projections=self.heads({POOLED: _mean_of(levels[-1].patches, visible[-1])}, train),
         )
+
+
+POOLED = 'cls'  # the token that the mean stands for
+
+
+def _mean_of(tokens: Array, chosen: Array) -> Array:
+    """[B, D], the mean of the chosen [B, G] of tokens [B, G, D]."""
+    weights = chosen[..., None].astype(tokens.dtype)
+    return (tokens * weights).sum(axis=1) / jnp.maximum(weights.sum(axis=1), 1)
 
 
 class HierarchicalDecoder(nn.Module):
@@ -161,6 +178,7 @@ TORCH_NAMES = {
     'decoder/propagation/unit_1_norm': f'{UNIT}.net2.1',
     'decoder/norm': 'decoder_norm',
     'decoder/points': 'rec_head',
+    **{path: name for path, name in _MASKED.items() if path.startswith('heads/contrast')},
 }
 PREFIX = ''  # of the backbone's names
 CONV = ('h_encoder.token_embed.*', 'token_prop.*', 'rec_head.*')

@@ -27,6 +27,7 @@ BACKBONE = Backbone(
         'token_prop.*',
         'decoder_norm.*',
         'rec_head.*',
+        'cls_proj.*',
         *FINE_TUNED_HEAD,
     ),
     undecayed=('level_?/tokenizer/*',),  # `token_embed`, by its name

@@ -17,12 +17,15 @@ from point_ft_jax.models.autoencoders.masked import CONTRAST
 from point_ft_jax.models.autoencoders.reconstruction import CHAMFER, Reconstruction
 from point_ft_jax.training.tasks.task import Task
 
+CONTRAST_BY = ('class', 'cloud')
+
 
 def reconstruction(
     projections: tuple[str, ...] = (),
     chamfer: str = 'chamfer_l2',
     sample: str = 'farthest',
     auxiliary: tuple[str, ...] = (),
+    contrast_by: str = 'class',
 ) -> Task:
     """Reconstruction of hidden patches, and a loss for each of the autoencoder's projections.
 
@@ -35,11 +38,18 @@ def reconstruction(
         chamfer: a name of `reconstruction.CHAMFER`.
         sample: how a step samples points, a name of `sampling.SAMPLES`.
         auxiliary: the autoencoder's own terms of the loss, by name.
+        contrast_by: what contrast holds together, one of CONTRAST_BY: the clouds of a 'class', by
+            the labels; or two views of one 'cloud', without labels (as SimCLR, Chen et al., ICML
+            2020), so that a step has two samples of every cloud, each augmented for itself.
 
     Raises:
         UserError: an unknown name.
     """
-    for option, value, choices in (('chamfer', chamfer, CHAMFER), ('sample', sample, SAMPLES)):
+    for option, value, choices in (
+        ('chamfer', chamfer, CHAMFER),
+        ('sample', sample, SAMPLES),
+        ('contrast_by', contrast_by, CONTRAST_BY),
+    ):
         if value not in choices:
             raise UserError(f'pretrain.{option} is {value!r}; expected {" or ".join(choices)}')
 
@@ -68,6 +78,9 @@ def reconstruction(
 
     def sample_points(key: jax.Array, points: Array, targets: Targets, number: int) -> tuple:
         sample_key, view_key = jax.random.split(key)
+        if contrast_by == 'cloud' and CONTRAST in projections:
+            points, targets = _twice(points), {name: _twice(a) for name, a in targets.items()}
+            targets['labels'] = jnp.arange(len(points)) % (len(points) // 2)
         views = {name: _one_view(view_key, array) for name, array in targets.items()}
         return SAMPLES[sample](sample_key, points, number), views
 
@@ -87,6 +100,11 @@ def reconstruction(
         record=lambda errors, _: float(errors.mean()),
         evaluation=lambda epoch, error: (epoch, error),
     )
+
+
+def _twice(array: Array) -> Array:
+    """[B, ...] to [2B, ...]: the batch, and once more."""
+    return jnp.concatenate([array, array])
 
 
 def _one_view(key: jax.Array, targets: Array) -> Array:

@@ -8,6 +8,10 @@
         --config.corruptions.root=modelnet_c
         the official files of ModelNet-C, for a run on ModelNet40
 
+    python run.py --config=configs/corruptions.py:tent --config.run=runs/recon_dapt
+        adapting at test time, by the entropy of its answers; likewise purge_gate, which leaves out
+        the patches that fit worst
+
 What is made anew has the suites' recipes and other random draws: no number of it is a number of the
 suite. mCE and RmCE are given for ModelNet40 only, against the published errors of DGCNN.
 """
@@ -17,7 +21,7 @@ from ml_collections import ConfigDict, config_dict
 from point_ft_jax.experiments.config import judging
 from point_ft_jax.experiments.papers import check_variant
 
-VARIANTS = ('', 'modelnet40_c_13', 'modelnet_c')
+VARIANTS = ('', 'modelnet40_c_13', 'modelnet_c', 'tent', 'purge_gate')
 
 
 def get_config(variant: str = '') -> ConfigDict:
@@ -30,4 +34,8 @@ def get_config(variant: str = '') -> ConfigDict:
     if variant == 'modelnet_c':
         suite = {**config.corruptions.to_dict(), 'root': config_dict.placeholder(str)}
         config.corruptions = ConfigDict(suite)
+    if variant == 'tent':
+        config.adapt = ConfigDict({'name': variant, 'options': {'lr': 1e-3, 'variations': 1}})
+    if variant == 'purge_gate':
+        config.adapt = ConfigDict({'name': variant, 'options': {'purged': (0, 2, 4, 8)}})
     return config

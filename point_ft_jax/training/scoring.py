@@ -1,27 +1,39 @@
 """The scores of a tuned model on labelled clouds."""
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
 from point_ft_jax.core.devices import make_mesh
-from point_ft_jax.core.errors import raise_all
+from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.data.checks import check_clouds
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation import inference
+from point_ft_jax.evaluation.adaptation import make_adapted
 from point_ft_jax.models.tuned import TunedModel
 from point_ft_jax.training.tasks import kinds
 
 
-def evaluate(tuned: TunedModel, split: Split, *, batch_size: int = 32) -> Any:
+def evaluate(
+    tuned: TunedModel,
+    split: Split,
+    *,
+    batch_size: int = 32,
+    adapt: str | None = None,
+    adapt_options: Mapping[str, object] | None = None,
+) -> Any:
     """The evaluation of a tuned model on the clouds of a split.
 
     Args:
         tuned: what `finetune` or `load_run` returned.
         split: labelled clouds with the classes of `tuned`; with part labels for a part segmenter.
         batch_size: clouds at once.
+        adapt: how a classifier adapts to the clouds as it answers, without their labels: 'tent' or
+            'purge_gate'; None for not at all. See `evaluation.adaptation`.
+        adapt_options: of the adaptation, such as `{'lr': 1e-3}` or `{'purged': (0, 4)}`.
 
     Returns:
         An `evaluation.metrics.Evaluation`, whose `confusion` is [C, C] with a row for each true
@@ -31,7 +43,7 @@ def evaluate(tuned: TunedModel, split: Split, *, batch_size: int = 32) -> Any:
 
     Raises:
         UserError: other classes than the model's, no part labels, clouds with NaN or with fewer
-            points than the model takes.
+            points than the model takes; an unknown adaptation, or one that the model does not fit.
 
     Examples:
         >>> import jax
@@ -47,9 +59,15 @@ def evaluate(tuned: TunedModel, split: Split, *, batch_size: int = 32) -> Any:
     check_clouds(split.points, split.channels, tuned.metadata)
     task = kinds.of_model(tuned.model.spec).task(split, {})
     points, targets = task.prepare(split, tuned.metadata['points'])
-    answer = functools.partial(task.answer, tuned.model.module)
-    run = inference.in_batches(answer, make_mesh(), min(len(split), batch_size))
-    answers = run(jax.tree.map(np.asarray, tuned.variables), points, targets)
+    variables, size = jax.tree.map(np.asarray, tuned.variables), min(len(split), batch_size)
+    if adapt is None:
+        answer = functools.partial(task.answer, tuned.model.module)
+        answers = inference.in_batches(answer, make_mesh(), size)(variables, points, targets)
+    else:
+        if tuned.model.spec.num_parts is not None:
+            raise UserError(f'adapt is {adapt!r}, which is for classifiers; this model segments')
+        run = make_adapted(adapt, tuned.model.module, make_mesh(), size, adapt_options)
+        answers = run(variables, points)
     return task.evaluation(0, task.record(answers, targets))
 
 

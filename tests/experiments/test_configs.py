@@ -210,6 +210,7 @@ def test_each_paper_has_the_augmentation_of_its_own(name: str, variant: str) -> 
         'pretrain': variant == 'recon',
         'few_shot': variant.startswith('recon'),
         'wise_ft_lp': variant == 'recon_scanobjectnn',
+        'robust': variant == 'scanobjectnn',
     }.get(name, False)
     if name == 'pretrain' and variant not in load(name).PUBLISHED:
         return  # no paper's

@@ -8,12 +8,22 @@ from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation import corruptions, inference
+from point_ft_jax.evaluation.adaptation import make_adapted
 from point_ft_jax.evaluation.corruptions import official
 from point_ft_jax.evaluation.corruptions import scores as corruption_scores
 from point_ft_jax.experiments import build, run_folder
 from point_ft_jax.experiments.jobs._frozen_model import Result, finish, judged_run
+from point_ft_jax.models.tuned import TunedModel
 from point_ft_jax.reports import tables
 from point_ft_jax.reports.report import Report
+
+
+def _predictor(config: ConfigDict, run: TunedModel) -> inference.Predict:
+    """The run's logits, adapting at test time if the config says so."""
+    adapt, size = config.adapt, config.train.batch_size
+    if not adapt.name:
+        return inference.make_predict(run.model.module, make_mesh(), size)
+    return make_adapted(adapt.name, run.model.module, make_mesh(), size, adapt.options.to_dict())
 
 
 def run(config: ConfigDict, command: str = '') -> Report:
@@ -22,13 +32,16 @@ def run(config: ConfigDict, command: str = '') -> Report:
     The official ModelNet-C below `config.corruptions.root`, or `config.corruptions.suite` made anew
     from the run's own test clouds. mCE and RmCE are of ModelNet40 alone, whose reference they have.
 
+    With `config.adapt.name` the run adapts to every set of clouds as it answers, each time from the
+    weights that it was trained to.
+
     Raises:
-        UserError: no run, an unknown suite or severity, missing files, or other classes.
+        UserError: no run, an unknown suite, severity or adaptation, missing files, other classes.
     """
     folder, _ = run_folder.begin(config)
     run, plan = judged_run(config), config.corruptions
     own = build.config_of(run.metadata, config.run)
-    predict = inference.make_predict(run.model.module, make_mesh(), config.train.batch_size)
+    predict = _predictor(config, run)
 
     def accuracy(split: Split) -> float:
         points = inference.prepare(split.points, split.points.shape[1])
@@ -70,6 +83,8 @@ def run(config: ConfigDict, command: str = '') -> Report:
     ]
     devices.say(tables.text(rows))
     errors = ', '.join(f'{k} {result[k]:.3f}' for k in ('mCE', 'RmCE', 'mOA') if k in result)
-    label = f'{name}, mean over all {errors}'.rstrip()
+    result['adapt'] = config.adapt.name
+    adapting = f', {config.adapt.name}' if config.adapt.name else ''
+    label = f'{name}, mean over all {errors}'.rstrip() + adapting
     parts = {'clouds': 0, 'rows': rows, 'corruptions': found, 'clean': result['clean']}
     return finish(config, folder, command, result, label, **parts)

@@ -1,29 +1,38 @@
 """Checks a data set: what was found, counts, sizes, repeated and unused clouds, every problem.
 
     point-ft check_data shapes --style=scan
-    point-ft check_data NAME [--OPTION=VALUE ...]
+    point-ft check_data NAME [--OPTION=VALUE ...] [--run=RUN] [--checkpoint=FILE]
 
-NAME is a file of point_ft_jax/data/datasets/, its options are those of the file's `load`. Ends with
-status 0 if both splits load, with 1 if not.
+NAME is a file of point_ft_jax/data/datasets/, its options are those of the file's `load`. With a
+run (or a delta) the clouds are compared with those that it was trained on: classes, channels,
+number of points, scale, the order of the axes; with a checkpoint (a .pth, or shipped:NAME) with
+those that published backbones were pre-trained on. Ends with status 0 if both splits load, with 1
+if not, with 2 after a mistake in the command.
+
+    point-ft check_data folder --root=FOLDER --run=runs/recon_dapt
 """
 
 import contextlib
+import pathlib
 import sys
 import textwrap
 import types
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from point_ft_jax.commands import _dataset_options
-from point_ft_jax.core import plugins
+from point_ft_jax.core import json_files, plugins
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.data import judgements
+from point_ft_jax.data import judgements, likeness
 from point_ft_jax.data.checks import some
 from point_ft_jax.data.split import Split
 
 SPLITS = ('train', 'test')
+# What published backbones were pre-trained on: ShapeNet, in the unit sphere.
+PUBLISHED = {'radius': [1.0, 1.0, 1.0]}
 LONGEST_TABLE = 8  # classes; more are listed several a line
 
 
@@ -32,17 +41,48 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     if not argv or argv[0] in ('-h', '--help'):
         print(f'{__doc__.strip()}\n\ndata sets: {", ".join(plugins.available("datasets"))}')
-        return 0 if argv else 1
+        return 0 if argv else 2
     if argv[0].startswith('-'):
         raise UserError(
             f'{argv[0]} stands before the name of the data set; see point-ft check_data --help'
         )
     module = plugins.load('datasets', argv[0])
     parser = _dataset_options.parser(f'point-ft check_data {argv[0]}', module.load)
-    return _report(module, vars(parser.parse_args(argv[1:])))
+    parser.add_argument('--run', help='a run or a delta, to compare with what it was trained on')
+    parser.add_argument('--checkpoint', help='a .pth or shipped:NAME, to compare with likewise')
+    options = vars(parser.parse_args(argv[1:]))
+    references = _references(options.pop('run'), options.pop('checkpoint'))
+    return _report(module, options, references)
 
 
-def _report(module: types.ModuleType, options: dict) -> int:
+def _references(run: str | None, checkpoint: str | None) -> dict[str, Mapping[str, Any]]:
+    """What is known of the training clouds of what is named, by its name.
+
+    Raises:
+        UserError: no such run, or no such file.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    if run is not None:
+        from point_ft_jax.checkpoints import run as saved
+
+        folder = saved.find(run)
+        facts = folder / saved.FACTS
+        found[run] = (
+            json_files.read_json(facts) if facts.exists() else saved.read_delta(run).metadata
+        )
+    if checkpoint is not None:
+        from point_ft_jax.checkpoints import shipped
+
+        path = pathlib.Path(shipped.locate(checkpoint))
+        if not path.is_file():
+            raise UserError(f'no file {path}: expected the .pth of a backbone, or give --run=RUN')
+        found[checkpoint] = PUBLISHED
+    return found
+
+
+def _report(
+    module: types.ModuleType, options: dict, references: Mapping[str, Mapping[str, Any]]
+) -> int:
     """Prints what is known of both splits; returns the command's status."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always', UserWarning)
@@ -54,6 +94,8 @@ def _report(module: types.ModuleType, options: dict) -> int:
         print(f'{split}: {_summary(data)}')
     if splits:
         print('\n'.join(['', *_class_table(splits)]))
+        for name, known in references.items():
+            notes += _unlike(next(iter(splits.values())), name, known)
         notes += _differences(*(splits[split] for split in SPLITS)) if len(splits) == 2 else []
         print('\n'.join(['', *(f'note: {note}' for note in dict.fromkeys(notes))] if notes else []))
     for message in dict.fromkeys(problems.values()):
@@ -178,3 +220,27 @@ def _differences(train: Split, test: Split) -> list[str]:
     if not 0.5 < ratio < 2:
         found.append(f'clouds of test are {ratio:.3g} times as large as those of train')
     return found
+
+
+def _unlike(data: Split, name: str, known: Mapping[str, Any]) -> list[str]:
+    """How clouds differ from those that `name` was trained on, of which this is `known`."""
+    found = []
+    classes = list(known.get('classes', data.classes))
+    if classes != list(data.classes):
+        others = sorted(set(classes) ^ set(data.classes))
+        order = f'differing: {some(others)}' if others else 'the same in another order'
+        found.append(f'{len(classes)} classes there, {len(data.classes)} here ({order})')
+    channels = tuple(known.get('channels', data.channels))
+    if channels != data.channels:
+        found.append(
+            f'channels {", ".join(channels) or "none"} there, '
+            f'{", ".join(data.channels) or "none"} here'
+        )
+    if data.points.shape[1] < known.get('points', 0):
+        found.append(
+            f'it takes {known["points"]:,} points, and these clouds have {data.points.shape[1]:,}'
+        )
+    found += likeness.batch_differences(data.points, {**known, 'points': 0})
+    if not found:
+        return [f'the clouds are like those that {name} was trained on']
+    return [f'unlike what {name} was trained on: {text}' for text in found]

@@ -91,7 +91,7 @@ def compared(
         lambda path, leaf: None if path in own else leaf, run.variables['params']
     )
     config = config or build.config_of(run.metadata, checkpoints[0])
-    splits = build.load_splits(config)
+    splits = build.load_splits(config, run.metadata['classes'])
     test = splits['test']
     for path, one in zip(checkpoints, deltas, strict=True):
         _check_run(path, one, config, test)
@@ -113,7 +113,8 @@ def compared(
         mine = jax.tree.map(lambda array, k=k: array[:, k], answers)
         scores = task.evaluation(0, task.record(mine, targets)).scores()
         rows.append({'checkpoint': path, label: f'{100 * scores[score]:.2f}'})
-    head = [f'{len(test)} clouds of the test split, {run.metadata["points"]} points each', *others]
+    clouds = f'{len(test)} clouds of the test split, {run.metadata["points"]} points each'
+    head = [clouds, *_absent(test), *others]
     return '\n'.join([*head, '', tables.text(rows)])
 
 
@@ -150,7 +151,7 @@ def evaluated(
         config = config or build.config_of(run.metadata, checkpoint)
         model, variables, origin = run.model, run.variables, f'run {checkpoint}'
         num_points = run.metadata['points']
-        splits = build.load_splits(config)
+        splits = build.load_splits(config, run.metadata['classes'])
         test = splits['test']
         _check_run(checkpoint, run, config, test)
         others = _other_data(checkpoint, run, splits)
@@ -175,7 +176,8 @@ def evaluated(
     variables = jax.tree.map(np.asarray, variables)
     answers = inference.in_batches(answer, make_mesh(), batch_size)(variables, points, targets)
     evaluation = task.evaluation(0, task.record(answers, targets))
-    lines = [origin, f'{len(test)} clouds of the test split, {num_points} points each', *others]
+    clouds = f'{len(test)} clouds of the test split, {num_points} points each'
+    lines = [origin, clouds, *_absent(test), *others]
     return '\n'.join([*lines, *_scores(task.name, evaluation, test.classes)])
 
 
@@ -195,6 +197,15 @@ def _check_run(path: str, run: 'TunedModel | Delta', config: ConfigDict, test: '
             f'{len(test.classes)} ({some[1]}, …); expected the same in the same order'
         )
     raise_all(problems, f'{path} does not fit the data:')
+
+
+def _absent(test: 'Split') -> list[str]:
+    """A line on the classes that the test split has no cloud of, where there are such."""
+    present = set(test.labels.tolist())
+    names = [name for label, name in enumerate(test.classes) if label not in present]
+    if not names:
+        return []
+    return [f'note: no cloud of {", ".join(names)}: means over classes are over the others']
 
 
 def _other_data(path: str, run: 'TunedModel | Delta', splits: Mapping[str, 'Split']) -> list[str]:

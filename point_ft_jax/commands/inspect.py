@@ -8,7 +8,7 @@
 Prints of a .pth or .safetensors file what it holds, its parameters by part, how it fits each
 backbone that knows any of its keys, and what a load would take, leave and miss; of the folder of a
 run or of a delta what model it is; and how either is used. Ends with status 0 if a backbone, or a
-method on one, fits, with 1 if none does or nothing can be read. No code in the file is run.
+method on one, fits, with 1 if none does, with 2 if nothing can be read. No code in it is run.
 """
 
 import collections
@@ -16,7 +16,6 @@ import dataclasses
 import functools
 import pathlib
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -65,14 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         '--prefix', default='', help="what the names of the weights begin with, such as 'student.'"
     )
     options = parser.parse_args(argv)
-    try:
-        if pathlib.Path(options.file).expanduser().is_dir():
-            print(describe_run(options.file))
-            return 0
-        found = weights.read(shipped.locate(options.file), options.key, options.prefix)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
+    if pathlib.Path(options.file).expanduser().is_dir():
+        print(describe_run(options.file))
+        return 0
+    found = weights.read(shipped.locate(options.file), options.key, options.prefix)
     text, status = describe(options.file, found, options.keys)
     print(text)
     return status

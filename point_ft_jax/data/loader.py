@@ -1,5 +1,6 @@
 """Data sets by name."""
 
+import difflib
 import inspect
 from collections.abc import Mapping
 from types import ModuleType
@@ -41,9 +42,7 @@ def option_problems(plugin: ModuleType, options: Mapping[str, object], flag: str
     `flag` is what stands before an option's name on the command line.
     """
     known = {n: p for n, p in inspect.signature(plugin.load).parameters.items() if n != 'split'}
-    found = [
-        f'no option {name!r}; there are {", ".join(known)}' for name in options if name not in known
-    ]
+    found = [_unknown(name, list(known)) for name in options if name not in known]
     found += [
         f'{name} is not set: give {flag}{name}=…'
         for name, parameter in known.items()
@@ -51,3 +50,9 @@ def option_problems(plugin: ModuleType, options: Mapping[str, object], flag: str
         and parameter.default is not None
     ]
     return found
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    nearest = difflib.get_close_matches(name, known, 1)
+    meant = f'did you mean {nearest[0]!r}? There' if nearest else 'there'
+    return f'no option {name!r}; {meant} are {", ".join(known)}'

@@ -1,5 +1,6 @@
 """From a config to what it names: data, model, recipe."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,32 +29,37 @@ from point_ft_jax.training.tasks.classification import classification
 from point_ft_jax.training.tasks.task import Task
 
 
-def load_splits(config: ConfigDict) -> dict[str, Split]:
+def load_splits(config: ConfigDict, classes: Sequence[str] | None = None) -> dict[str, Split]:
     """'train' and 'test' as the data plug-in gives them, and 'validation' held out of 'train'.
+
+    With the names of the `classes` that a model knows, 'test' alone will do.
 
     Raises:
         UserError: an unknown plug-in, an option that it does not have or that is not set, or what
             the reader finds wrong with the data.
     """
-    splits = read(config.data)
+    splits = read(config.data, classes=classes)
     if config.job == 'pretrain' and config.pretrain.teachers:
         splits['train'] = teachers.attach(splits['train'], config.pretrain.teachers)
     for split in splits.values():
         kinds.named(config.task).check(split, f'data set {config.data.name!r}')
     held_out = config.validation.fraction > 0 and not config.validation.get('folds', 0)
-    if held_out and config.select == 'validation':
+    if 'train' in splits and held_out and config.select == 'validation':
         splits['train'], splits['validation'] = hold_out(
             splits['train'], config.validation.fraction, config.validation.seed
         )
     return splits
 
 
-def read(section: ConfigDict, flag: str = 'data') -> dict[str, Split]:
+def read(
+    section: ConfigDict, flag: str = 'data', classes: Sequence[str] | None = None
+) -> dict[str, Split]:
     """'train' and 'test' of a section that names a data plug-in and its options.
 
     Args:
         section: `config.data`, or another like it.
         flag: its name on the command line, for messages.
+        classes: of a model, for which a test split alone will do.
 
     Raises:
         UserError: an unknown plug-in, an option that it does not have or that is not set, or what
@@ -63,6 +69,8 @@ def read(section: ConfigDict, flag: str = 'data') -> dict[str, Split]:
     plugin = plugins.load('datasets', section.name)
     problems = option_problems(plugin, options, f'--config.{flag}.')
     raise_all(problems, f'data set {section.name!r}:')
+    if classes is not None and hasattr(plugin, 'is_test_alone') and plugin.is_test_alone(**options):
+        return {'test': plugin.load_test(classes, **options)}
     return load_dataset(section.name, **options)
 
 
@@ -206,6 +214,18 @@ def outputs_of(config: ConfigDict, state: Mapping[str, np.ndarray]) -> int | Non
     return None if found is None else len(found)
 
 
+def _warmup(asked: int, epochs: int) -> int:
+    """The epochs of warm-up: one fewer than there are, with a warning, where more are asked for."""
+    if asked < epochs:
+        return asked
+    warnings.warn(
+        f'optim.warmup is {asked} and the schedule has {epochs} epochs: the warm-up takes '
+        f'{epochs - 1} of them',
+        stacklevel=2,
+    )
+    return epochs - 1
+
+
 def make_recipe(
     config: ConfigDict,
     built: Model | Autoencoder,
@@ -220,12 +240,14 @@ def make_recipe(
             range.
     """
     optim = config.optim
+    epochs = optim.epochs or config.train.epochs
+    warmup = _warmup(optim.warmup, epochs)
     schedule, faster_schedule = (
         schedules.make_schedule(
             optim.schedule,
             peak,
-            epochs=optim.epochs or config.train.epochs,
-            warmup=optim.warmup,
+            epochs=epochs,
+            warmup=warmup,
             steps_per_epoch=steps_per_epoch,
             final=optim.final_lr,
             initial=optim.initial_lr,

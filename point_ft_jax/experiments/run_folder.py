@@ -114,14 +114,12 @@ def _check(config: ConfigDict) -> None:
     wrong = [
         f'{name} is {value}; expected more than 0' for name, value in positive.items() if value <= 0
     ]
-    epochs = config.optim.epochs or config.train.epochs
-    if not 0 <= config.optim.warmup < epochs:
-        wrong.append(f'optim.warmup is {config.optim.warmup}; expected 0 to {epochs - 1} epochs')
     seeds = set(config.seeds)
     if not seeds or len(seeds) != len(config.seeds) or min(seeds) < 0:
         wrong.append(f'seeds is {config.seeds}; expected one or more different numbers from 0 on')
     for name, value in {
         'validation.seed': config.validation.seed,
+        'optim.warmup': config.optim.warmup,
         'vote.votes': config.vote.votes,  # 0: no voting
         'optim.l2_sp': config.optim.l2_sp,
         **({'corruptions.clouds': config.corruptions.clouds} if config.job in CORRUPT else {}),

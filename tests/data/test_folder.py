@@ -201,3 +201,19 @@ def test_an_empty_folder_says_what_it_could_hold(tmp_path):
         UserError, match=r'holds nothing; expected train.h5 and test.h5; or train/<cl'
     ):
         load(tmp_path)
+
+
+def test_a_test_split_alone_is_read_for_a_model_that_knows_the_classes(tmp_path):
+    write_classes(tmp_path / 'a' / 'test', {'chair': 2, 'bag': 1})
+    points = np.random.default_rng(0).normal(size=(2, 10, 3))
+    (tmp_path / 'b').mkdir()
+    write_h5(tmp_path / 'b' / 'test.h5', points, np.array([0, 2]))
+    known = ('bag', 'chair', 'table')
+    for name, labels in (('a', [0, 1, 1]), ('b', [0, 2])):
+        assert folder.is_test_alone(root=str(tmp_path / name))
+        split = folder.load_test(known, root=str(tmp_path / name))
+        assert sorted(split.labels.tolist()) == labels
+        assert split.classes == known
+    write_classes(tmp_path / 'a' / 'train', {'chair': 2})
+    assert not folder.is_test_alone(root=str(tmp_path / 'a'))
+    assert not folder.is_test_alone(root=str(tmp_path / 'none'))

@@ -178,6 +178,14 @@ def test_the_rate_of_a_paper_by_epoch(name: str, variant: str, rates: dict[int, 
         np.testing.assert_allclose(recipe.schedule(jnp.int32(epoch * STEPS)), rate, rtol=2e-5)
 
 
+def test_the_warm_up_of_a_smoke_run_is_cut_to_its_epochs() -> None:
+    config = config_of('full_recon', 'pb_t50_rs')
+    config.train.epochs = 1
+    with pytest.warns(UserWarning, match='optim.warmup is 10 and the schedule has 1 epochs: .* 0'):
+        recipe = builder.make_recipe(config, build(config), STEPS, make_mesh())
+    assert float(recipe.schedule(jnp.int32(0))) > 0
+
+
 @pytest.mark.parametrize(('schedule', 'ratio'), [('constant', 10), ('cosine_by_epoch', 1)])
 def test_recons_head_and_cls_token_peak_at_ten_times_the_rate_but_start_alike(
     schedule: str, ratio: float

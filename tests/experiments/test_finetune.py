@@ -73,8 +73,8 @@ def test_other_data_than_a_runs_are_noticed(
 ) -> None:
     real = build.load_splits
 
-    def fewer(config: ConfigDict) -> dict[str, Split]:
-        splits = real(config)
+    def fewer(config: ConfigDict, *known: object) -> dict[str, Split]:
+        splits = real(config, *known)
         return {**splits, 'test': splits['test'].take(np.arange(29))}
 
     monkeypatch.setattr(build, 'load_splits', fewer)
@@ -172,6 +172,27 @@ def test_data_of_other_classes_or_another_task_evaluate_no_run(
         evaluate.compared([str(run)], tiny(run, task='part_segmentation'), 16)
     with pytest.raises(UserError, match='no such file or folder'):
         evaluate.evaluated(str(tmp_path / 'gone'), None, 16)
+
+
+def test_a_test_split_alone_evaluates_a_run_which_knows_the_classes(
+    run: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    data = shapes.load('test', style='cad', num_points=64, train_size=15, test_size=15)
+    for index, (cloud, label) in enumerate(zip(data.points, data.labels, strict=True)):
+        if data.classes[label] == 'bag':
+            continue
+        place = tmp_path / 'data' / 'test' / data.classes[label]
+        place.mkdir(parents=True, exist_ok=True)
+        np.save(place / f'{index}.npy', cloud)
+    other = tiny(run)
+    other.data = own_clouds()
+    other.data.update(root=str(tmp_path / 'data'), normalize=False)
+    text = evaluate.evaluated(str(run), other, 16)
+    assert '14 clouds of the test split, 64 points each' in text
+    assert 'note: no cloud of bag: means over classes are over the others' in text
+    (tmp_path / 'data' / 'test' / 'bags').mkdir()
+    with pytest.raises(UserError, match='classes that the model was not trained on: bags; it know'):
+        evaluate.evaluated(str(run), other, 16)
 
 
 @pytest.mark.slow

@@ -41,7 +41,7 @@ MISTAKES = {
     'option of another method': ({'method.name': 'full'}, 'method full has no option rank'),
     'no epochs': ({'train.epochs': 0}, 'train.epochs is 0; expected more than 0'),
     'no rate': ({'optim.lr': 0.0}, 'optim.lr is 0.0; expected more than 0'),
-    'warm-up over the end': ({'optim.warmup': 9}, 'optim.warmup is 9; expected 0 to 1 epochs'),
+    'a warm-up below nothing': ({'optim.warmup': -1}, 'optim.warmup is -1; expected 0 or more'),
     'an average that never moves': ({'optim.ema': 1.0}, 'optim.ema is 1.0; expected 0 '),
     'a penalty below nothing': ({'optim.l2_sp': -1.0}, 'optim.l2_sp is -1.0; expected 0 or more'),
     'a head from nowhere': ({'init.head': True}, 'a head comes from the folder of a run'),

@@ -74,7 +74,7 @@ class Listing:
             labels={split: self.labels[split][own] for split, own in kept.items()},
             unreadable=problems,
         )
-        lost = set(range(len(self.classes))) - set(found.labels['train'].tolist())
+        lost = set(self.labels['train'].tolist()) - set(found.labels['train'].tolist())
         if lost:
             names = some(self.classes[label] for label in sorted(lost))
             heading = f'no file of {names} can be read to train on:'
@@ -89,13 +89,17 @@ def read(
     read_file: Callable[[pathlib.Path], np.ndarray],
     unreadable: str,
     channels: tuple[str, ...],
+    known: Sequence[str] | None = None,
 ) -> Raw:
     """The clouds of a folder of class folders, as `read_file` returns them; see `listing`.
+
+    With the names of `known` classes those of test/ alone.
 
     Raises:
         UserError: no such folders, and what `Listing.read` raises.
     """
-    found, clouds = listing(base, test_fraction, seed).read(read_file, unreadable)
+    files = listing(base, test_fraction, seed) if known is None else tested(base, known)
+    found, clouds = files.read(read_file, unreadable)
     names = {split: found.names(split) for split in SPLITS}
     return Raw(
         *(base, clouds, found.labels, names, found.classes, found.unused),
@@ -164,6 +168,24 @@ def divided(base: pathlib.Path, places: Mapping[str, pathlib.Path]) -> Listing:
         problems += _empty(found[split])
     raise_all(problems, f'{base} has no sound train/<class>/ and test/<class>/:')
     return _listing(base, found, tuple(found['train']))
+
+
+def tested(base: pathlib.Path, known: Sequence[str]) -> Listing:
+    """The files of base/test/<class>/ alone, of classes that are known; train is empty.
+
+    Raises:
+        UserError: no class folders, or one of another name.
+    """
+    place = split_folders(base)['test']
+    found = folders(place)
+    unknown = [name for name in found if name not in known]
+    if unknown:
+        raise UserError(
+            f'{place} has classes that the model was not trained on: {some(unknown)}; it knows '
+            f'{some(known, 12)}'
+        )
+    raise_all(_empty(found), f'{base} has no sound test/<class>/:')
+    return _listing(base, {'train': {}, 'test': found}, tuple(known))
 
 
 def divide(base: pathlib.Path, test_fraction: float, seed: int) -> Listing:

@@ -33,9 +33,15 @@ def files(base: pathlib.Path) -> dict[str, pathlib.Path]:
 
 
 def read(
-    base: pathlib.Path, splits: Sequence[str], nonfinite: str, channels: Sequence[str] = ()
+    base: pathlib.Path,
+    splits: Sequence[str],
+    nonfinite: str,
+    channels: Sequence[str] = (),
+    known: Sequence[str] | None = None,
 ) -> Raw:
     """The clouds of the splits, with the arrays of the channels beside.
+
+    The classes are those of shape_names.txt, or the `known` ones, or the labels of train.
 
     Raises:
         UserError: a missing or damaged file, wrong shapes, values or labels.
@@ -45,6 +51,8 @@ def read(
     named = base / NAMES
     if named.is_file():
         classes = read_names(named)
+    elif known is not None:
+        classes = tuple(known)
     else:
         train = found['train'][1] if 'train' in found else h5.read(paths['train'], ['label'])[0]
         classes = _numbered(train)

@@ -109,6 +109,41 @@ def examine(**options: Any) -> tuple[dict[str, Split], list[str]]:
     return splits, found.judged()
 
 
+def is_test_alone(*, root: str, **_: Any) -> bool:
+    """Whether a folder has clouds to test on and none to train on, in h5 files or folders."""
+    path = pathlib.Path(root).expanduser()
+    if not path.is_dir():
+        return False
+    return {*_h5_folder.files(path), *_class_folders.split_folders(path)} == {'test'}
+
+
+def load_test(
+    classes: Sequence[str],
+    *,
+    root: str,
+    num_points: int | None = None,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+    normalize: bool = False,
+    nonfinite: str = 'refuse',
+    unreadable: str = 'refuse',
+    channels: Sequence[str] = (),
+) -> Split:
+    """The test split alone, for a model that knows its `classes`; other options as of `load`.
+
+    Raises:
+        UserError: as `load`; a class that the model does not know.
+    """
+    check_folder_options('test', num_points, test_fraction, seed, nonfinite, unreadable)
+    found = _read(
+        *(root, num_points, test_fraction, seed, nonfinite, unreadable, channels),
+        ('test',),
+        classes,
+    )
+    found.warn()
+    return _split('test', found, num_points, seed, normalize, expand(channels))
+
+
 def _both(
     *,
     num_points: int | None = None,
@@ -162,20 +197,24 @@ def _read(
     unreadable: str,
     channels: Sequence[str],
     splits: Sequence[str],
+    known: Sequence[str] | None = None,
 ) -> Raw:
-    """The clouds of h5 files, of the splits that are asked for; of folders those of both."""
+    """The clouds of h5 files, of the splits that are asked for; of folders those of both.
+
+    With the names of `known` classes those of test alone.
+    """
     base, layout = _layout(root)
     if layout == 'packed':
         return Raw.of_packed(base, expand(channels), nonfinite)
     if layout == 'h5':
-        return _h5_folder.read(base, splits, nonfinite, channels)
+        return _h5_folder.read(base, splits, nonfinite, channels, known)
 
     def read(path: pathlib.Path) -> np.ndarray:
         cloud = point_files.read(path, channels, nonfinite, seed, surface)
         return cloud if unreadable == 'refuse' else _class_folders.checked(cloud, path)
 
     surface = max(mesh.POINTS, num_points or 0)
-    raw = _class_folders.read(base, test_fraction, seed, read, unreadable, expand(channels))
+    raw = _class_folders.read(base, test_fraction, seed, read, unreadable, expand(channels), known)
     problems = [
         problem
         for split in SPLITS

@@ -26,7 +26,6 @@ from point_ft_jax.checkpoints import shipped, weights
 from point_ft_jax.checkpoints.weights import Weights
 from point_ft_jax.commands import _tuned_by
 from point_ft_jax.core import flags, plugins
-from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.inert_pickle import Opaque, shown
 from point_ft_jax.core.trees import Variables
 from point_ft_jax.models import create_model

@@ -179,9 +179,9 @@ def test_the_rate_of_a_paper_by_epoch(name: str, variant: str, rates: dict[int, 
 
 
 def test_the_warm_up_of_a_smoke_run_is_cut_to_its_epochs() -> None:
-    config = config_of('full_recon', 'pb_t50_rs')
-    config.train.epochs = 1
-    with pytest.warns(UserWarning, match='optim.warmup is 10 and the schedule has 1 epochs: .* 0'):
+    config = config_of('recon_dapt', 'pb_t50_rs')
+    config.train.epochs = config.optim.epochs = 1
+    with pytest.warns(UserWarning, match=r'optim.warmup is 10 and the schedule has 1 epochs: .* 0'):
         recipe = builder.make_recipe(config, build(config), STEPS, make_mesh())
     assert float(recipe.schedule(jnp.int32(0))) > 0
 

@@ -14,6 +14,7 @@ own, and its allocator's peak stands beside XLA's figure.
 
 import argparse
 import csv
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -31,7 +32,7 @@ from point_ft_jax.core import flags, plugins, trees
 from point_ft_jax.core.devices import compiler_options
 from point_ft_jax.experiments import command_line
 from point_ft_jax.models import create_model, model
-from point_ft_jax.models.build import known
+from point_ft_jax.models.build import compute_type, known
 from point_ft_jax.models.recomputation import MEMORY
 from point_ft_jax.reports import figures, tables
 from point_ft_jax.training import costs
@@ -47,7 +48,8 @@ def step_memory(case: Mapping[str, Any]) -> dict[str, float]:
     """The bytes of one training step, by kind, and its operations; nothing is allocated.
 
     Args:
-        case: 'backbone', 'method', 'variant', 'geometry', 'batch', 'points', 'compute', 'memory'.
+        case: 'backbone', 'method', 'variant', 'geometry', 'batch', 'points', 'compute', 'memory'
+            and, if not float32, 'frozen_dtype'.
 
     Returns:
         'arguments', 'temporaries' and 'total', and 'flops', recomputation included.
@@ -67,7 +69,9 @@ def _build(case: Mapping[str, Any]) -> tuple[model.Model, train.Recipe]:
         geometry=geometry,
         dtype=case['compute'],
     )
-    return built, benchmark.make_recipe(built, case['points'])
+    recipe = benchmark.make_recipe(built, case['points'])
+    frozen_dtype = compute_type(case.get('frozen_dtype', 'float32'))
+    return built, dataclasses.replace(recipe, frozen_dtype=frozen_dtype)
 
 
 def allocator_peak(case: Mapping[str, Any]) -> int | None:
@@ -155,6 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument('--num_groups', type=int, default=128)
     parser.add_argument('--group_size', type=int, default=32)
     parser.add_argument('--compute', default='float32', choices=['float32', 'bfloat16'])
+    parser.add_argument('--frozen_dtype', default='float32', choices=['float32', 'bfloat16'])
     parser.add_argument('--out', help='a folder for memory.csv and memory.png')
     parser.add_argument('--peak', type=json.loads, help=argparse.SUPPRESS)
     options = vars(parser.parse_args(arguments))

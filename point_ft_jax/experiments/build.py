@@ -21,6 +21,8 @@ from point_ft_jax.data.loader import load_dataset, option_problems
 from point_ft_jax.data.split import Split, hold_out
 from point_ft_jax.models import AutoencoderSpec, Model, ModelSpec, build, torch_names, zero_shot
 from point_ft_jax.models.autoencoders.build import Autoencoder
+from point_ft_jax.models.build import compute_type
+from point_ft_jax.models.layers import Dtype
 from point_ft_jax.models.recomputation import AUTO, MEMORY
 from point_ft_jax.training import optimizer, schedules, starting_point
 from point_ft_jax.training import step as train
@@ -278,8 +280,20 @@ def make_recipe(
         mesh=mesh,
         task=task or classification(config.train.smoothing),
         ema=optim.ema,
+        frozen_dtype=_frozen_dtype(config),
         momentum=_momentum(config.train.halve_momentum_every * steps_per_epoch),
     )
+
+
+def _frozen_dtype(config: ConfigDict) -> Dtype | None:
+    """What frozen kernels are stored in; float32 in runs of before there was a choice."""
+    name = config.train.get('frozen_dtype', 'float32')
+    if name == 'bfloat16' and config.model.compute != 'bfloat16':
+        raise UserError(
+            "train.frozen_dtype is 'bfloat16', which rounds the backbone's weights; it goes with "
+            "model.compute='bfloat16', which does so anyway"
+        )
+    return compute_type(name)
 
 
 def _check_channels(config: ConfigDict, built: Model) -> None:

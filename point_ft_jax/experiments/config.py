@@ -91,6 +91,9 @@ def default() -> ConfigDict:
             # the rest is computed again), 'least' (what enters a block); 'auto': the first of them
             # that fits the device.
             'memory': 'auto',
+            # Of the kernels that do not train; where model.compute is 'bfloat16', this may be, too:
+            # half the memory, and the same numbers.
+            'frozen_dtype': 'float32',
             'device_bytes': 4 * 2**30,  # a larger training split streams
         }
     )

@@ -16,7 +16,7 @@ from point_ft_jax.data.split import Split
 from point_ft_jax.models.model import Model
 from point_ft_jax.models.tokenizer import unblocked
 from point_ft_jax.training.population import Population, Training, step_population
-from point_ft_jax.training.step import Recipe, start
+from point_ft_jax.training.step import Recipe, start, stored
 
 
 def compiled_cost(compiled: jax.stages.Compiled) -> dict[str, float]:
@@ -68,6 +68,7 @@ def step_memory(model: Model, recipe: Recipe, batch: int, channels: int = 0) -> 
         shapes['params'], trees.select(shapes['params'], model.trainable)
     )
     state = jax.eval_shape(lambda *args: start(recipe, *args), moving, shapes['batch_stats'])
+    frozen = stored(recipe, frozen)
     points = jax.ShapeDtypeStruct((batch, recipe.num_points, 3 + channels), jnp.float32)
     labels = jax.ShapeDtypeStruct((batch,), jnp.int32)
     step = functools.partial(step_population, recipe)

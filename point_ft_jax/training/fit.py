@@ -114,7 +114,8 @@ def fit_population(
         population = Population.of(members, recipe.module, own_clouds)
         steps = len(splits['train']) // plan.batch_size
         training = start_training(recipe, population, starts, trainable, steps)
-        return _Fit(training, plan, splits, folder, folders, show, resources).run()
+        _, frozen = trees.partition(starts[0]['params'], trainable)
+        return _Fit(training, frozen, plan, splits, folder, folders, show, resources).run()
 
 
 class _Fit:
@@ -123,6 +124,7 @@ class _Fit:
     def __init__(
         self,
         training: Training,
+        frozen: trees.Tree,
         plan: TrainingPlan,
         splits: Mapping[str, Split],
         folder: pathlib.Path | None,
@@ -132,6 +134,7 @@ class _Fit:
     ) -> None:
         self._recipe, self._population = training.recipe, training.population
         self._members = training.population.members
+        self._frozen = frozen
         self._plan, self._split, self._folder, self._show = plan, splits['train'], folder, show
         self._steps = len(self._split) // plan.batch_size  # of an epoch
         self._checkpoints = resources.enter_context(Checkpoints(folder, len(self._members)))
@@ -331,7 +334,8 @@ class _Fit:
     def _results(self, cost: dict[str, float]) -> list[Fitted]:
         """What the training of every member gave."""
         best = self._checkpoints.best(self._training)
-        frozen, moving, statistics = to_host((self._training.frozen, *best))
+        # As it came: what trained over it may have stored it in fewer bits.
+        frozen, moving, statistics = to_host((self._frozen, *best))
         halves = [
             self._population.member_variables(k, moving, statistics)
             for k in range(len(self._members))

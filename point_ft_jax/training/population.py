@@ -17,7 +17,7 @@ from flax import struct
 from point_ft_jax.core import trees
 from point_ft_jax.core.devices import everywhere
 from point_ft_jax.core.trees import Array, Targets
-from point_ft_jax.training.step import Recipe, State, first_opt_state, start, step
+from point_ft_jax.training.step import Recipe, State, first_opt_state, start, step, stored
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +151,8 @@ def start_training(
     else:
         state = start(recipe, halves[0], statistics[0])
     logs = empty_logs(recipe, population, steps)
-    return Training(recipe, population, *everywhere(recipe.mesh, (frozen, state, logs)))
+    arrays = stored(recipe, frozen), state, logs
+    return Training(recipe, population, *everywhere(recipe.mesh, arrays))
 
 
 def _start_several(

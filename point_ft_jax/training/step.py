@@ -18,6 +18,7 @@ from jax.sharding import Mesh
 from point_ft_jax.core import trees
 from point_ft_jax.core.trees import Array, Targets
 from point_ft_jax.data.augment import Augmentation
+from point_ft_jax.models.layers import Dtype
 from point_ft_jax.training.optimizer import pack
 from point_ft_jax.training.schedules import Schedule
 from point_ft_jax.training.tasks.classification import classification
@@ -74,6 +75,8 @@ class Recipe:
             None for 1.
         ema: the decay (0 to 1) of a moving average of the weights, which is evaluated and kept in
             their place; 0 for none. See `averaged`.
+        frozen_dtype: what the kernels of the frozen half are stored in while the rest trains; None
+            for their own type. See `stored`.
     """
 
     module: nn.Module
@@ -85,6 +88,7 @@ class Recipe:
     task: Task = dataclasses.field(default_factory=classification)
     momentum: Schedule | None = None
     ema: float = 0.0
+    frozen_dtype: Dtype | None = None
 
 
 def start(recipe: Recipe, trainable: trees.Tree, batch_stats: trees.Tree) -> State:
@@ -92,6 +96,26 @@ def start(recipe: Recipe, trainable: trees.Tree, batch_stats: trees.Tree) -> Sta
     trainable, batch_stats = jax.tree.map(jnp.copy, (trainable, batch_stats))
     opt_state = first_opt_state(recipe, trainable)
     return State(jnp.zeros((), jnp.int32), trainable, batch_stats, opt_state)
+
+
+def stored(recipe: Recipe, frozen: trees.Tree) -> trees.Tree:
+    """The frozen half, arrays or shapes, as it is stored: its kernels in `recipe.frozen_dtype`.
+
+    A model that computes in bfloat16 rounds kernels so anyway, and gives the same numbers; norms,
+    biases and tokens, which are small, keep their type.
+    """
+    dtype = recipe.frozen_dtype
+    if dtype is None:
+        return frozen
+
+    def one(path: str, leaf: Any) -> Any:
+        if not path.endswith('/kernel'):
+            return leaf
+        if isinstance(leaf, jax.ShapeDtypeStruct):
+            return jax.ShapeDtypeStruct(leaf.shape, dtype)
+        return leaf.astype(dtype)
+
+    return trees.map_paths(one, frozen)
 
 
 def first_opt_state(recipe: Recipe, trainable: trees.Tree) -> optax.OptState | Averaged:

@@ -110,8 +110,7 @@ def _unlabelled(backbone: str) -> ConfigDict:
     """Assemblies, which have no classes, each seen twice in a step.
 
     Half the points in half-sized patches cover as much of a cloud as 1,024 points in patches of 32,
-    at half the cost; so does hiding three quarters of them. 2,000 clouds and 3 epochs are what the
-    backbone that ships has seen, five minutes of one core; more of both is the first thing to try.
+    at half the cost; so does hiding three quarters of them.
     """
     config = _tiny(backbone)
     config.data = ConfigDict({'name': 'shapes', 'style': 'assemblies', 'seed': 1})
@@ -121,8 +120,8 @@ def _unlabelled(backbone: str) -> ConfigDict:
     config.pretrain.contrast = True
     config.pretrain.contrast_by = 'cloud'
     config.train.augment = 'scale+rotate_y'
-    config.train.epochs = 3
-    config.optim.warmup = 0
+    config.train.epochs = 30
+    config.optim.warmup = 1
     if backbone == 'recon':
         config.model.geometry.group_size = 16
         config.pretrain.mask_ratio = 0.75

@@ -1,9 +1,9 @@
 """Every robust method in one table, with intervals, and with conditions checked before.
 
     python run.py --config=configs/robust.py
-        tiny ReCon, pre-trained without labels on embedded assemblies, fine-tuned on the three
-        embedded scans; three seeds, 600 test clouds, four transfer sets; likewise point_m2ae, which
-        the run pre-trains itself
+        tiny ReCon, which the run pre-trains without labels on embedded assemblies, fine-tuned on
+        the three embedded scans; three seeds, 600 test clouds, four transfer sets; likewise
+        point_m2ae
     python run.py --config=configs/robust.py:small
         the same with few clouds and one setting; likewise small_point_m2ae
     python run.py --config=configs/robust.py --config.robust.folders="('DATA/one', 'DATA/two')"
@@ -46,10 +46,8 @@ def get_config(variant: str = '') -> ConfigDict:
 def _embedded(backbone: str) -> ConfigDict:
     """Fine-tuning for long enough: 15 epochs at 1e-3, not 5 at 1e-4 as `wise_ft_lp`."""
     config = robust()
-    if backbone == 'recon':
-        config.init.checkpoint = 'shipped:recon_tiny_unlabelled'
-    else:
-        config.pretraining = pretraining(f'unlabelled_{backbone}')
+    variants = {'recon': 'unlabelled', 'point_m2ae': 'unlabelled_point_m2ae'}
+    config.pretraining = pretraining(variants[backbone])
     config.seeds = (0, 1, 2)
     config.data = ConfigDict({'name': 'shapes', 'style': 'scan', 'variant': 'obj_only'})
     config.data.update(train_size=600, test_size=600)
@@ -112,6 +110,7 @@ def _shapes(**options: object) -> ConfigDict:
 def _shrink(config: ConfigDict) -> None:
     """One setting, coarser clouds, two transfer sets, a few alphas."""
     config.points = 512
+    config.pretraining.train.epochs = 3
     config.robust.settings = ('obj_only',)
     config.data.update(train_size=300, test_size=600)
     if config.model.backbone == 'recon':

@@ -11,6 +11,7 @@ from point_ft_jax.core import devices
 from point_ft_jax.core.devices import main_process
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.core.json_files import write_json
+from point_ft_jax.experiments.saved_config import skeleton
 from point_ft_jax.reports.report import Report
 from point_ft_jax.training import trackers
 from point_ft_jax.training.plan import TrainingPlan
@@ -170,10 +171,13 @@ def _claim(folder: pathlib.Path, plain: dict[str, Any]) -> None:
                 f'{path} cannot be read ({error}); give another --config.folder, or remove it to '
                 'start anew'
             ) from None
-        there = fields({k: v for k, v in config.items() if k != 'folder'})
-        wrong = sorted(k for k in here.keys() | there.keys() if here.get(k) != there.get(k))
+        # A field that an older run lacks had its default's meaning.
+        known = fields(json.loads(skeleton(plain['job']).to_json_best_effort()))
+        there = known | fields({k: v for k, v in config.items() if k != 'folder'})
+        now = known | here
+        wrong = sorted(k for k in now.keys() | there.keys() if now.get(k) != there.get(k))
         if wrong:
-            lines = [f'{k}: {there.get(k)} there, {here.get(k)} now' for k in wrong]
+            lines = [f'{k}: {there.get(k)} there, {now.get(k)} now' for k in wrong]
             raise UserError(
                 f'{folder} holds a run of another config; give another --config.folder, or remove '
                 'it to start anew:\n  - ' + '\n  - '.join(lines)

@@ -30,18 +30,21 @@ def get_config(path: str) -> ConfigDict:
     plain = read_json(pathlib.Path(path).expanduser())
     if not isinstance(plain, Mapping) or not isinstance(plain.get('job'), str):
         raise UserError(f'{path} is no config of a run; expected the config.json in its folder')
-    job = plain['job']
-    skeleton = SKELETONS.get(job, lambda: judging(job))()
-    config = _completed(plain, skeleton)
+    config = _completed(plain, skeleton(plain['job']))
     config.folder = str(pathlib.Path(path).expanduser().absolute().parent)
     return config
 
 
-def _completed(plain: Mapping[str, Any], skeleton: ConfigDict) -> ConfigDict:
-    """The values, in their types, and what the skeleton has beside them."""
+def skeleton(job: str) -> ConfigDict:
+    """The fields of a job's configs, with their defaults."""
+    return SKELETONS[job]() if job in SKELETONS else judging(job)
+
+
+def _completed(plain: Mapping[str, Any], known: ConfigDict) -> ConfigDict:
+    """The values, in their types, and what the known fields have beside them."""
     config = ConfigDict()
     for name, value in plain.items():
-        below = skeleton.get(name, ConfigDict()) if isinstance(value, Mapping) else None
+        below = known.get(name, ConfigDict()) if isinstance(value, Mapping) else None
         if below is not None:
             own = ConfigDict() if name in FREE or not isinstance(below, ConfigDict) else below
             config[name] = _completed(value, own)
@@ -49,9 +52,9 @@ def _completed(plain: Mapping[str, Any], skeleton: ConfigDict) -> ConfigDict:
             config[name] = config_dict.placeholder(_type(name))
         else:
             config[name] = _tuple(value)
-    for name in skeleton:
+    for name in known:
         if name not in config:
-            value = skeleton.get(name)
+            value = known.get(name)
             config[name] = config_dict.placeholder(_type(name)) if value is None else value
     return config
 

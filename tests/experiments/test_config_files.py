@@ -124,6 +124,11 @@ def test_a_field_of_later_versions_has_its_default_in_an_older_run(tmp_path: pat
     path.write_text(json.dumps(plain))
     again = saved_config.get_config(str(path))
     assert (again.optim.ema, again.vote.votes) == (0.0, 0)
+    (tmp_path / 'seed_0').mkdir()
+    run_folder.begin(again)  # it is the run of that folder
+    again.optim.ema = 0.5
+    with pytest.raises(UserError, match=r'optim\.ema: 0\.0 there, 0\.5 now'):
+        run_folder.begin(again)
     path.write_text('[1]')
     with pytest.raises(UserError, match='is no config of a run'):
         saved_config.get_config(str(path))

@@ -100,19 +100,26 @@ def keep_records(
         record: of the test split; see `Task.record`.
         epoch: counted from 1.
 
-    Of epochs with equal scores the later one is 'chosen': few held-out clouds give many equal
-    scores, and training goes on to improve what they can't tell. 'best_test' is the first of them.
+    Of epochs with equal validation scores the later one is 'chosen': few held-out clouds give many
+    equal scores, and training goes on to improve what they can't tell. By the papers' protocol it
+    is the first, as 'best_test' is.
     """
     splits = {'chosen': SELECTIONS[select], 'best_test': 'test', 'last': None}
     new = {kind: ranks.get(split, [float(epoch)]) for kind, split in splits.items()}
-    beaten = {kind for kind in new if kind not in records or _beats(kind, new, records)}
+    later = {'chosen'} if select == 'validation' else set()  # of equal ones
+    beaten = {
+        kind for kind in new if kind not in records or _beats(kind, new, records, kind in later)
+    }
     for kind in beaten:
         records[kind] = {'epoch': epoch, 'rank': new[kind], 'found': record}
     return beaten
 
 
 def _beats(
-    kind: str, new: Mapping[str, list[float]], records: Mapping[str, Mapping[str, Any]]
+    kind: str,
+    new: Mapping[str, list[float]],
+    records: Mapping[str, Mapping[str, Any]],
+    if_equal: bool,
 ) -> bool:
     score, best = new[kind][0], records[kind]['rank'][0]
-    return score >= best if kind == 'chosen' else score > best
+    return score > best or (if_equal and score == best)

@@ -64,12 +64,22 @@ def save(
         variables: of the tuned model.
         trainable: what of its parameters trained, a tree of bools.
         metadata: of the run, in JSON's types.
+
+    Raises:
+        UserError: weights that are not finite.
     """
     kept, frozen = trees.partition(variables['params'], _kept(trainable))
     tree = {'params': trees.prune(kept), 'batch_stats': variables['batch_stats']}
+    trees.check_finite(tree, 'the delta')
     spec_file.write(folder, spec)
     save_tree(folder, tree, {**metadata, FINGERPRINT: fingerprint(frozen)})
     return trees.size_bytes(tree)
+
+
+def exists(folder: pathlib.Path) -> bool:
+    """Whether a delta was written into `folder` to its end."""
+    with CheckpointStore(folder) as latest:
+        return latest.step() is not None
 
 
 def read(folder: pathlib.Path) -> Delta:

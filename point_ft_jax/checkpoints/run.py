@@ -5,7 +5,7 @@ A run's folder holds one folder a seed, and that
     facts.json   the class names, the points the model takes, the scale of its data, the config
     frozen/      the half of the parameters that did not train
     best/        the half that did and the statistics, of the chosen epoch
-    last/        the same of the last checkpoint, with the optimizer's state, to go on from
+    last/        the same of the last checkpoints, with the optimizer's state, to go on from
     delta/       what the run ended with, see `delta`: to be carried to any copy of the backbone;
                  it has a spec.json of its own
 Members of one population share frozen/, a folder up, and best/ and last/, in population/ there.
@@ -22,7 +22,7 @@ import numpy as np
 from point_ft_jax.checkpoints import _old_runs, delta, delta_folder, shipped, spec_file, weights
 from point_ft_jax.checkpoints.store import CheckpointStore, is_store
 from point_ft_jax.core import json_files, trees
-from point_ft_jax.core.devices import main_process
+from point_ft_jax.core.devices import main_process, say
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.json_files import read_json, write_json
 from point_ft_jax.core.trees import Variables
@@ -42,10 +42,21 @@ def save_start(
 
 
 def save_frozen(folder: pathlib.Path, frozen: trees.Tree) -> None:
-    """Writes the half of the parameters that does not train, once."""
+    """Writes the half of the parameters that does not train, once.
+
+    Raises:
+        UserError: it is not finite.
+    """
+    trees.check_finite(frozen, 'the frozen half')
     with CheckpointStore(folder / FROZEN) as store:
-        if store.step() is None and trees.flatten(frozen):
-            store.save(0, _on_the_host(trees.prune(frozen)), {})
+        newest = store.step()
+        if store.sound_step(_again) is None and trees.flatten(frozen):
+            step = 0 if newest is None else newest + 1
+            store.save(step, _on_the_host(trees.prune(frozen)), {})
+
+
+def _again(problem: str) -> None:
+    say(f'{problem}; it is made again')
 
 
 def save_metadata(folder: pathlib.Path, spec: Spec, metadata: Mapping[str, Any]) -> None:
@@ -71,7 +82,7 @@ def save(tuned: TunedModel, folder: str | os.PathLike) -> None:
         folder: where to; made if it is not there.
 
     Raises:
-        UserError: the folder holds another model, or cannot be written.
+        UserError: the folder holds another model, or cannot be written, or weights are not finite.
 
     Examples:
         >>> import tempfile
@@ -84,6 +95,7 @@ def save(tuned: TunedModel, folder: str | os.PathLike) -> None:
         >>> load_run(folder).classes
         ('chair', 'table')
     """
+    trees.check_finite(tuned.variables, 'the model')
     folder = pathlib.Path(folder).expanduser()
     if (folder / FACTS).exists() or (folder.is_dir() and any(folder.iterdir())):
         raise UserError(f'{folder} is not empty; give a new folder, or remove it first')
@@ -165,7 +177,7 @@ def load_run(
             f'has pre-trained: --config.init.checkpoint={folder}'
         )
     frozen = _read_frozen(folder)
-    if (folder / DELTA).exists():
+    if delta.exists(folder / DELTA):
         own = delta.read(folder / DELTA)
         variables = delta.attach_delta(
             own, trees.unflatten(frozen).get('backbone', {}), str(folder)

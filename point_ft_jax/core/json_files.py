@@ -1,24 +1,31 @@
-"""JSON on disk, and values in its types."""
+"""JSON on disk, and values in its types.
 
+A mapping is written with a 'checksum' of all its other fields, and is compared with it when it is
+read. Files without one, written by hand or by an older version, are taken as they are.
+"""
+
+import hashlib
 import json
 import math
-import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from point_ft_jax.core import disk
 from point_ft_jax.core.errors import UserError
 
 LARGEST = 2**22  # bytes: no file of ours comes near
+CHECKSUM, SHA = 'checksum', 'sha256:'
 
 
 def read_json(path: pathlib.Path) -> Any:
-    """What a JSON file holds, in JSON's types.
+    """What a JSON file holds, in JSON's types, without its checksum.
 
     Raises:
-        UserError: it cannot be read, is larger than any of ours, or is no JSON.
+        UserError: it cannot be read, is larger than any of ours, is no JSON, or is not what was
+            written.
     """
     try:
         if path.exists() and not path.is_file():
@@ -26,7 +33,7 @@ def read_json(path: pathlib.Path) -> Any:
         with path.open('rb') as stream:
             content = stream.read(LARGEST + 1)
         if len(content) <= LARGEST:
-            return json.loads(content, parse_constant=_refuse)
+            return _checked(json.loads(content, parse_constant=_refuse), content, path)
     except UserError:
         raise
     except (OSError, ValueError, RecursionError) as error:
@@ -38,11 +45,35 @@ def _refuse(constant: str) -> None:
     raise ValueError(f'{constant} is no number of JSON')
 
 
+def _checked(value: Any, content: bytes, path: pathlib.Path) -> Any:
+    """The value without its checksum; UserError if it is not what `write_json` wrote."""
+    if not isinstance(value, dict):
+        return value
+    rest = {name: item for name, item in value.items() if name != CHECKSUM}
+    # Its name or its value: one of them is there after a damage to the other.
+    marked = CHECKSUM in value or any(
+        isinstance(item, str) and item.startswith(SHA) for item in value.values()
+    )
+    if marked and content != _bytes(rest):
+        raise UserError(
+            f'{path} is not what was written, since its checksum differs: it was damaged, or '
+            'changed by hand. Bring it back from a copy, or remove it and give the command of the '
+            "run again; without its line 'checksum' it is taken as it is"
+        )
+    return rest
+
+
+def _bytes(value: Any) -> bytes:
+    if isinstance(value, Mapping):
+        value = json.loads(json.dumps(value))  # names that are numbers are sorted as texts
+        text = json.dumps(value, sort_keys=True)
+        value = {**value, CHECKSUM: SHA + hashlib.sha256(text.encode()).hexdigest()}
+    return (json.dumps(value, indent=2, sort_keys=True) + '\n').encode()
+
+
 def write_json(path: pathlib.Path, value: Any) -> None:
-    """Writes a JSON file whole or not at all."""
-    temporary = path.with_name(path.name + '.tmp')
-    temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + '\n')
-    os.replace(temporary, path)
+    """Writes a JSON file whole or not at all; a mapping with its checksum."""
+    disk.write(path, _bytes(value))
 
 
 def plain(value: Any) -> Any:

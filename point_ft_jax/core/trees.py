@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.errors import UserError, some
 
 Array = jax.Array
 Tree = dict
@@ -92,6 +92,27 @@ def counts(tree: Tree, trainable: Tree) -> dict[str, tuple[int, int]]:
 def size_bytes(tree: Tree) -> int:
     """The bytes of a tree of arrays (or of shapes)."""
     return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def nonfinite(tree: Any, infinities: bool = True) -> list[str]:
+    """The paths of the leaves that have NaN or, if asked for, infinities."""
+    wrong = []
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        leaf = np.asarray(leaf.addressable_data(0) if hasattr(leaf, 'addressable_data') else leaf)
+        if not np.issubdtype(leaf.dtype, np.integer) and leaf.dtype != bool:
+            good = np.isfinite(leaf) if infinities else ~np.isnan(leaf)
+            if not good.all():
+                wrong.append(jax.tree_util.keystr(path, simple=True, separator='/'))
+    return wrong
+
+
+def check_finite(tree: Any, what: str) -> None:
+    """Raises UserError for a tree with NaN or infinities, which is not to be saved."""
+    if paths := nonfinite(tree):
+        raise UserError(
+            f'{what} is not saved, since {len(paths)} of its leaves are not finite '
+            f'({some(paths, 3)}): its weights were damaged, or its training diverged'
+        )
 
 
 def stack(trees: Sequence[Tree], shared: Collection[str] = ()) -> Tree:

@@ -1,16 +1,19 @@
 """Logits of a whole split, batch by batch, and what follows from them."""
 
 import functools
-from collections.abc import Callable, Collection, Sequence
+import sys
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from tqdm import tqdm
 
 from point_ft_jax.core import trees
 from point_ft_jax.core.devices import compiler_options, shard_batch, to_host
+from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.trees import Variables
 from point_ft_jax.data.sampling import check_points, for_testing
 
@@ -35,7 +38,7 @@ def all_in_batches(
     In the place of variables stand K deltas and the frozen half that they share. The deltas are one
     tree: 'params' is the trainable half, 'batch_stats' the statistics, each stacked by
     `trees.stack`; `shared` names the parts of the statistics that are not. What the frozen half
-    computes before the first tuned layer is computed once.
+    computes before the first tuned layer is computed once. Results are not checked, see `problem`.
     """
 
     def every(models: tuple[Variables, trees.Tree], *inputs: Any) -> Any:
@@ -49,17 +52,20 @@ def all_in_batches(
         found = jax.vmap(one, in_axes=axes)(deltas['params'], deltas['batch_stats'])
         return jax.tree.map(lambda array: array.swapaxes(0, 1), found)
 
-    return in_batches(every, mesh, batch_size)
+    return in_batches(every, mesh, batch_size, check=False)
 
 
 def in_batches(
-    run: Callable[..., Any], mesh: Mesh, batch_size: int, axis: int = 0
+    run: Callable[..., Any], mesh: Mesh, batch_size: int, axis: int = 0, check: bool = True
 ) -> Callable[..., Any]:
     """`run(variables, *inputs)` for inputs of any length, on the host: trees of arrays [S, ...].
 
     The clouds of the results are along `axis`.
 
     It compiles once, for one batch; the last is filled up with copies of its last row.
+
+    The function raises UserError for results that are not finite, of which nothing can be made,
+    unless `check` is False.
     """
     batch_size = -(-batch_size // mesh.size) * mesh.size
 
@@ -75,13 +81,51 @@ def in_batches(
         size = len(jax.tree.leaves(inputs)[0])
         found = []
         with jax.set_mesh(mesh):
-            for start in range(0, size, batch_size):
+            for start in _shown(range(0, size, batch_size)):
                 rows = slice(start, start + batch_size)
                 batch = jax.tree.map(lambda a, rows=rows: _fill(a[rows], batch_size), inputs)
                 found.append(to_host(one(variables, *batch)))
-        return jax.tree.map(lambda *parts: _joined(parts, size, axis), *found)
+        joined = jax.tree.map(lambda *parts: _joined(parts, size, axis), *found)
+        if check and (said := problem(joined, axis)):
+            raise UserError(said)
+        return joined
 
     return all_of
+
+
+SILENCE = 15.0  # seconds after which a loop over batches shows how far it is
+PAUSE = 30.0  # between two lines outside a terminal
+
+
+def _shown(starts: range) -> Iterable[int]:
+    """The starts of batches, with a bar where they take long."""
+    terminal = sys.stderr.isatty()
+    return tqdm(
+        starts,
+        desc='batches of clouds',
+        unit='batch',
+        delay=SILENCE,
+        leave=False,
+        mininterval=0.1 if terminal else PAUSE,
+        maxinterval=10.0 if terminal else PAUSE,
+        disable=jax.process_index() != 0,
+    )
+
+
+def problem(found: Any, axis: int = 0) -> str:
+    """What to say of results with NaN or infinities; '' for none. Clouds are along `axis`."""
+    for leaf in jax.tree.leaves(found):
+        if np.issubdtype(leaf.dtype, np.integer) or leaf.dtype == bool:
+            continue
+        others = tuple(i for i in range(leaf.ndim) if i != axis)
+        if not (finite := np.isfinite(leaf).all(others)).all():
+            return (
+                f'what the model answers is not finite for {int((~finite).sum())} of '
+                f'{len(finite)} clouds, the first of them cloud {int(finite.argmin())}: its '
+                'weights, or the points of these clouds, are out of all range (see point-ft '
+                'inspect and point-ft check_data)'
+            )
+    return ''
 
 
 def _joined(parts: Sequence[np.ndarray], size: int, axis: int) -> np.ndarray:

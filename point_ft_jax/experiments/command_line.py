@@ -4,16 +4,18 @@ import functools
 import os
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import absl.logging
 from absl import app, flags
 
-from point_ft_jax.core import cache, processes
+from point_ft_jax.core import cache, disk, folder_lock, processes
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.experiments import config_files, config_help
-from point_ft_jax.training.interrupt import Stopped
+from point_ft_jax.training.interrupt import Interrupted, Stopped, ending
 
 
 def start() -> None:
@@ -30,6 +32,7 @@ def start() -> None:
         jax.config.update('jax_compilation_cache_dir', str(cache.folder()))
         jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
     processes.join()
+    processes.check_devices()
 
 
 def given() -> str:
@@ -40,28 +43,55 @@ def given() -> str:
 def guarded(command: Callable[[], None]) -> None:
     """Runs a command; a user's mistake ends in its message and status 2, never in a traceback.
 
-    A stop by Ctrl-C or SIGTERM ends in 130 or 143, after saying how to go on. Of several processes,
-    one that fails ends at once, and so do those that lose it.
+    A full or failing disk ends in a message and status 1. A stop by Ctrl-C, SIGTERM or SIGHUP ends
+    in 130, 143 or 129, after saying how to go on. Of several processes, one that fails ends at
+    once, and so do those that lose it.
     """
     try:
-        command()
+        with ending():
+            command()
     except UserError as error:
-        status = _fail(str(error), 2)
-        if processes.several():
-            processes.leave(status)
-        sys.exit(status)
+        _end(str(error), getattr(error, 'status', 2))
     except Stopped as stopped:
         print(f'{stopped}; give the same command again to go on', file=sys.stderr)
         sys.exit(128 + stopped.signal)
     except KeyboardInterrupt:
-        status = _fail('interrupted', 130)
-        if processes.several():
-            processes.leave(status)
-        sys.exit(status)
+        _interrupted(signal.SIGINT)
+    except Interrupted as interrupted:
+        _interrupted(interrupted.signal)
     except Exception as error:
+        if reason := disk.failure(error):
+            _end(f'{reason}. {SAFE}', 1)
         if not processes.several():
             raise
         processes.lost(error)
+
+
+SAFE = (
+    'What was saved before is whole: make room, or mend the disk, and give the same command again '
+    'to go on'
+)
+
+
+def _end(message: str, status: int) -> NoReturn:
+    """Ends with a message; of several processes, without waiting for the others.
+
+    After a failed write at once, too: threads that were writing would say it again in a regular
+    end.
+    """
+    _fail(message, status)
+    if processes.several() or status == disk.DiskError.status:
+        folder_lock.release_all()
+        processes.leave(status)
+    sys.exit(status)
+
+
+def _interrupted(number: int) -> NoReturn:
+    """Ends at once: a compiler or a program at work in a thread would crash in a regular end."""
+    name = signal.Signals(number).name
+    _fail(f'interrupted ({name}); what was finished is kept, and the same command goes on', 0)
+    folder_lock.release_all()
+    processes.leave(128 + number)
 
 
 def run_with_config(

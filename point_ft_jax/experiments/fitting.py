@@ -12,18 +12,20 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from point_ft_jax.checkpoints import delta
 from point_ft_jax.checkpoints import run as saved
-from point_ft_jax.core import devices, trees
+from point_ft_jax.core import agreement, devices, processes, trees
 from point_ft_jax.core.devices import main_process, make_mesh
 from point_ft_jax.core.errors import raise_all
 from point_ft_jax.core.json_files import read_json
-from point_ft_jax.data.fingerprint import are_rounded, changes
+from point_ft_jax.data.fingerprint import are_rounded, changes, fingerprints
 from point_ft_jax.data.split import Split
 from point_ft_jax.experiments import build
 from point_ft_jax.models.autoencoders.build import Autoencoder
 from point_ft_jax.models.model import Model
 from point_ft_jax.reports.progress import progress
-from point_ft_jax.training.fit import Fitted, fit_population
+from point_ft_jax.training.fit import fit_population
+from point_ft_jax.training.fitted import Fitted
 from point_ft_jax.training.plan import TrainingPlan
 from point_ft_jax.training.population import Member
 from point_ft_jax.training.step import Recipe
@@ -98,6 +100,7 @@ class Fitting:
         if self.metadata is not None:
             self._check_data(folders)
         starts = self._starts(members)
+        self._check_processes(starts[0])
         if self.metadata is not None:
             saved.save_frozen(folder, trees.partition(starts[0]['params'], self.trainable)[1])
             for member, place in zip(members, folders, strict=True):
@@ -114,6 +117,16 @@ class Fitting:
                 folders,
                 own_clouds,
                 show,
+            )
+
+    def _check_processes(self, start: dict[str, trees.Tree]) -> None:
+        """Raises UserError where processes have other data, or start from other weights."""
+        if processes.several():
+            agreement.check(
+                {
+                    'data': fingerprints(self.splits),
+                    'weights that training starts from': delta.fingerprint(start),
+                }
             )
 
     def _check_data(self, folders: Sequence[pathlib.Path]) -> None:

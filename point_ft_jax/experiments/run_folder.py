@@ -7,10 +7,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from point_ft_jax.core import devices
+from point_ft_jax.core import agreement, devices, disk, folder_lock
 from point_ft_jax.core.devices import main_process
 from point_ft_jax.core.errors import UserError, raise_all
-from point_ft_jax.core.json_files import write_json
+from point_ft_jax.core.json_files import CHECKSUM, read_json, write_json
 from point_ft_jax.experiments.saved_config import skeleton
 from point_ft_jax.reports.report import Report
 from point_ft_jax.training import trackers
@@ -26,14 +26,40 @@ def begin(config: ConfigDict) -> tuple[pathlib.Path, dict[str, Any]]:
     """The folder of the config's run, made or found again, and the config as plain values.
 
     Raises:
-        UserError: numbers that make no sense, or a folder that holds a run of another config.
+        UserError: numbers that make no sense, a folder that holds a run of another config, or one
+            that another process runs in, or processes of one run with other configs or code.
     """
     _check(config)
     trackers.check(_log(config))
     folder = pathlib.Path(config.folder or f'runs/{config.name}').expanduser().absolute()
     plain = json.loads(config.to_json_best_effort(sort_keys=True))
+    plain.pop(CHECKSUM, None)  # of a config that was read from a run's folder
+    agreement.check({'config': _shared(plain), **agreement.versions()})
+    if main_process():
+        _enter(folder)
     _claim(folder, plain)
     return folder, plain
+
+
+OWN = ('folder', 'root', 'checkpoint', 'run')  # fields that each host may have its own path in
+
+
+def _shared(value: Any) -> Any:
+    """A config's values without the paths that each host has of its own."""
+    if not isinstance(value, dict):
+        return value
+    return {name: _shared(item) for name, item in value.items() if name not in OWN}
+
+
+def _enter(folder: pathlib.Path) -> None:
+    """Takes the folder for this process; UserError where another has it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder_lock.hold(folder, devices.say)
+    except OSError as error:
+        raise UserError(
+            f'{folder} cannot hold a run ({error}); give another --config.folder'
+        ) from None
 
 
 def plan(config: ConfigDict, seed: int) -> TrainingPlan:
@@ -163,10 +189,12 @@ def _claim(folder: pathlib.Path, plain: dict[str, Any]) -> None:
     """
     path = folder / CONFIG
     here = fields({k: v for k, v in plain.items() if k != 'folder'})
-    if path.exists() and any(file != path for file in folder.iterdir()):
+    if path.exists() and any(
+        file.name not in (CONFIG, folder_lock.NAME) for file in folder.iterdir()
+    ):
         try:
-            config = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
+            config = read_json(path)
+        except UserError as error:
             raise UserError(
                 f'{path} cannot be read ({error}); give another --config.folder, or remove it to '
                 'start anew'
@@ -184,13 +212,8 @@ def _claim(folder: pathlib.Path, plain: dict[str, Any]) -> None:
             )
         return
     if main_process():
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
+        with disk.writing(f'{path}', 'Give another --config.folder'):
             write_json(path, plain)
-        except OSError as error:
-            raise UserError(
-                f'{folder} cannot hold a run ({error}); give another --config.folder'
-            ) from None
 
 
 def fields(value: Any, path: str = '') -> dict[str, Any]:

@@ -11,10 +11,23 @@ from ml_collections import ConfigDict, config_dict
 
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.json_files import read_json
-from point_ft_jax.experiments.config import default, judging, own_clouds, pretraining, wise
+from point_ft_jax.experiments.config import (
+    default,
+    judging,
+    own_clouds,
+    pretraining,
+    robust,
+    wise,
+)
 
 # The fields of a job beside those of `default`.
-SKELETONS = {'finetune': default, 'compare': default, 'pretrain': pretraining, 'wise_ft_lp': wise}
+SKELETONS = {
+    'finetune': default,
+    'compare': default,
+    'pretrain': pretraining,
+    'wise_ft_lp': wise,
+    'robust': robust,
+}
 # Sections whose fields are options of what they name: nothing is added to them.
 FREE = ('data', 'source', 'compare', 'pretraining', 'geometry', 'options', 'decoder')
 

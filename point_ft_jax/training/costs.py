@@ -2,8 +2,9 @@
 
 import dataclasses
 import functools
+import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -11,12 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from point_ft_jax.core import trees
-from point_ft_jax.core.devices import compiler_options
+from point_ft_jax.core.devices import compiler_options, main_process
+from point_ft_jax.core.json_files import read_json, write_json
 from point_ft_jax.data.split import Split
 from point_ft_jax.models.model import Model
 from point_ft_jax.models.tokenizer import unblocked
 from point_ft_jax.training.population import Population, Training, step_population
 from point_ft_jax.training.step import Recipe, start, stored
+
+FILE = 'cost.json'
 
 
 def compiled_cost(compiled: jax.stages.Compiled) -> dict[str, float]:
@@ -114,3 +118,15 @@ def compile_program(function: Callable, *args: Any) -> Program:
         cost=compiled_cost(compiled),
         compile_seconds=seconds,
     )
+
+
+def write(folder: pathlib.Path | None, cost: Mapping[str, float]) -> None:
+    """Writes the cost of a fit beside its checkpoints, if it keeps any."""
+    if folder and main_process():
+        write_json(folder / FILE, cost)
+
+
+def read(folder: pathlib.Path | None) -> dict[str, float]:
+    """The cost of a fit that had ended before; {} where it is not known."""
+    path = folder and folder / FILE
+    return read_json(path) if path and path.exists() else {}

@@ -26,7 +26,7 @@ class Evaluator:
         if population.several:
             self._run = inference.all_in_batches(answer, recipe.mesh, batch_size, population.shared)
         else:
-            self._run = inference.in_batches(answer, recipe.mesh, batch_size)
+            self._run = inference.in_batches(answer, recipe.mesh, batch_size, check=False)
         self._population = population
         self._frozen = training.frozen
         self._inputs = {
@@ -36,7 +36,7 @@ class Evaluator:
         }
 
     def outputs(self, state: State) -> list[Outputs]:
-        """Each member's answers and the targets, of every split by name."""
+        """Each member's answers and the targets, of every split by name; not checked."""
         answers = {name: self._answers(state, *inputs) for name, inputs in self._inputs.items()}
         return [
             {name: (answers[name][k], targets) for name, (_, targets) in self._inputs.items()}

@@ -19,7 +19,8 @@ from point_ft_jax.models import Model, create_model
 from point_ft_jax.models.build import known
 from point_ft_jax.models.tuned import TunedModel
 from point_ft_jax.training import optimizer, schedules
-from point_ft_jax.training.fit import Fitted, fit
+from point_ft_jax.training.fit import fit
+from point_ft_jax.training.fitted import Fitted
 from point_ft_jax.training.interrupt import Stopped
 from point_ft_jax.training.plan import TrainingPlan
 from point_ft_jax.training.scoring import evaluate

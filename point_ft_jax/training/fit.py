@@ -5,8 +5,7 @@ compiled steps of `loop`, `step_population` and `step`.
 """
 
 import contextlib
-import dataclasses
-import json
+import math
 import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,42 +15,20 @@ import jax
 import numpy as np
 
 from point_ft_jax.core import trees
-from point_ft_jax.core.devices import agree, main_process, to_host
+from point_ft_jax.core.devices import agree, main_process, say, to_host
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.core.json_files import write_json
 from point_ft_jax.data.split import Split
-from point_ft_jax.training import costs, loop, metrics_log
-from point_ft_jax.training.evaluator import Evaluator
+from point_ft_jax.evaluation import inference
+from point_ft_jax.training import costs, divergence, loop, metrics_log
+from point_ft_jax.training.evaluator import Evaluator, Outputs
+from point_ft_jax.training.fitted import Fitted
 from point_ft_jax.training.interrupt import Stopped, interruptible
 from point_ft_jax.training.plan import TrainingPlan, check, keep_records
 from point_ft_jax.training.population import Member, Population, Training, start_training
 from point_ft_jax.training.resume import Checkpoints
 from point_ft_jax.training.step import Recipe
 
-COST = 'cost.json'
 CALL_SECONDS = 10.0  # of steps on the device between two looks at Ctrl-C and at the clock
-
-
-@dataclasses.dataclass(frozen=True)
-class Fitted:
-    """The result of a fit.
-
-    Attributes:
-        variables: 'params' and 'batch_stats' of the best epoch, as numpy arrays.
-        records: the evaluation of the test split, see `Task.evaluation`, after the 'chosen' (best),
-            the 'best_test' and the 'last' epoch; empty without a test split.
-        score: what selected the best epoch: the first number that the task ranks by (of
-            classification the accuracy, a fraction) on the split that `TrainingPlan.select` names;
-            for 'last_epoch' the number of the epoch.
-        cost: the fields of `reports.costs.Cost`, of all members together.
-        history: the scalars of each epoch that this call trained, with its 'epoch'.
-    """
-
-    variables: dict[str, trees.Tree]
-    records: dict[str, Any]
-    score: float
-    cost: dict[str, float]
-    history: Sequence[dict[str, float]] = ()
 
 
 def fit(
@@ -137,18 +114,26 @@ class _Fit:
         self._frozen = frozen
         self._plan, self._split, self._folder, self._show = plan, splits['train'], folder, show
         self._steps = len(self._split) // plan.batch_size  # of an epoch
-        self._checkpoints = resources.enter_context(Checkpoints(folder, len(self._members)))
+        self._checkpoints = resources.enter_context(
+            Checkpoints(folder, len(self._members), self._steps)
+        )
         self._training = self._checkpoints.resume(training)
         step = self._checkpoints.step() or -1
         self._writers = [
             resources.enter_context(metrics_log.writer(path, step, plan.log))
             for path in (folders if folders and main_process() else [None] * len(self._members))
         ]
+        for path in folders if folders and main_process() else ():
+            metrics_log.check_epochs(path, self._training.steps_done // self._steps)
         self._evaluator = Evaluator(training, splits, plan.batch_size)
         self._first_evaluation = len(splits) > 1
         self._interrupt = resources.enter_context(
             interruptible(folder is not None or plan.return_when_stopped)
         )
+        self._diverged: set[int] = set()  # members whose loss or gradient was not finite
+        if done := self._training.steps_done:
+            last = (done - 1) % self._steps
+            self._diverged |= divergence.stopped(self._training, last, last + 1).keys()
         self._history: list[list[dict[str, float]]] = [[] for _ in self._members]
         self._saved_at = time.monotonic()
         self._seconds_per_step = 0.0
@@ -156,9 +141,9 @@ class _Fit:
     def run(self) -> list[Fitted]:
         """All epochs that remain; the result of every member."""
         first = self._training.steps_done // self._steps
-        self._checkpoints.repair_best(self._training, self._steps)
+        self._checkpoints.repair_best(self._training)
         if first >= self._plan.epochs or self._is_stale(first):
-            return self._results(self._read_cost())
+            return self._results(costs.read(self._folder))
         advance, cost = self._compile(first)
         for epoch in range(first + 1, self._plan.epochs + 1):
             try:
@@ -205,10 +190,35 @@ class _Fit:
             self._training = advance(self._training, order, first, last)
             jax.block_until_ready((self._training.state, self._training.logs))
             self._count_time(time.monotonic() - since, last - first)
+            self._check_steps(epoch, order, first, last)
             first = last
             if first < self._steps:
                 self._show_step(first - 1)
                 self._save_or_stop()
+
+    def _check_steps(self, epoch: int, order: np.ndarray, first: int, last: int) -> None:
+        """Raises UserError if no member is finite any more; says so of those that are not.
+
+        A member that is not keeps the last state that was, and its records, while others go on.
+        """
+        found = divergence.stopped(self._training, first, last)
+        for k, index in found.items():
+            if k in self._diverged:
+                continue
+            self._diverged.add(k)
+            rows = order[index] if order.ndim == 2 else order[index, k]
+            told = divergence.explain(self._training, self._split, rows, k, epoch, index)
+            if len(found) == len(self._members):
+                self._keep_last_good(index)
+                raise UserError(f'{told}. {self._checkpoints.kept()}')
+            say(f'{told}. It stops there, and the others go on')
+
+    def _keep_last_good(self, index: int) -> None:
+        """Saves the state before a step that was not finite, of a member that trains alone."""
+        if not self._population.several:
+            logs = divergence.before(self._training.logs, index)
+            self._training = self._training.replace(self._training.state, logs)
+            self._save()
 
     def _steps_of_a_call(self) -> int:
         known = self._seconds_per_step
@@ -226,7 +236,8 @@ class _Fit:
 
     def _end_epoch(self, epoch: int) -> None:
         """Evaluates, writes the metrics, and saves what is due."""
-        means = self._epoch_means(epoch)
+        divergence.check_state(self._training)
+        means = self._epoch_means()
         measured, improved = [{} for _ in self._members], [False]
         if epoch % self._plan.evaluate_every == 0 or epoch == self._plan.epochs:
             measured, improved = self._evaluate(epoch)
@@ -238,42 +249,56 @@ class _Fit:
             self._checkpoints.save_best(self._training, improved, epoch)
         self._save_or_stop(save=epoch == self._plan.epochs)
 
-    def _epoch_means(self, epoch: int) -> dict[str, np.ndarray]:
-        """The mean of each scalar over the steps of an epoch, [1] or [K]; UserError if not finite.
-
-        A population goes on while one of its losses is finite.
-        """
+    def _epoch_means(self) -> dict[str, np.ndarray]:
+        """The mean of each scalar over the steps of an epoch, [1] or [K]."""
         logs = to_host(self._training.logs)
-        means = {name: np.atleast_1d(values.mean(0)) for name, values in logs.items()}
-        losses = means['train_loss']
-        if not np.isfinite(losses).any():
-            raise UserError(
-                f'the training loss of epoch {epoch} is {losses[0]}: lower '
-                'config.optim.lr, or look for outliers in the data (point-ft check_data)'
-            )
-        return means
+        return {name: np.atleast_1d(values.mean(0)) for name, values in logs.items()}
 
     def _evaluate(self, epoch: int) -> tuple[list[dict[str, float]], list[bool]]:
-        """Each member's scalars of every split, and whether this is its best epoch so far.
-
-        Updates the records.
-        """
+        """Each member's scalars, and whether this is its best epoch so far; updates the records."""
         task = self._recipe.task
         measured, improved = [], []
         if self._first_evaluation:
             self._show(epoch, doing='compiling the evaluation')
             self._first_evaluation = False
         outputs = self._evaluator.outputs(self._training.state)
-        for records, splits in zip(self._checkpoints.records, outputs, strict=True):
+        for k, (records, splits) in enumerate(zip(self._checkpoints.records, outputs, strict=True)):
             scalars = {name: task.measure(*pair) for name, pair in splits.items()}
-            ranks = {name: task.rank(values) for name, values in scalars.items()}
-            record = task.record(*splits['test']) if 'test' in splits else []
-            beaten = keep_records(self._plan.select, records, ranks, record, epoch)
+            beaten = set()
+            if self._is_scored(k, epoch, splits):
+                ranks = {name: task.rank(values) for name, values in scalars.items()}
+                record = task.record(*splits['test']) if 'test' in splits else []
+                beaten = keep_records(self._plan.select, records, ranks, record, epoch)
+            else:
+                scalars = jax.tree.map(lambda _: math.nan, scalars)
             improved.append('chosen' in beaten)
             measured.append(
                 {f'{name}_{what}': v for name, vs in scalars.items() for what, v in vs.items()}
             )
         return measured, improved
+
+    def _is_scored(self, k: int, epoch: int, splits: Outputs) -> bool:
+        """Whether a member's answers are a result of this epoch.
+
+        Raises:
+            UserError: they are not finite, and no other member's, or none before, are kept.
+        """
+        records = self._checkpoints.records[k]
+        if k in self._diverged and records:
+            return False
+        who = f', member {k}' if self._population.several else ''
+        told = [
+            f'the {name} split at epoch {epoch}{who}: {problem}'
+            for name, (answers, _) in splits.items()
+            if (problem := inference.problem(answers))
+        ]
+        if not told:
+            return True
+        if not self._population.several or not records:
+            raise UserError(f'{told[0]}. {divergence.ADVICE}. {self._checkpoints.kept()}')
+        self._diverged.add(k)
+        say(f'{told[0]}. It keeps its best epoch, and the others go on')
+        return False
 
     def _write_metrics(
         self, epoch: int, means: dict[str, np.ndarray], measured: Sequence[dict[str, float]]
@@ -316,20 +341,11 @@ class _Fit:
 
     def _measure_cost(self, cost: dict[str, float]) -> dict[str, float]:
         """The cost of the training that has ended; written beside its checkpoints."""
-        cost = {
-            **cost,
-            'flops_per_step': costs.step_flops(self._training, self._split, self._order(0)[0]),
-            'train_seconds': self._checkpoints.seconds,
-            'clouds_per_s': self._clouds_per_s(),
-        }
-        if self._folder and main_process():
-            write_json(self._folder / COST, cost)
+        flops = costs.step_flops(self._training, self._split, self._order(0)[0])
+        speed = {'train_seconds': self._checkpoints.seconds, 'clouds_per_s': self._clouds_per_s()}
+        cost = {**cost, 'flops_per_step': flops, **speed}
+        costs.write(self._folder, cost)
         return cost
-
-    def _read_cost(self) -> dict[str, float]:
-        """The cost of a fit that had ended before."""
-        path = self._folder and self._folder / COST
-        return json.loads(path.read_text()) if path and path.exists() else {}
 
     def _results(self, cost: dict[str, float]) -> list[Fitted]:
         """What the training of every member gave."""

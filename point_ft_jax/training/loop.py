@@ -20,13 +20,15 @@ from point_ft_jax.core.trees import Array, Targets
 from point_ft_jax.data.split import Split
 from point_ft_jax.models.recomputation import AUTO, MEMORY
 from point_ft_jax.training.costs import compiled_cost
+from point_ft_jax.training.divergence import keep_finite
 from point_ft_jax.training.population import Population, Training, empty_logs, step_population
 from point_ft_jax.training.step import State
 
 # `advance(training, order, first, last)` takes the steps `first` to `last` (exclusive) of an epoch
 # whose batches are the rows of `order`, see `Population.epoch_order`, and returns the training with
 # its new state and with the scalars of these steps in its logs. The state and the logs that it is
-# given are donated. How an epoch is divided into calls changes no number.
+# given are donated. How an epoch is divided into calls changes no number. From a step on that is
+# not finite a member stays as it was, see `divergence.keep_finite`.
 Advance = Callable[[Training, np.ndarray, int, int], Training]
 
 
@@ -94,8 +96,8 @@ def _compile_loop(
             state, logs = carry
             rows = shard_batch(recipe.mesh, order[i], order.ndim - 2)
             batch = _over_devices(recipe.mesh, jax.tree.map(lambda array: array[rows], data))
-            state, scalars = step_population(recipe, population, state, frozen, *batch)
-            return state, _written(logs, i, scalars)
+            new, scalars = step_population(recipe, population, state, frozen, *batch)
+            return keep_finite(population, state, new, logs, i, scalars)
 
         return jax.lax.fori_loop(first, last, body, (state, logs))
 
@@ -134,8 +136,8 @@ def _compile_stream(
         population: Population,
     ) -> tuple[State, dict[str, Array]]:
         batch = _over_devices(recipe.mesh, (points, targets))
-        state, scalars = step_population(recipe, population, state, frozen, *batch)
-        return state, _written(logs, i, scalars)
+        new, scalars = step_population(recipe, population, state, frozen, *batch)
+        return keep_finite(population, state, new, logs, i, scalars)
 
     population = everywhere(recipe.mesh, training.population)
     arguments = _arguments(training, order)
@@ -161,8 +163,3 @@ def _over_devices(mesh: Mesh, batch: tuple[Array, Targets]) -> tuple[Array, Targ
     """Inside a jitted function: a batch divided among the devices."""
     axis = batch[0].ndim - 3
     return jax.tree.map(lambda array: shard_batch(mesh, array, axis), batch)
-
-
-def _written(logs: dict[str, Array], i: Array, scalars: dict[str, Array]) -> dict[str, Array]:
-    """The logs with the scalars of the i-th step."""
-    return {name: logs[name].at[i].set(value) for name, value in scalars.items()}

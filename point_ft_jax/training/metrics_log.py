@@ -2,7 +2,7 @@
 
 A line holds `step`, `epoch`, the scalars, and `timing`, an object with whatever differs between two
 runs of the same bits (seconds, clouds per second). Numbers are written in full precision; what JSON
-cannot hold, NaN and the infinities, is null.
+cannot hold, NaN and the infinities, is null. 'checksum' is of all but the timing.
 """
 
 import contextlib
@@ -10,14 +10,23 @@ import json
 import math
 import os
 import pathlib
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from point_ft_jax.core import disk
+from point_ft_jax.core.devices import say
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.json_files import plain
 from point_ft_jax.training import trackers
 
 FILE = 'metrics.jsonl'
+CHECKSUM = 'checksum'
+SAFE = (
+    'The states in last/ and best/ are whole: make room, or mend the disk, and give the same '
+    'command again to go on'
+)
+FIELDS = ('step', 'epoch', 'timing', CHECKSUM)  # what is no scalar
 
 
 @contextlib.contextmanager
@@ -56,8 +65,9 @@ def writer(
         raise UserError(
             f'{path} exists: the folder holds another run. Resume that run, or choose a new folder.'
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _drop_after(path, -1 if resume_step is None else resume_step)
+    with disk.writing(f'{path}', SAFE):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _drop_after(path, -1 if resume_step is None else resume_step)
     board = trackers.opened(log, path.parent, resume_step)
     with board as track, path.open('a', encoding='utf-8', newline='\n') as file:
 
@@ -68,12 +78,15 @@ def writer(
             timing: Mapping[str, Any] | None = None,
         ) -> None:
             record = dict(step=step, epoch=epoch, **scalars, timing=timing or {})
-            file.write(json.dumps(plain(record), allow_nan=False) + '\n')
-            file.flush()
+            line = plain(record)
+            text = json.dumps({**line, CHECKSUM: _checksum(line)}, allow_nan=False) + '\n'
             timed = {f'timing/{name}': value for name, value in record['timing'].items()}
             # Not written as NaN: TensorBoard would draw a gap as well, but log a warning each.
             numbers = {k: float(v) for k, v in {**scalars, **timed}.items() if math.isfinite(v)}
-            track(int(step), numbers)
+            with disk.writing(f'{path}', SAFE):
+                file.write(text)
+                file.flush()
+                track(int(step), numbers)
 
         yield write
 
@@ -97,6 +110,15 @@ def read(path: str | os.PathLike) -> list[dict[str, Any]]:
     return [record for _, record in _lines(path)]
 
 
+def check_epochs(folder: pathlib.Path, epochs: int) -> None:
+    """Says so where the metrics of a run that goes on after `epochs` epochs lack some of them."""
+    if (found := len(read(folder))) != epochs:
+        say(
+            f'{folder / FILE} has {found} of the {epochs} epochs so far: it was cut off, and '
+            'curves lack the others; weights and scores are not from there'
+        )
+
+
 def _lines(path: pathlib.Path) -> list[tuple[str, dict[str, Any]]]:
     """Every line as it was written, and what it says."""
     lines = path.read_text('utf-8', errors='replace').splitlines(keepends=True)
@@ -105,15 +127,31 @@ def _lines(path: pathlib.Path) -> list[tuple[str, dict[str, Any]]]:
         try:
             record = json.loads(line)
             record['step'], record['epoch']
+            _check(record)
         except (ValueError, TypeError, KeyError):
             if number == len(lines) and not line.endswith('\n'):
                 break
             raise UserError(
-                f'{path}, line {number}: expected a JSON object with "step" and "epoch", found '
-                f'{line.strip()[:60]!r}. Mend or delete the line.'
+                f'{path}, line {number}: expected a JSON object with "step" and "epoch", as it was '
+                f'written, found {line.strip()[:60]!r}. Mend or delete the line.'
             ) from None
         read.append((line.rstrip('\n') + '\n', record))
     return read
+
+
+def _checksum(record: Mapping[str, Any]) -> str:
+    """The CRC-32 of a line's fields but its timing."""
+    rest = {name: value for name, value in record.items() if name not in ('timing', CHECKSUM)}
+    return f'{zlib.crc32(json.dumps(rest, sort_keys=True).encode()):08x}'
+
+
+def _check(record: dict[str, Any]) -> None:
+    """Takes the checksum off; ValueError if it differs. Older versions wrote none."""
+    found = record.pop(CHECKSUM, None)
+    if found is not None and found != _checksum(record):
+        raise ValueError('another checksum')
+    if any(not isinstance(record[name], int | float | None) for name in record.keys() - FIELDS):
+        raise ValueError('a scalar that is no number')  # such as a checksum whose name is damaged
 
 
 def _drop_after(path: pathlib.Path, step: int) -> None:

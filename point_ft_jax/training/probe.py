@@ -15,6 +15,7 @@ import optax
 
 from point_ft_jax.core import trees
 from point_ft_jax.core.devices import compiler_options
+from point_ft_jax.core.errors import UserError, some
 from point_ft_jax.core.trees import Array, Variables
 from point_ft_jax.training import population
 from point_ft_jax.training.losses import cross_entropy
@@ -45,6 +46,9 @@ def train_heads(
 
     Returns:
         The variables after the last step, leaves [A, ...].
+
+    Raises:
+        UserError: heads that are not finite.
     """
     batch_size = min(batch_size, len(labels))
     order = jnp.concatenate(
@@ -61,7 +65,13 @@ def train_heads(
 
     key, labels = jax.random.key(seed), jnp.asarray(labels)
     run = jax.jit(jax.vmap(one), compiler_options=compiler_options())
-    return jax.tree.map(np.asarray, run(start, jnp.asarray(features)))
+    heads = jax.tree.map(np.asarray, run(start, jnp.asarray(features)))
+    if paths := trees.nonfinite(heads):
+        raise UserError(
+            f'the heads that were trained on features are not finite ({some(paths, 3)}): lower '
+            'their learning rate'
+        )
+    return heads
 
 
 def _step(

@@ -137,6 +137,34 @@ def averaged(recipe: Recipe, state: State, opt_state: optax.OptState, trainable:
     return Averaged(opt_state, average)
 
 
+def gradients(
+    recipe: Recipe,
+    state: State,
+    frozen: trees.Tree,
+    points: Array,
+    targets: Targets,
+    key: jax.Array,
+    cloud_key: jax.Array | None = None,
+) -> tuple[Array, dict[str, Array], trees.Tree, trees.Tree]:
+    """A step's loss, the task's scalars, the statistics after it, and the gradients; see `step`."""
+    sample_key, augment_key, loss_key = jax.random.split(jax.random.fold_in(key, state.step), 3)
+    if cloud_key is not None:
+        cloud_key = jax.random.fold_in(cloud_key, state.step)
+        sample_key, augment_key, _ = jax.random.split(cloud_key, 3)
+    points, targets = recipe.task.sample(sample_key, points, targets, recipe.num_points)
+    points = recipe.augment(augment_key, points)
+
+    def loss(trainable: trees.Tree) -> tuple[Array, tuple[dict[str, Array], trees.Tree]]:
+        variables = {
+            'params': trees.combine(trainable, frozen),
+            'batch_stats': state.batch_stats,
+        }
+        return recipe.task.loss(recipe.module, variables, points, targets, loss_key)
+
+    (value, (scalars, batch_stats)), found = jax.value_and_grad(loss, has_aux=True)(state.trainable)
+    return value, scalars, batch_stats, found
+
+
 def step(
     recipe: Recipe,
     state: State,
@@ -162,28 +190,14 @@ def step(
         The new state and the batch's scalars: 'train_loss', the task's, and 'gradient_norm' of the
         trainable half before clipping.
     """
-    sample_key, augment_key, loss_key = jax.random.split(jax.random.fold_in(key, state.step), 3)
-    if cloud_key is not None:
-        cloud_key = jax.random.fold_in(cloud_key, state.step)
-        sample_key, augment_key, _ = jax.random.split(cloud_key, 3)
-    points, targets = recipe.task.sample(sample_key, points, targets, recipe.num_points)
-    points = recipe.augment(augment_key, points)
-
-    def loss(trainable: trees.Tree) -> tuple[Array, tuple[dict[str, Array], trees.Tree]]:
-        variables = {
-            'params': trees.combine(trainable, frozen),
-            'batch_stats': state.batch_stats,
-        }
-        return recipe.task.loss(recipe.module, variables, points, targets, loss_key)
-
-    (value, (scalars, batch_stats)), gradients = jax.value_and_grad(loss, has_aux=True)(
-        state.trainable
+    value, scalars, batch_stats, found = gradients(
+        recipe, state, frozen, points, targets, key, cloud_key
     )
     before = state.opt_state
     before = before.opt_state if isinstance(before, Averaged) else before
-    updates, opt_state = recipe.tx.update(gradients, before, state.trainable)
+    updates, opt_state = recipe.tx.update(found, before, state.trainable)
     # Packed, the norm is a few sums, not one a vector.
-    scalars = {'train_loss': value, **scalars, 'gradient_norm': optax.tree.norm(pack(gradients))}
+    scalars = {'train_loss': value, **scalars, 'gradient_norm': optax.tree.norm(pack(found))}
     # AdamW's updates, decay included, are proportional to the learning rate.
     updates = jax.tree.map(lambda update: rate * update, updates)
     trainable = optax.apply_updates(state.trainable, updates)

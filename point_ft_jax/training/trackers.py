@@ -13,8 +13,11 @@ import pathlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
-from tensorboardX import SummaryWriter
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from point_ft_jax.core.errors import UserError, raise_all
 
@@ -71,22 +74,29 @@ def opened(names: Sequence[str], folder: pathlib.Path, resume_step: int | None) 
 
 @contextlib.contextmanager
 def _tensorboard(folder: pathlib.Path, resume_step: int | None) -> Iterator[Add]:
-    """Event files in the folder itself."""
-    # TensorBoard hides the events from `purge_step` on. Event files are named by the second: the
-    # suffix keeps a quick restart from overwriting the events of the run before.
-    board = SummaryWriter(
-        str(folder),
-        purge_step=None if resume_step is None else resume_step + 1,
-        flush_secs=1,
-        filename_suffix=f'.{time.time_ns()}',
-    )
+    """An event file in the folder itself, of a name of its own.
+
+    Written here and now: tensorboardX's own writer does it in a thread, where a full disk is a
+    traceback, and from then on a wait without end.
+    """
+    events = EventsWriter(str(folder / 'events'), f'.{time.time_ns()}')
+
+    def write(step: int, **what: Any) -> None:
+        events.write_event(Event(step=step, wall_time=time.time(), **what))
+
+    if resume_step is not None:  # TensorBoard hides what was written from the next step on
+        write(resume_step + 1, session_log=SessionLog(status=SessionLog.START))
 
     def add(step: int, scalars: Mapping[str, float]) -> None:
         for name, value in scalars.items():
-            board.add_scalar(name, value, step)
+            write(step, summary=summary.scalar(name, value))
+        events.flush()
 
-    with board:
+    try:
         yield add
+    finally:
+        with contextlib.suppress(OSError):  # which `add` has raised, where it mattered
+            events.close()
 
 
 @contextlib.contextmanager

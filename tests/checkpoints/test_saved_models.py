@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import small
 
-from point_ft_jax.checkpoints import delta, torch_file
+from point_ft_jax.checkpoints import checksums, delta, store, torch_file
 from point_ft_jax.checkpoints import run as saved
 from point_ft_jax.checkpoints.pretrained import load_pretrained
 from point_ft_jax.core import trees
@@ -95,6 +95,11 @@ def make_old(folder: pathlib.Path, facts: dict) -> None:
     for spec in folder.rglob('spec.json'):
         spec.unlink()
     (folder / saved.FACTS).write_text(json.dumps(facts))
+    for written in folder.rglob(checksums.NAME):
+        written.unlink()
+    for meta in folder.rglob('meta/metadata'):
+        kept = {k: v for k, v in json.loads(meta.read_text()).items() if k != store.MARK}
+        meta.write_text(json.dumps(kept))
     for meta in folder.glob('delta/*/meta/metadata'):
         kept = json.loads(meta.read_text())[delta.FINGERPRINT]
         meta.write_text(json.dumps({**facts, delta.FINGERPRINT: kept}))

@@ -3,11 +3,13 @@
 import json
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -18,22 +20,24 @@ from point_ft_jax.core.errors import UserError
 HERE = pathlib.Path(__file__).parents[1]
 
 RUN = """
-import pathlib, sys
+import os, pathlib, sys
 from point_ft_jax.experiments import command_line
 def run():
     command_line.start()
     from small import tiny
     from point_ft_jax.experiments.jobs import finetune
     changes = {'train.epochs': int(sys.argv[2]), 'train.batch_size': 12}
+    if len(sys.argv) > 3 and os.environ.get('JAX_PROCESS_ID') == '1':
+        changes['optim.lr'] = float(sys.argv[3])
     finetune.run(tiny(pathlib.Path(sys.argv[1]), **changes), 'run')
 command_line.guarded(run)
 """
 
 
 def launch(
-    folder: pathlib.Path, cache: pathlib.Path, count: int, epochs: int
+    folder: pathlib.Path, cache: pathlib.Path, count: int, epochs: int, *more: object
 ) -> list[subprocess.Popen]:
-    """The processes of a run, on this machine."""
+    """The processes of a run, on this machine; `more` is a learning rate of process 1."""
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]
@@ -46,7 +50,7 @@ def launch(
             processes.HEARTBEAT: '10',
         }
         return subprocess.Popen(
-            [sys.executable, '-c', RUN, str(folder), str(epochs)],
+            [sys.executable, '-c', RUN, str(folder), str(epochs), *map(str, more)],
             env={
                 **os.environ,
                 'PYTHONPATH': f'{HERE}{os.pathsep}{HERE.parent}',
@@ -60,12 +64,23 @@ def launch(
             text=True,
         )
 
-    return [one(index) for index in range(count)]
+    STARTED.extend(runs := [one(index) for index in range(count)])
+    return runs
+
+
+STARTED: list[subprocess.Popen] = []
+
+
+@pytest.fixture(autouse=True)
+def _no_process_outlives_its_test() -> Iterator[None]:
+    yield
+    while STARTED:
+        STARTED.pop().kill()
 
 
 def finish(runs: list[subprocess.Popen]) -> list[tuple[int, str]]:
     """The status of each, and what it said on stderr."""
-    said = [run.communicate(timeout=240)[1] for run in runs]
+    said = [run.communicate(timeout=900)[1] for run in runs]
     return [(run.returncode, text) for run, text in zip(runs, said, strict=True)]
 
 
@@ -77,7 +92,7 @@ def epochs_done(folder: pathlib.Path) -> list[float]:
 
 
 def wait_for_epochs(folder: pathlib.Path, count: int, runs: list[subprocess.Popen]) -> None:
-    until = time.monotonic() + 200
+    until = time.monotonic() + 900
     while len(epochs_done(folder)) < count:
         assert time.monotonic() < until
         assert all(run.poll() is None for run in runs), finish(runs)
@@ -108,15 +123,52 @@ def test_a_signal_to_one_stops_and_saves_all_and_other_numbers_go_on(
 
 
 @pytest.mark.slow
-def test_a_lost_process_ends_the_others_with_a_message(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize('number', [0, 1])
+def test_a_lost_process_ends_the_others_with_a_message(tmp_path: pathlib.Path, number: int) -> None:
     runs = launch(tmp_path / 'run', tmp_path / 'cache', 2, 100_000)
     wait_for_epochs(tmp_path / 'run', 2, runs)
-    runs[1].kill()
+    runs[number].kill()
     since = time.monotonic()
-    status, text = finish(runs)[0]
+    status, text = finish(runs)[1 - number]
     assert time.monotonic() - since < 60
     assert status == 1, text
+    assert f'error: process {number} of this run has ended' in text
     assert 'Give the same command again on all hosts' in text
+    assert 'Traceback' not in text
+
+
+@pytest.mark.slow
+def test_processes_with_other_configs_do_not_train_together(tmp_path: pathlib.Path) -> None:
+    for status, text in finish(launch(tmp_path / 'run', tmp_path / 'cache', 2, 2, 0.125)):
+        assert status == 2, text
+        assert 'the processes of this run would not do the same' in text
+        assert '- config.optim.lr: 0.0005 in process 0, 0.125 in process 1' in text
+        assert 'Traceback' not in text
+    assert not (tmp_path / 'run' / 'seed_0').exists()
+
+
+@pytest.mark.slow
+def test_kills_of_any_process_for_minutes_leave_the_metrics_of_an_undisturbed_run(
+    tmp_path: pathlib.Path,
+) -> None:
+    """POINT_FT_JAX_KILL_SECONDS says for how long; each time one of the two is killed."""
+    until = time.monotonic() + float(os.environ.get('POINT_FT_JAX_KILL_SECONDS', '120'))
+    cache, epochs, r, kills = tmp_path / 'cache', 400, random.Random(0), [0, 0]
+    assert [status for status, _ in finish(launch(tmp_path / 'one', cache, 2, epochs))] == [0, 0]
+    while time.monotonic() < until and len(epochs_done(tmp_path / 'run')) < epochs:
+        runs, number = launch(tmp_path / 'run', cache, 2, epochs), r.randrange(2)
+        done = len(epochs_done(tmp_path / 'run'))
+        while r.random() < 0.7 and len(epochs_done(tmp_path / 'run')) == done:
+            time.sleep(0.2)
+            if any(run.poll() is not None for run in runs):
+                break
+        time.sleep(r.uniform(0, 10))
+        kills[number] += runs[number].poll() is None
+        runs[number].kill()
+        finish(runs)
+    assert [status for status, _ in finish(launch(tmp_path / 'run', cache, 2, epochs))] == [0, 0]
+    print(f'kills of process 0 and of process 1: {kills}')
+    assert epochs_done(tmp_path / 'run') == epochs_done(tmp_path / 'one')
 
 
 @pytest.mark.parametrize(

@@ -43,9 +43,23 @@ def test_a_line_holds_step_epoch_scalars_and_timing_in_full_precision(tmp_path):
         write(np.int64(4), 0.5, {'loss': jnp.float32(third), 'n': 3}, {'seconds': 0.1})
     text = (tmp_path / metrics_log.FILE).read_text()
     assert text.endswith('\n')
-    assert json.loads(text) == {
+    expected = {
         'step': 4, 'epoch': 0.5, 'loss': float(third), 'n': 3, 'timing': {'seconds': 0.1},
     }  # fmt: skip
+    line = json.loads(text)
+    assert {k: v for k, v in line.items() if k != metrics_log.CHECKSUM} == expected
+    assert metrics_log.read(tmp_path) == [expected]
+
+
+@pytest.mark.parametrize('change', [('0.5', '0.7'), ('checksum', 'chucksum'), ('"n"', '"m"')])
+def test_a_line_that_is_not_what_was_written_is_named(tmp_path, change):
+    run(tmp_path, [1])
+    with metrics_log.writer(tmp_path, resume_step=1) as write:
+        write(4, 0.5, {'loss': 1.0, 'n': 3})
+    path = tmp_path / metrics_log.FILE
+    path.write_text(path.read_text().replace(*change))
+    with pytest.raises(UserError, match=r'line [12]: expected a JSON object .* as it was written'):
+        metrics_log.read(path)
 
 
 def test_what_json_cannot_hold_is_null(tmp_path):

@@ -16,7 +16,8 @@ from point_ft_jax.core import trees
 from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.evaluation import inference
 from point_ft_jax.training import metrics_log
-from point_ft_jax.training.fit import Fitted, fit, fit_population
+from point_ft_jax.training.fit import fit, fit_population
+from point_ft_jax.training.fitted import Fitted
 from point_ft_jax.training.interrupt import Stopped
 from point_ft_jax.training.plan import TrainingPlan
 from point_ft_jax.training.population import Member, Population, start_training, step_population

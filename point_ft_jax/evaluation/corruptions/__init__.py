@@ -73,7 +73,12 @@ def corrupt(
 
 
 def regenerate(
-    test: Split, suite: str, severities: Sequence[int], clouds: int, num_points: int
+    test: Split,
+    suite: str,
+    severities: Sequence[int],
+    clouds: int,
+    num_points: int,
+    say: Callable[[str], None] = lambda _: None,
 ) -> tuple[Split, dict[str, dict[int, Split]]]:
     """A suite made of a split: the clean clouds, and each corruption of them by severity.
 
@@ -83,6 +88,7 @@ def regenerate(
         severities: of 1 to 5.
         clouds: how many of the split, evenly chosen; 0 for all.
         num_points: what a clean cloud is reduced to. Only density_inc starts from all its points.
+        say: is given the name of each corruption when its clouds are made.
 
     Raises:
         UserError: see `corrupt`.
@@ -102,7 +108,11 @@ def regenerate(
         points = (test if name == 'density_inc' else clean).points
         return Split(corrupt(points, name, severity, suite=suite), test.labels, test.classes)
 
-    return clean, {name: {s: one(name, s) for s in severities} for name in SUITES[suite]}
+    found = {}
+    for name in SUITES[suite]:
+        found[name] = {severity: one(name, severity) for severity in severities}
+        say(name)
+    return clean, found
 
 
 def find(name: str, severity: int, suite: str) -> Corruption:

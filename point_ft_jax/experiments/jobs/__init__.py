@@ -4,7 +4,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from point_ft_jax.core import plugins
+from point_ft_jax.core import folder_lock, plugins
 
 
 def run(config: ConfigDict, command: str = '') -> Any:
@@ -39,4 +39,7 @@ def run(config: ConfigDict, command: str = '') -> Any:
         >>> 0 <= report.result['accuracy'] <= 1
         True
     """
-    return plugins.load('jobs', config.job).run(config, command)
+    try:
+        return plugins.load('jobs', config.job).run(config, command)
+    finally:
+        folder_lock.release_all()

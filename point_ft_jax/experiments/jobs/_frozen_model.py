@@ -115,6 +115,8 @@ def finish(
         label: what the accuracy is, in words.
         parts: other fields of `judgement.Judgement`.
     """
+    if not np.isfinite(result['accuracy']):
+        raise UserError(f'{label}: the accuracy is {result["accuracy"]}, which is no result')
     of = config.run or run_folder.model_line(config)
     command = run_folder.command_of(folder, command)
     report = make_report(

@@ -57,17 +57,22 @@ def run(config: ConfigDict, command: str = '') -> Report:
     else:
         name, test = plan.suite, build.load_splits(own)['test']
         clean, sets = corruptions.regenerate(
-            test, plan.suite, plan.severities, plan.clouds, run.metadata['points']
+            test,
+            plan.suite,
+            plan.severities,
+            plan.clouds,
+            run.metadata['points'],
+            lambda kind: devices.say(f'made: {kind}'),
         )
     if tuple(clean.classes) != tuple(run.metadata['classes']):
         raise UserError(
             f'{config.run} predicts {len(run.metadata["classes"])} classes, which are not the '
             f'{len(clean.classes)} of {name}'
         )
-    found = {
-        kind: {severity: accuracy(split) for severity, split in levels.items()}
-        for kind, levels in sets.items()
-    }
+    found = {}
+    for kind, levels in sets.items():
+        found[kind] = {severity: accuracy(split) for severity, split in levels.items()}
+        devices.say(f'{kind}: {100 * np.mean(list(found[kind].values())):.2f} %')
     result: Result = {'suite': name, 'clean': accuracy(clean), 'accuracies': found}
     result['accuracy'] = 1 - corruption_scores.mean_error(found)
     if own.data.name == 'modelnet40' and found.keys() == corruption_scores.DGCNN.keys():

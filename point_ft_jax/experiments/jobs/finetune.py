@@ -33,7 +33,7 @@ from point_ft_jax.reports.report import Report
 from point_ft_jax.reports.samples import Samples
 from point_ft_jax.training import metrics_log, plan
 from point_ft_jax.training.finetune import training_metadata
-from point_ft_jax.training.fit import Fitted
+from point_ft_jax.training.fitted import Fitted
 from point_ft_jax.training.tasks.task import Task
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 from ml_collections import ConfigDict
 
+from point_ft_jax.core import devices
 from point_ft_jax.evaluation import linear_svm as svm
 from point_ft_jax.experiments import run_folder
 from point_ft_jax.experiments.jobs._frozen_model import finish, parts_of, split_features
@@ -17,6 +18,8 @@ def run(config: ConfigDict, command: str = '') -> Report:
     """
     folder, _ = run_folder.begin(config)
     found = split_features(config)
+    clouds, size = found.train[0].shape
+    devices.say(f'fitting a linear SVM to {clouds:,} clouds of {size:,} features ...')
     answers = svm.answers(found.train, found.test, classifier=config.svm.classifier, c=config.svm.c)
     result = {'accuracy': float(np.mean(answers == found.test[1]))}
     label = f'linear SVM ({config.svm.classifier}, C = {config.svm.c:g})'

@@ -17,10 +17,10 @@ from ml_collections import ConfigDict
 from point_ft_jax.checkpoints import pretrained
 from point_ft_jax.checkpoints import run as saved
 from point_ft_jax.checkpoints.store import CheckpointStore
-from point_ft_jax.core import trees
+from point_ft_jax.core import devices, trees
 from point_ft_jax.core.devices import main_process
-from point_ft_jax.core.errors import raise_all
-from point_ft_jax.core.json_files import write_json
+from point_ft_jax.core.errors import UserError, raise_all
+from point_ft_jax.core.json_files import read_json, write_json
 from point_ft_jax.core.trees import Variables
 from point_ft_jax.data import augment
 from point_ft_jax.data.split import Split
@@ -211,10 +211,14 @@ def _curves(
 def _cached(path: pathlib.Path, compute: Callable[[], list[dict]]) -> list[dict]:
     """What a stage gives, from disk if it was done before."""
     if path.exists():
-        return json.loads(path.read_text())
+        try:
+            kept = read_json(path)
+            return kept['measured'] if isinstance(kept, dict) else kept  # of an older version
+        except UserError as error:
+            devices.say(f'{error} (it is measured again)')
     found = compute()
     if main_process():
-        write_json(path, found)
+        write_json(path, {'measured': found})
     return found
 
 

@@ -52,7 +52,7 @@ def _vertices(rows: list[list[str]]) -> dict[str, np.ndarray]:
     try:
         table = np.array(rows, np.float64)
     except ValueError as error:
-        raise UserError(f'a vertex has a value that is no number ({error})') from None
+        raise UserError(f'a vertex has a value that is no number ({str(error)[:200]})') from None
     return dict(zip(COLUMNS[width], table.T, strict=True))
 
 

@@ -139,7 +139,9 @@ def _numbers(words: list[bytes], field: _Field) -> np.ndarray:
     try:
         values = np.array(words, np.float64)
     except ValueError as error:
-        raise UserError(f'{field.name} has a value that is no number ({error})') from None
+        raise UserError(
+            f'{field.name} has a value that is no number ({str(error)[:200]})'
+        ) from None
     if field.name not in PACKED:
         return values
     is_colour = ((values >= 0) & (values < 2**32) & (values == np.floor(values))).all()

@@ -307,7 +307,7 @@ def _ascii(
     try:
         table = np.array(rows, dtype=np.float64).reshape(-1, len(names))
     except ValueError as error:
-        raise UserError(f'a vertex has a value that is no number ({error})') from None
+        raise UserError(f'a vertex has a value that is no number ({str(error)[:200]})') from None
     return {name: table[:, i] for i, name in enumerate(names)}
 
 

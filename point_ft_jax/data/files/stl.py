@@ -60,4 +60,4 @@ def _text(text: str) -> np.ndarray:
     try:
         return np.array(rows, np.float64).reshape(-1, 3)
     except ValueError as error:
-        raise UserError(f'a corner has a value that is no number ({error})') from None
+        raise UserError(f'a corner has a value that is no number ({str(error)[:200]})') from None

@@ -253,7 +253,7 @@ def _numbers(
         return np.array([[float(row[i]) for i in chosen] for row in rows])
     except ValueError as error:
         hint = _hint(_joined(rows[0]), separator)
-        raise UserError(f'no table of numbers: {error}{hint}') from None
+        raise UserError(f'no table of numbers: {str(error)[:200]}{hint}') from None
 
 
 def _hint(line: str, separator: str | None) -> str:

@@ -120,6 +120,7 @@ def test_parameters_are_those_given_and_a_clone_is_not_fitted(
         copy.predict(data[0])
 
 
+@pytest.mark.slow
 def test_a_grid_over_methods_in_a_pipeline(data: tuple[np.ndarray, np.ndarray]) -> None:
     pipeline = make_pipeline(FunctionTransformer(lambda clouds: 2 * clouds), small(epochs=1))
     grid = {'pointcloudclassifier__method': ['linear_probe', 'bitfit']}

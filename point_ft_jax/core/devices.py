@@ -78,8 +78,10 @@ def _along(mesh: Mesh, axis: int) -> NamedSharding:
 
 
 def to_host(tree: object) -> object:
-    """The arrays of `tree`, each the same on every device, as numpy arrays."""
-    return jax.tree.map(lambda a: np.asarray(a.addressable_data(0)), tree)
+    """The arrays of `tree`, on the host or each the same on every device, as numpy arrays."""
+    return jax.tree.map(
+        lambda a: a if isinstance(a, np.ndarray) else np.asarray(a.addressable_data(0)), tree
+    )
 
 
 def main_process() -> bool:

@@ -96,7 +96,7 @@ def test_an_unknown_data_set_lists_those_there_are(capsys):
 def test_without_a_name_the_usage_is_shown(capsys):
     assert check_data.main([]) == 2
     assert check_data.main(['--help']) == 0
-    assert 'data sets: folder, modelnet40' in capsys.readouterr().out
+    assert 'data sets: domains, folder, modelnet40' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def test_a_data_set_by_its_name_comes_back_equal(tmp_path, ending):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (('none.ply', 'a.h5'), "no file, folder or data set 'none.ply'; data sets are folder, mo"),
+        (('none.ply', 'a.h5'), "no file, folder or data set 'none.ply'; data sets are domains, f"),
         (('.', 'a.ply'), r"ends in '.ply'; expected .h5 or .hdf5 or .npz"),
         (('.', 'none/a.h5'), 'there is no folder .*none'),
         (('.', 'there.h5'), 'it exists; give another name, or --overwrite'),

@@ -16,7 +16,7 @@ from point_ft_jax.data.split import Split
 # Those that need no files of their own, with options that make them small.
 GENERATED = {'shapes': {'style': 'cad', 'num_points': 64, 'train_size': 30, 'test_size': 15}}
 # What the others ask for beside their root.
-NEEDED = {'tfds': {'dataset': 'scan_object_nn/obj_bg'}}
+NEEDED = {'tfds': {'dataset': 'scan_object_nn/obj_bg'}, 'domains': {'domain': 'modelnet'}}
 OPTIONAL = {'tfds': 'tensorflow_datasets'}
 SETTABLE = (bool, int, float, str)  # what a command line can give
 

@@ -104,6 +104,7 @@ def test_what_fits_is_what_the_first_blocks_class_token_looks_for(built, variabl
     np.testing.assert_allclose(found, 1 - cosines, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_evaluate_adapts_when_asked(built, variables) -> None:
     tuned = TunedModel(built, variables, {'classes': small.CLASSES, 'points': 32})
     plain = evaluate(tuned, CLOUDS).confusion

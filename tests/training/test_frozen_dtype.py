@@ -17,6 +17,7 @@ from point_ft_jax.training.fit import fit
 from point_ft_jax.training.plan import TrainingPlan
 
 
+@pytest.mark.slow
 def test_a_bfloat16_model_trains_to_the_same_bits() -> None:
     model = build('dapt', dtype='bfloat16')
     plan = TrainingPlan(epochs=2, batch_size=8)

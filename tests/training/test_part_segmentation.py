@@ -190,9 +190,13 @@ def test_answers_of_a_segmenter_come_batch_by_batch(run: pathlib.Path) -> None:
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_classes_are_not_predicted_by_a_segmenter(run: pathlib.Path) -> None:
+def test_classes_are_not_predicted_by_a_segmenter(
+    run: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    path = tmp_path / 'cloud.npy'
+    np.save(path, np.random.default_rng(0).normal(size=(64, 3)))
     with pytest.raises(UserError, match='segments parts, and what is predicted here are classes'):
-        predict.predict_files(str(run), ['cloud.npy'])
+        predict.predict_files(str(run), [str(path)])
 
 
 MISTAKES = {

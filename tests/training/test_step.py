@@ -185,7 +185,7 @@ def test_the_average_follows_the_weights_and_is_what_is_kept() -> None:
         training.state.weights,
         expected,
     )
-    with Checkpoints(None, 1) as checkpoints:
+    with Checkpoints(None, 1, steps=1) as checkpoints:
         checkpoints.save_best(training, [True], 1)
         best, _ = checkpoints.best(training)
     assert as_bytes(best) == as_bytes(training.state.weights)

@@ -53,9 +53,11 @@ def _shared(value: Any) -> Any:
 
 def _enter(folder: pathlib.Path) -> None:
     """Takes the folder for this process; UserError where another has it."""
+    safe = 'What is there stays as it is: mend that, or give another --config.folder'
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        folder_lock.hold(folder, devices.say)
+        with disk.writing(f'{folder}', safe):
+            folder.mkdir(parents=True, exist_ok=True)
+            folder_lock.hold(folder, devices.say)
     except OSError as error:
         raise UserError(
             f'{folder} cannot hold a run ({error}); give another --config.folder'

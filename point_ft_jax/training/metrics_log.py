@@ -2,7 +2,7 @@
 
 A line holds `step`, `epoch`, the scalars, and `timing`, an object with whatever differs between two
 runs of the same bits (seconds, clouds per second). Numbers are written in full precision; what JSON
-cannot hold, NaN and the infinities, is null. 'checksum' is of all but the timing.
+cannot hold, NaN and the infinities, is null. 'checksum' is of all the rest.
 """
 
 import contextlib
@@ -140,8 +140,8 @@ def _lines(path: pathlib.Path) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _checksum(record: Mapping[str, Any]) -> str:
-    """The CRC-32 of a line's fields but its timing."""
-    rest = {name: value for name, value in record.items() if name not in ('timing', CHECKSUM)}
+    """The CRC-32 of a line's other fields."""
+    rest = {name: value for name, value in record.items() if name != CHECKSUM}
     return f'{zlib.crc32(json.dumps(rest, sort_keys=True).encode()):08x}'
 
 

@@ -29,7 +29,7 @@ class Checkpoints:
         seconds: of training so far, without compilation and evaluation.
     """
 
-    def __init__(self, folder: pathlib.Path | None, members: int, steps: int) -> None:
+    def __init__(self, folder: pathlib.Path | None, members: int, steps: int = 1) -> None:
         """Opens them; `steps` are those of an epoch."""
         self.records: list[dict[str, dict[str, Any]]] = [{} for _ in range(members)]
         self.seconds = 0.0
@@ -137,4 +137,4 @@ class Checkpoints:
     def best(self, training: Training) -> tuple[trees.Tree, trees.Tree]:
         """The trainable halves and the statistics of the members' best epochs."""
         like = (training.state.weights, training.state.batch_stats)
-        return self._best.restore(like, self._newest_best())[0]
+        return self._best.restore(like, self._newest_best() or None)[0]

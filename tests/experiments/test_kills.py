@@ -73,7 +73,7 @@ def results(folder: pathlib.Path) -> dict[str, object]:
     return found
 
 
-TIMES = ('cost', 'command', 'folder', 'protocol')
+TIMES = ('cost', 'timing', 'command', 'folder', 'protocol')
 
 
 def _measured(value: object, path: str = '') -> Iterator[tuple[str, object]]:

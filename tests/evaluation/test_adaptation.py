@@ -37,7 +37,13 @@ def adapted(built, variables, name: str, **options: object) -> np.ndarray:
     return make_adapted(name, built.module, make_mesh(), 4, options)(variables, CLOUDS.points)
 
 
-@pytest.mark.parametrize('options', [{'lr': 0.0}, {'lr': 0.0, 'variations': 2, 'steps': 2}])
+@pytest.mark.parametrize(
+    'options',
+    [
+        {'lr': 0.0, 'variations': 2, 'steps': 2},
+        pytest.param({'lr': 0.0}, marks=pytest.mark.slow),
+    ],
+)
 def test_tent_with_rate_0_is_plain_evaluation(built, variables, plain, options) -> None:
     np.testing.assert_allclose(adapted(built, variables, 'tent', **options), plain, atol=1e-5)
 
@@ -51,6 +57,7 @@ def test_tent_makes_predictions_surer(built, variables, plain) -> None:
     assert entropy(surer) < entropy(plain) - 0.01
 
 
+@pytest.mark.slow
 def test_tent_goes_on_from_batch_to_batch_unless_it_is_episodic(built, variables) -> None:
     online, episodic = (
         adapted(built, variables, 'tent', lr=0.02, episodic=one) for one in (False, True)

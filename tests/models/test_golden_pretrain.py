@@ -22,7 +22,7 @@ MODELS = {
 }
 CHAMFER = {'pre_pointgpt': 'chamfer_l1_l2'}  # elsewhere L2
 # The others are marked slow.
-EVERY_RUN = {('pre_recon', 'float32')}
+EVERY_RUN = {('pre_point_mae', 'float32')}
 TRAINING = [
     pytest.param(name, dtype, marks=() if (name, dtype) in EVERY_RUN else pytest.mark.slow)
     for name in MODELS

@@ -181,6 +181,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, object]
     return folder, wise_experiment.run(short(folder), 'python run.py').record
 
 
+@pytest.mark.slow
 def test_an_experiment_leaves_its_report_figures_and_the_chosen_model(
     run: tuple[pathlib.Path, object], tmp_path: pathlib.Path
 ) -> None:
@@ -214,6 +215,7 @@ def test_an_experiment_that_pretrains_and_probes_through_the_backbones(
     assert (tmp_path / 'pretrained' / 'report.md').exists()
 
 
+@pytest.mark.slow
 def test_at_one_without_probing_it_is_the_fine_tuned_model(
     run: tuple[pathlib.Path, object],
 ) -> None:
@@ -226,6 +228,7 @@ def test_at_one_without_probing_it_is_the_fine_tuned_model(
         np.testing.assert_allclose(accuracy, np.trace(confusion) / confusion.sum(), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_stage_that_is_done_is_not_done_again(
     run: tuple[pathlib.Path, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,6 +242,7 @@ def test_a_stage_that_is_done_is_not_done_again(
     assert again.settings['obj_only'][0].curves == found.settings['obj_only'][0].curves
 
 
+@pytest.mark.slow
 def test_a_probe_at_zero_is_linear_probing_of_the_pretrained_backbone(
     run: tuple[pathlib.Path, object], tmp_path: pathlib.Path
 ) -> None:

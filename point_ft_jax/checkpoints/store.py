@@ -274,15 +274,22 @@ class InMemoryStore:
 
 @contextlib.contextmanager
 def _without_logs() -> Iterator[None]:
-    """Inside, orbax logs nothing: what goes wrong in its threads it raises, too."""
-    before, tasks = absl.logging.get_verbosity(), logging.getLogger('asyncio')
-    was_disabled, tasks.disabled = tasks.disabled, True
+    """Inside, orbax logs nothing: what goes wrong in its threads it raises, too.
+
+    After an error they say nothing more either: some end later than what they were writing.
+    """
+    before = absl.logging.get_verbosity()
+    loggers = [logging.getLogger(name) for name in ('asyncio', 'concurrent.futures')]
+    were = [logger.disabled for logger in loggers]
     absl.logging.set_verbosity(absl.logging.FATAL)
+    for logger in loggers:
+        logger.disabled = True
     try:
         yield
+        for logger, was in zip(loggers, were, strict=True):
+            logger.disabled = was
     finally:
         absl.logging.set_verbosity(before)
-        tasks.disabled = was_disabled
 
 
 def is_store(folder: pathlib.Path) -> bool:

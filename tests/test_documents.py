@@ -244,7 +244,7 @@ def test_the_quickstart_runs(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyP
     scope: dict[str, Any] = {}
     values = [run(code, scope) for code in code_cells()]
     plt.close('all')
-    assert values[1] == (75, 768)
+    assert values[1] == (75, 384)
     scores, names = values[4]
     assert scores['overall_accuracy'] > 0.5
     assert len(names) == 3

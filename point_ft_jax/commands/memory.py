@@ -6,6 +6,9 @@ point-ft memory --method=all --batch=32 --memory=all
     every method at one size, in each mode of train.memory, with its operations
 point-ft memory --backbone=all --method=full,dapt --batch=32 --memory=all
     the same of every backbone
+point-ft memory --target=H200 --method=stag,pointgst,idpt,dapt --batch=32
+    by the compiler of a chip that is not at hand: pip install 'point_ft_jax[aot-gpu]', of TPUs
+    'point_ft_jax[aot-tpu]'
 
 Memory is what the compiled step takes: its arguments, its temporaries and those outputs that do not
 take the place of an argument. Where the device keeps count (a GPU), a step runs in a process of its
@@ -16,6 +19,7 @@ import argparse
 import csv
 import dataclasses
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -27,9 +31,12 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
+from kernels import aot
+from kernels.aot_targets import TARGETS, environment
 from point_ft_jax.commands import benchmark
 from point_ft_jax.core import flags, plugins, trees
 from point_ft_jax.core.devices import compiler_options
+from point_ft_jax.core.errors import UserError
 from point_ft_jax.experiments import command_line
 from point_ft_jax.models import create_model, model
 from point_ft_jax.models.build import compute_type, known
@@ -44,18 +51,19 @@ MARKS = 'os^Dvx*P'
 STYLES = {'fast': '-', 'balanced': '--', 'least': ':'}
 
 
-def step_memory(case: Mapping[str, Any]) -> dict[str, float]:
+def step_memory(case: Mapping[str, Any], device: jax.Device | None = None) -> dict[str, float]:
     """The bytes of one training step, by kind, and its operations; nothing is allocated.
 
     Args:
         case: 'backbone', 'method', 'variant', 'geometry', 'batch', 'points', 'compute', 'memory'
             and, if not float32, 'frozen_dtype'.
+        device: what to compile for; see `costs.step_memory`.
 
     Returns:
         'arguments', 'temporaries' and 'total', and 'flops', recomputation included.
     """
     built, recipe = _build(case)
-    return costs.step_memory(built, recipe, case['batch'])
+    return costs.step_memory(built, recipe, case['batch'], device=device)
 
 
 def _build(case: Mapping[str, Any]) -> tuple[model.Model, train.Recipe]:
@@ -93,9 +101,9 @@ def allocator_peak(case: Mapping[str, Any]) -> int | None:
     return (jax.devices()[0].memory_stats() or {}).get(PEAK)
 
 
-def measure(case: Mapping[str, Any]) -> dict[str, Any]:
+def measure(case: Mapping[str, Any], device: jax.Device | None = None) -> dict[str, Any]:
     """A row of the table, in MiB."""
-    found = step_memory(case)
+    found = step_memory(case, device)
     flops = found.pop('flops')
     row = {
         'backbone': case['backbone'],
@@ -106,12 +114,29 @@ def measure(case: Mapping[str, Any]) -> dict[str, Any]:
         'temporaries MiB/cloud': round(found['temporaries'] / 2**20 / case['batch'], 1),
         'GFLOP': round(flops / 1e9, 1),
     }
-    if PEAK in (jax.devices()[0].memory_stats() or {}):
+    if device is None and PEAK in (jax.devices()[0].memory_stats() or {}):
         command = [sys.executable, '-m', 'point_ft_jax', 'memory', '--peak', json.dumps(dict(case))]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         # A step that does not fit has no peak.
         row['peak MiB'] = round(int(done.stdout) / 2**20) if done.returncode == 0 else 'none'
     return row
+
+
+def device_of(target: str) -> jax.Device:
+    """A chip of TARGETS to compile for, which can't run anything; UserError without its compiler.
+
+    Called before this process has used JAX, whose platform it sets.
+    """
+    chip = TARGETS[target]
+    if not aot.versions(chip.platform):
+        extra = {'tpu': 'aot-tpu', 'cuda': 'aot-gpu'}[chip.platform]
+        raise UserError(
+            f'--target={target}: {aot.COMPILERS[chip.platform]} is not installed; '
+            f"pip install 'point_ft_jax[{extra}]'"
+        )
+    os.environ.update(environment(chip.platform))
+    jax.config.update('jax_platforms', 'cpu')
+    return chip.devices()[0]
 
 
 def write(folder: pathlib.Path, rows: Sequence[Mapping[str, Any]], title: str) -> None:
@@ -160,9 +185,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument('--group_size', type=int, default=32)
     parser.add_argument('--compute', default='float32', choices=['float32', 'bfloat16'])
     parser.add_argument('--frozen_dtype', default='float32', choices=['float32', 'bfloat16'])
+    parser.add_argument('--target', choices=TARGETS, help='a chip to compile for; this machine')
     parser.add_argument('--out', help='a folder for memory.csv and memory.png')
     parser.add_argument('--peak', type=json.loads, help=argparse.SUPPRESS)
     options = vars(parser.parse_args(arguments))
+    target = options.pop('target')
+    device = device_of(target) if target else None
     command_line.start()
     out, peak = options.pop('out'), options.pop('peak')
     options['geometry'] = {name: options.pop(name) for name in ('num_groups', 'group_size')}
@@ -176,7 +204,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     choices = MEMORY if options['memory'] == 'all' else (options['memory'],)
     rows = [
-        measure({**options, 'backbone': backbone, 'method': method, 'memory': m, 'batch': batch})
+        measure(
+            {**options, 'backbone': backbone, 'method': method, 'memory': m, 'batch': batch}, device
+        )
         for backbone in names['backbones']
         for method in names['methods']
         for m in choices
@@ -184,5 +214,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ]
     print(tables.markdown(rows))
     if out:
-        title = f'{options["points"]:,} points, {options["compute"]}'
+        where = f', by the compiler for {target}' if target else ''
+        title = f'{options["points"]:,} points, {options["compute"]}{where}'
         write(pathlib.Path(out), rows, title)

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import SingleDeviceSharding
 
 from point_ft_jax.core import trees
 from point_ft_jax.core.devices import compiler_options, main_process
@@ -54,7 +55,13 @@ def step_flops(training: Training, split: Split, rows: np.ndarray) -> float | No
     return count_flops(functools.partial(step_population, recipe), *arrays, *batch)
 
 
-def step_memory(model: Model, recipe: Recipe, batch: int, channels: int = 0) -> dict[str, float]:
+def step_memory(
+    model: Model,
+    recipe: Recipe,
+    batch: int,
+    channels: int = 0,
+    device: jax.Device | None = None,
+) -> dict[str, float]:
     """The bytes of one training step of a classifier, and its operations; nothing is allocated.
 
     Args:
@@ -62,6 +69,7 @@ def step_memory(model: Model, recipe: Recipe, batch: int, channels: int = 0) -> 
         recipe: how; it says how many points a cloud has.
         batch: clouds a step.
         channels: of a point beside x, y, z.
+        device: what to compile for, which may be none of this machine's; None for this machine.
 
     Returns:
         'arguments', 'temporaries', 'total' (with those outputs that do not take the place of an
@@ -77,10 +85,9 @@ def step_memory(model: Model, recipe: Recipe, batch: int, channels: int = 0) -> 
     labels = jax.ShapeDtypeStruct((batch,), jnp.int32)
     step = functools.partial(step_population, recipe)
     arguments = jax.eval_shape(Population.of_one), state, frozen, points, labels
-    program = jax.jit(
-        lambda *args: step(*args), donate_argnums=1, compiler_options=compiler_options()
-    )
-    found = program.lower(*arguments).compile().memory_analysis()
+    options = compiler_options() if device is None else {}
+    program = jax.jit(lambda *args: step(*args), donate_argnums=1, compiler_options=options)
+    found = program.lower(*_on(device, arguments)).compile().memory_analysis()
     kept = found.output_size_in_bytes - found.alias_size_in_bytes
     return {
         'arguments': found.argument_size_in_bytes,
@@ -88,6 +95,14 @@ def step_memory(model: Model, recipe: Recipe, batch: int, channels: int = 0) -> 
         'total': found.argument_size_in_bytes + found.temp_size_in_bytes + kept,
         'flops': count_flops(step, *arguments),
     }
+
+
+def _on(device: jax.Device | None, shapes: tuple) -> tuple:
+    """The shapes, as they lie on a device; as they are where there is none."""
+    if device is None:
+        return shapes
+    there = SingleDeviceSharding(device)
+    return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=there), shapes)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -62,6 +62,14 @@ def test_every_backbone_gets_the_fields_that_it_has() -> None:
     assert all(own == fields for own in found.values())
 
 
+def test_a_compiler_that_is_missing_is_named_with_its_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(memory.aot.COMPILERS, 'cuda', 'no-such-compiler')
+    with pytest.raises(UserError, match=r'no-such-compiler is not installed; .*\[aot-gpu\]'):
+        memory.device_of('H200')
+
+
 @pytest.mark.slow
 def test_the_bench_of_a_population_compares_it_with_runs_in_turn() -> None:
     small = {'num_groups': 8, 'group_size': 4, 'depth': 1, 'width': 12, 'heads': 2}

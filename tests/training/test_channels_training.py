@@ -6,17 +6,22 @@ import pytest
 import small
 
 from point_ft_jax.core import trees
+from point_ft_jax.data.datasets.shapes import load
 from point_ft_jax.models import Model
 from point_ft_jax.training import step
 
 
 def coloured(size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Clouds [S, 32, 6] of one shape, in three colours, and the labels that the colours are."""
+    """Clouds [S, 64, 6] of embedded shapes, and the labels: which of three colours they have.
+
+    Which shape a cloud is has nothing to do with its colour.
+    """
     r = np.random.default_rng(seed)
-    labels = np.arange(size) % 3
-    places = 0.4 * r.standard_normal((size, 32, 3))
-    colours = np.broadcast_to(np.eye(3)[labels][:, None], places.shape) + 0.1 * r.random()
-    return np.concatenate([places, colours], axis=-1).astype(np.float32), labels.astype(np.int32)
+    shapes = load('train', style='cad', seed=seed, train_size=size, num_points=64)
+    labels = r.permutation(np.arange(size) % 3)
+    colours = np.eye(3)[labels][:, None] + 0.1 * r.random(shapes.points.shape)
+    clouds = np.concatenate([shapes.points, colours], axis=-1)
+    return clouds.astype(np.float32), labels.astype(np.int32)
 
 
 def trained(
@@ -40,7 +45,7 @@ def trained(
 @pytest.mark.slow
 def test_channels_of_zero_with_frozen_new_weights_change_no_bit() -> None:
     """The backbone is frozen, and the file that it comes from knows x, y, z alone."""
-    clouds, labels = coloured(6, 0)
+    clouds, labels = coloured(15, 0)
     clouds[..., 3:] = 0
     narrow, wide = small.build('dapt'), small.build('dapt', geometry={'input_channels': 6})
     variables = narrow.init(jax.random.key(0))
@@ -64,7 +69,7 @@ def test_colours_tell_apart_what_shapes_do_not() -> None:
     accuracy = {}
     for seen in ('colours', 'grey'):
         built = small.build('full', geometry={'input_channels': 6}, head={'dropout': 0.0})
-        (clouds, labels), (others, truth) = coloured(24, 0), coloured(24, 1)
+        (clouds, labels), (others, truth) = coloured(30, 0), coloured(30, 1)
         if seen == 'grey':
             clouds[..., 3:], others[..., 3:] = 0.4, 0.4
         variables = trained(built, built.init(jax.random.key(0)), clouds, labels, 40)

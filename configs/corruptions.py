@@ -10,7 +10,7 @@
 
     python run.py --config=configs/corruptions.py:tent --config.run=runs/recon_dapt
         adapting at test time, by the entropy of its answers; likewise purge_gate, which leaves out
-        the patches that fit worst
+        the patches that fit worst, and purge_gate_sp, those least like the training clouds'
 
 What is made anew has the suites' recipes and other random draws: no number of it is a number of the
 suite. mCE and RmCE are given for ModelNet40 only, against the published errors of DGCNN.
@@ -21,7 +21,7 @@ from ml_collections import ConfigDict, config_dict
 from point_ft_jax.experiments.config import judging
 from point_ft_jax.experiments.papers import check_variant
 
-VARIANTS = ('', 'modelnet40_c_13', 'modelnet_c', 'tent', 'purge_gate')
+VARIANTS = ('', 'modelnet40_c_13', 'modelnet_c', 'tent', 'purge_gate', 'purge_gate_sp')
 
 
 def get_config(variant: str = '') -> ConfigDict:
@@ -36,6 +36,6 @@ def get_config(variant: str = '') -> ConfigDict:
         config.corruptions = ConfigDict(suite)
     if variant == 'tent':
         config.adapt = ConfigDict({'name': variant, 'options': {'lr': 1e-3, 'variations': 1}})
-    if variant == 'purge_gate':
+    if variant.startswith('purge_gate'):
         config.adapt = ConfigDict({'name': variant, 'options': {'purged': (0, 2, 4, 8)}})
     return config

@@ -23,7 +23,7 @@ FIRST = [
     'test_fit',
     'test_pretrain',
     'test_step',
-    'test_wise',
+    'test_robust',
     'test_golden_pretrain',
     'test_part_segmentation',
     'test_golden_segmentation',

@@ -18,19 +18,6 @@ from point_ft_jax.core.errors import UserError, raise_all
 CLASSIFIERS = ('LinearSVC', 'SVC')
 
 
-def linear_svm(
-    train: tuple[np.ndarray, np.ndarray],
-    test: tuple[np.ndarray, np.ndarray],
-    *,
-    classifier: str = 'LinearSVC',
-    c: float = 1.0,
-    seed: int = 0,
-) -> float:
-    """The accuracy, a fraction, on `test` of an SVM fitted to `train`; see `answers`."""
-    found = answers(train, test, classifier=classifier, c=c, seed=seed)
-    return float(np.mean(found == test[1]))
-
-
 def answers(
     train: tuple[np.ndarray, np.ndarray],
     test: tuple[np.ndarray, np.ndarray],

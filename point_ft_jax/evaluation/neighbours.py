@@ -5,13 +5,6 @@ import numpy as np
 from point_ft_jax.core.errors import UserError
 
 
-def neighbour_accuracy(
-    train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], k: int = 5
-) -> float:
-    """The accuracy, a fraction, of the class that most of a cloud's `k` nearest have."""
-    return float(np.mean(answers(train, test, k) == test[1]))
-
-
 def answers(
     train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], k: int = 5
 ) -> np.ndarray:

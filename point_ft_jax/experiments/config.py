@@ -186,21 +186,20 @@ def judging(job: str) -> ConfigDict:
     return config
 
 
-def wise() -> ConfigDict:
-    """The fields of `judging` and those of the experiment on WiSE-FT and WiSE-FT-LP."""
-    config = judging('wise_ft_lp')
+def robust() -> ConfigDict:
+    """The fields of `judging` and those of the comparison of robust methods."""
+    config = judging('robust')
+    config.pretraining = ConfigDict()  # of a run that pre-trains, where init.checkpoint is empty
+    # The models between the pre-trained and the fine-tuned one.
     config.wise = ConfigDict(
         {
-            'settings': ('obj_bg', 'obj_only', 'pb_t50_rs'),  # variants of the data
             'alphas': tuple(i / 10 for i in range(11)),
             # Of batch norms: the first for everything, the others to compare.
-            'statistics': ('reestimated', 'interpolated', 'finetuned', 'pretrained'),
+            'statistics': ('reestimated',),
             'reestimate_clouds': 1024,  # of the training split, at most
-            'memory_bytes': 2**30,  # of the weights of models evaluated together
-            'batch_size': 32,  # clouds at once, of every model
+            'batch_size': 32,  # clouds at once
         }
     )
-    config.pretraining = ConfigDict()  # the config of a run that pre-trains the backbone, if any
     config.probe = ConfigDict(
         {
             'head': 'continue',  # the fine-tuned one; or 'fresh'
@@ -213,54 +212,33 @@ def wise() -> ConfigDict:
             'augment': 'none',
         }
     )
-    # The other distribution: SVM, neighbours and few shots. `name` is a file of data/datasets/.
-    config.source = ConfigDict({'name': 'shapes'})
-    # Every pair of them.
+    # Every pair of ways and shots.
     config.few_shot = ConfigDict({'ways': (5, 10), 'shots': (10, 20), 'queries': 20, 'folds': 10})
-    return config
-
-
-def robust() -> ConfigDict:
-    """The fields of `wise` and those of the comparison of all robust methods."""
-    config = wise()
-    config.job = 'robust'
-    config.wise.statistics = ('reestimated',)
     config.robust = ConfigDict(
         {
             'settings': ('obj_bg', 'obj_only', 'pb_t50_rs'),  # variants of the data
             # What is trained, by name: what of the config is another. `from_probe`: it starts from
-            # the run lp, head and all. full and lp have to be there.
-            'runs': {
-                'lp': {'method': {'name': 'linear_probe'}},
-                'full': {},
-                'lp_ft': {'from_probe': True},
-                'dapt': {'method': {'name': 'dapt'}},
-                'lora': {'method': {'name': 'lora'}},
-                'ema': {'optim': {'ema': 0.99}},
-                'l2_sp': {'optim': {'l2_sp': 0.01}},
-            },
-            'soup': ('full', 'lp_ft', 'l2_sp'),  # runs that soups and Model Stock are made of
-            # What is made of the trained, by name: a method of `weight_space.merge`, its options.
-            'merges': {
-                'soup': {'method': 'soup'},
-                'greedy_soup': {'method': 'greedy_soup'},
-                'model_stock': {'method': 'model_stock'},
-                'lines': {'method': 'lines'},
-                'mono_soup': {'method': 'mono_soup'},
-            },
-            # Adaptation at test time, by name: its options.
-            'adapt': {'tent': {'lr': 1e-3}, 'purge_gate': {'purged': (0, 2, 4, 8)}},
-            'adapted_clouds': 0,  # of the target and of every corruption; 0 for all
+            # the run lp, head and all. full has to be there.
+            'runs': {},
+            'soup': (),  # runs that the merges of several are made of
+            # What is made of the trained, by name: a method of `weight_space.merge` or layerwise
+            # (an alpha a block, by held-out clouds), and its options.
+            'merges': {},
+            # Adaptation at test time, by name: its options; of which rows of the table, () for all;
+            # on how many clouds of the target and of every corruption, 0 for all.
+            'adapt': {},
+            'adapted': (),
+            'adapted_clouds': 0,
             # Sets that nothing is fine-tuned on, by name, each as `data`; and folders beside them.
             'transfer': {},
             'folders': (),
-            # The shift from CAD to scans: CAD clouds, as `data`, of the classes that `shared` says;
-            # '' for none.
+            # The shift from CAD to scans: the transfer set with the CAD clouds, '' for none, and
+            # the classes that it shares with the target.
+            'cad': '',
             'shared': 'scan11',
-            'cad': {'name': 'shapes'},
             'svm': {
                 'cs': (1e-4, 1e-3, 1e-2, 1e-1),  # on standardised features
-                'raw_cs': (1e-3, 1e-2, 1e-1, 1.0, 10.0),
+                'raw_cs': (),  # on features as they are; () for svm.c, as the paper has it
                 'folds': 3,
             },
             # What a run has to reach for its curves to mean anything.

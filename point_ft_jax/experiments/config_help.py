@@ -23,7 +23,7 @@ SOURCES = {
     'finetune': ('default', 'own_clouds'),
     'compare': ('default', 'own_clouds'),
     'pretrain': ('default', 'own_clouds', 'pretraining'),
-    'wise_ft_lp': ('default', 'judging', 'wise'),
+    'robust': ('default', 'judging', 'robust'),
 }
 JUDGING = ('default', 'own_clouds', 'judging')
 

@@ -18,7 +18,7 @@ from point_ft_jax.training.plan import TrainingPlan
 from point_ft_jax.training.population import Member
 
 CONFIG = 'config.json'
-CORRUPT = ('corruptions', 'wise_ft_lp', 'robust')  # jobs whose configs have a section of that name
+CORRUPT = ('corruptions', 'robust')  # jobs whose configs have a section of that name
 TOGETHER = ('finetune', 'compare')  # jobs that train many members in one program
 
 

@@ -17,7 +17,6 @@ from point_ft_jax.experiments.config import (
     own_clouds,
     pretraining,
     robust,
-    wise,
 )
 
 # The fields of a job beside those of `default`.
@@ -25,11 +24,10 @@ SKELETONS = {
     'finetune': default,
     'compare': default,
     'pretrain': pretraining,
-    'wise_ft_lp': wise,
     'robust': robust,
 }
 # Sections whose fields are options of what they name: nothing is added to them.
-FREE = ('data', 'source', 'compare', 'pretraining', 'geometry', 'options', 'decoder')
+FREE = ('data', 'compare', 'pretraining', 'geometry', 'options', 'decoder')
 
 
 def get_config(path: str) -> ConfigDict:

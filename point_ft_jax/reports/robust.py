@@ -6,28 +6,29 @@ import numpy as np
 
 from point_ft_jax.evaluation.paired import effect
 from point_ft_jax.reports import _robust_figures as drawn
-from point_ft_jax.reports import tables
-from point_ft_jax.reports.report import Picture, Report, Section, Table
+from point_ft_jax.reports import intervals, tables
+from point_ft_jax.reports.report import Block, Picture, Report, Section, Table
+from point_ft_jax.reports.robust_claims import advice, claims
 from point_ft_jax.reports.robust_evidence import (
     MEASURES,
     NAMES,
     Comparison,
     Scores,
     along,
-    claims,
+    best_alphas,
+    clouds_of,
     conditions,
     methods,
 )
 
-ADAPTATIONS = ('plain', 'tent', 'purge_gate')
-NEAR = 1.0  # points of target accuracy that count as equal in the advice
 COLUMNS = {
-    'Target': ('target',),
-    **{label: (f'{measure}/',) for measure, label in MEASURES.items()},
-    'Corrupted': ('corrupted/',),
-    'CAD to scan': ('cad_to_scan',),
+    'Target': 'target',
+    **{label: f'{measure}/' for measure, label in MEASURES.items()},
+    'Corrupted': 'corrupted/',
+    'CAD to scan': 'cad_to_scan',
 }
 ADAPTED = {'target': 'Target', 'corrupted/': 'Corrupted'}
+HEADS = {'wise': 'own', 'wise_lp': 'probed'}
 
 
 def conditions_text(found: Comparison) -> str:
@@ -52,116 +53,144 @@ def _meaning(found: Comparison) -> str:
     )
 
 
-def _mean(scores: Scores, *starts: str) -> np.ndarray | None:
+def _mean(scores: Scores, start: str) -> np.ndarray | None:
     """[seeds], the mean of all scores whose names begin so; None if there are none."""
-    values = [v.mean(-1) for k, v in scores.items() if k.startswith(starts)]
+    values = [v.mean(-1) for k, v in scores.items() if k.startswith(start)]
     return np.mean(values, axis=0) if values else None
+
+
+def _cells(found: Comparison, read: callable, columns: dict[str, str]) -> dict[str, str]:
+    """{column: mean and deviation over settings and seeds, in percent}."""
+    scores = [read(models) for models in found.scores.values()]
+    cells = {}
+    for label, start in columns.items():
+        values = [_mean(one, start) for one in scores]
+        if values[0] is not None:
+            cells[label] = tables.percent(np.concatenate(values))
+    return cells
+
+
+def _table(found: Comparison, columns: dict[str, str]) -> list[dict[str, str]]:
+    """A row a method; of methods that have none of the columns, none."""
+    table = []
+    for name, read in methods(found).items():
+        if cells := _cells(found, read, columns):
+            table.append({'Method': NAMES.get(name, name), **cells})
+    known = [label for label in columns if any(label in row for row in table)]
+    return [{'Method': row['Method'], **{k: row.get(k, '') for k in known}} for row in table]
 
 
 def rows(found: Comparison) -> list[dict[str, str]]:
     """The main table: a row a method, means and deviations over settings and seeds, in percent."""
-    table = []
-    for name, read in methods(found).items():
-        scores = [read(models) for models in found.scores.values()]
-        row = {'Method': NAMES.get(name, name)}
-        for label, starts in COLUMNS.items():
-            values = [_mean(one, *starts) for one in scores]
-            row[label] = '' if values[0] is None else tables.percent(np.concatenate(values))
-        table.append(row)
-    return table
+    return _table(found, COLUMNS)
 
 
 def adapted_rows(found: Comparison) -> list[dict[str, str]]:
-    """The table of adaptation at test time: a row a method, plain, TENT and Purge-Gate."""
+    """The table of adaptation at test time: a row a method, plain and each adaptation."""
+    names = {'plain': 'plain', 'tent': 'TENT', 'purge_gate': 'PG-SF', 'purge_gate_sp': 'PG-SP'}
+    return _table(
+        found,
+        {
+            f'{label}, {word}': f'adapted/{name}/{start}'
+            for start, label in ADAPTED.items()
+            for name, word in names.items()
+        },
+    )
+
+
+def task_rows(found: Comparison) -> list[dict[str, str]]:
+    """Few shots by task, where there are several: a row a method, means over the transfer sets."""
+    first = next(iter(found.scores.values()))[along(0)]
+    tasks = sorted({k.split('/')[2] for k in first if k.startswith('few_shot_task/')})
     table = []
-    for name, read in methods(found).items():
-        scores = [read(models) for models in found.scores.values()]
+    for name, read in methods(found).items() if tasks else ():
         row = {'Method': NAMES.get(name, name)}
-        for start, label in ADAPTED.items():
-            for adapt in ADAPTATIONS:
-                values = [_mean(one, f'adapted/{adapt}/{start}') for one in scores]
-                if values[0] is not None:
-                    row[f'{label}, {adapt}'] = tables.percent(np.concatenate(values))
+        for task in tasks:
+            values = [
+                np.mean([v.mean(-1) for k, v in read(m).items() if k.endswith(f'/{task}')], axis=0)
+                for m in found.scores.values()
+            ]
+            row[task] = tables.percent(np.concatenate(values))
         table.append(row)
-    return [row for row in table if len(row) > 1]
-
-
-def difference_rows(found: Comparison) -> list[dict[str, str]]:
-    """Every method against alpha 0 and alpha 1 on every set, in points with 95 % intervals."""
-    table = []
-    ends = {'from alpha 0': along(0), 'from alpha 1': along(1)}
-    columns = [(f'{m}/{s}', f'{MEASURES[m]}, {s}') for m in MEASURES for s in found.sets]
-    for name, read in methods(found).items():
-        for words, end in ends.items():
-            row = {'Method': NAMES.get(name, name), 'Difference': words}
-            for key, label in columns:
-                new = found.stacked(lambda m, r=read, k=key: r(m)[k])
-                old = found.stacked(lambda m, e=end, k=key: m[e][k])
-                row[label] = effect(new, old).percent()
-            table.append(row)
     return table
 
 
-def advice(found: Comparison) -> str:
-    """Which method to use when, in plain words, from the means of this run."""
-    values = {
-        name: {
-            'target': 100 * found.stacked(lambda m, r=read: r(m)['target']).mean(),
-            'transfer': 100
-            * float(np.mean([_mean(read(m), 'svm/').mean() for m in found.scores.values()])),
-            'corrupted': 100
-            * float(
-                np.mean(
-                    [np.mean(_mean(read(m), 'corrupted/', 'target')) for m in found.scores.values()]
+def alpha_rows(found: Comparison) -> list[dict[str, str]]:
+    """The alphas that held-out clouds choose, by setting and seed."""
+    return [
+        {
+            'Setting': setting,
+            **{
+                NAMES[name]: ', '.join(
+                    f'{found.alphas[place]:g}' for place in best_alphas(found, models, head)
                 )
-            ),
+                for name, head in HEADS.items()
+            },
         }
-        for name, read in methods(found).items()
-    }
-    best = max(values, key=lambda n: values[n]['target'])
-    near = [n for n in values if values[n]['target'] >= values[best]['target'] - NEAR]
-    keeps = max(near, key=lambda n: values[n]['transfer'])
-    most = max(values, key=lambda n: values[n]['transfer'])
-    hardy = max(values, key=lambda n: values[n]['corrupted'])
-
-    def words(name: str) -> str:
-        one = values[name]
-        return f'{NAMES.get(name, name)} (target {one["target"]:.1f}, SVM {one["transfer"]:.1f})'
-
-    sentences = [
-        f'Where the target alone counts, use {words(best)}.',
-        f'Where other data count too, use {words(keeps)}: of those within {NEAR:g} points of the '
-        'best on the target it has the best frozen features.',
-        f'The best features of all has {words(most)}.',
-        f'For damaged clouds use {words(hardy)}.',
+        for setting, models in found.scores.items()
     ]
-    missed = [c.what for c in conditions(found) if not c.met]
-    if missed:
-        sentences.insert(
-            0,
-            f'**Mind that this run misses {len(missed)} of its own conditions** (below), so that '
-            'it cannot tell methods apart by transfer; what follows are its bare means.',
-        )
-    return ' '.join(sentences)
+
+
+def statistics_rows(found: Comparison) -> list[dict[str, str]]:
+    """Target accuracy without probing by alpha, a row a setting and choice of statistics."""
+    return [
+        {
+            'Setting': setting,
+            'Statistics': choice,
+            **{
+                f'{alpha:g}': f'{value:.1f}'
+                for alpha, value in zip(
+                    found.alphas, drawn.statistics_curve(found, models, choice).mean(0), strict=True
+                )
+            },
+        }
+        for setting, models in found.scores.items()
+        for choice in found.statistics
+    ]
+
+
+def difference_rows(found: Comparison) -> list[dict[str, str]]:
+    """Every method against alpha 0 and alpha 1 on every set, in points with 95 % intervals.
+
+    What needs a head has that of LP at alpha 0 and the fine-tuned one at alpha 1.
+    """
+    reads, table = methods(found), []
+    columns = {f'{m}/{s}': f'{MEASURES[m]}, {s}' for m in MEASURES for s in found.sets}
+    columns |= {'target': 'target', 'corrupted/': 'corrupted', 'cad_to_scan': 'CAD to scan'}
+    first = reads['full'](next(iter(found.scores.values())))
+    known = {k: v for k, v in columns.items() if any(name.startswith(k) for name in first)}
+    for name, read in reads.items():
+        for words, end in {'from alpha 0': 'lp', 'from alpha 1': 'full'}.items():
+            row = {'Method': NAMES.get(name, name), 'Difference': words}
+            for key, label in known.items():
+                new, old = (
+                    found.stacked(lambda m, r=r, k=key: clouds_of(r(m), k))
+                    for r in (read, reads[end])
+                )
+                row[label] = effect(new, old).percent()
+            table.append(row)
+    return table
 
 
 def make_report(found: Comparison) -> Report:
     """The report of the robust experiment."""
     figures = drawn.plot_all(found)
 
-    def picture(name: str, caption: str) -> Picture:
-        return Picture(name, figures[name], caption)
+    def pictures(**captions: str) -> list[Block]:
+        return [Picture(n, figures[n], text) for n, text in captions.items() if n in figures]
 
+    def table(rows: list[dict[str, str]], *before: str) -> list[Block]:
+        return [*before, Table(rows)] if rows else []
+
+    moved = pictures(moved='How far fine-tuning moved each block of the backbone.')
+    several = len(found.statistics) > 1
     sections = [
-        Section('Which method when', [advice(found)]),
-        Section(
-            'Conditions', [_meaning(found), Table(_condition_rows(found)), picture('moved', '')]
-        ),
+        Section('Conditions', [_meaning(found), Table(_condition_rows(found)), *moved]),
         Section(
             'Claims',
             [
                 'Paired differences in points, over seeds and settings, with 95 % intervals for '
-                'new models on new clouds.',
+                'new models on new clouds; in brackets the sets where it holds by itself.',
                 '\n'.join(f'- {claim.line()}' for claim in claims(found)),
             ],
         ),
@@ -169,36 +198,71 @@ def make_report(found: Comparison) -> Report:
             'All methods',
             [
                 'In percent, mean ± deviation over settings and seeds; transfer columns are means '
-                f'over {", ".join(found.sets)}.',
+                f'over {", ".join(found.sets)}. Alphas are chosen by held-out target clouds:',
+                Table(alpha_rows(found)),
                 Table(rows(found)),
             ],
         ),
         Section(
             'At test time',
-            ['The same clouds for all three.', Table(adapted_rows(found))]
-            if adapted_rows(found)
-            else [],
+            table(
+                adapted_rows(found),
+                'The same clouds without adaptation and with each; empty where it does not fit '
+                'the model.',
+            ),
         ),
+        Section('Along alpha', pictures(**drawn.captions(found))),
         Section(
-            'Along alpha',
+            'Target against transfer',
+            pictures(plane='Every method in every setting; numbers are alphas.'),
+        ),
+        Section('Few shots', table(task_rows(found))),
+        Section(
+            'Statistics of batch norms',
             [
-                picture('target', drawn.LINES),
-                picture('transfer', 'Means over the transfer sets; dotted: random weights.'),
-                *([picture('corrupted', drawn.LINES)] if 'corrupted' in figures else []),
+                *table(
+                    statistics_rows(found) if several else [],
+                    'Target accuracy without probing, in percent, by alpha.',
+                ),
+                *pictures(statistics='Re-estimated: at 0 and 1 those of the two models.'),
             ],
         ),
-        Section('Target against transfer', [picture('plane', 'Numbers are alphas.')]),
-        Section('Differences', [Table(difference_rows(found))]),
+        Section('Differences', table(difference_rows(found))),
     ]
     return Report(
         title=found.name,
         command=found.command,
-        protocol=' · '.join(f'{k}: {v}' for k, v in found.protocol.items()) + '.',
+        protocol=_protocol(found),
         sections=sections,
         result=_result(found),
         outcome=f'{tables.text(rows(found))}\n\n{conditions_text(found)}',
         record=found,
+        lead=[' '.join(advice(found))],
+        scores=_scores(found),
     )
+
+
+def _protocol(found: Comparison) -> str:
+    words = ' · '.join(f'{name}: {value}' for name, value in found.protocol.items()) + '.'
+    if not found.taken:
+        return words
+    return (
+        f'{words} Not in the pre-trained file, fine-tuned at every alpha: {", ".join(found.taken)}.'
+    )
+
+
+def _scores(found: Comparison) -> dict[str, str]:
+    """See `Report.scores`."""
+    scores = {}
+    for name, read in methods(found).items():
+        for setting, models in found.scores.items():
+            right = read(models)['target']
+            share = float(right.mean())
+            bounds = intervals.percent(*intervals.wilson(share, right.shape[-1]))
+            scores[f'Test split of {setting}: accuracy, %, {NAMES.get(name, name)}'] = (
+                f'{100 * share:.2f} ({bounds})'
+            )
+    return scores
 
 
 def _result(found: Comparison) -> dict:
@@ -214,4 +278,5 @@ def _result(found: Comparison) -> dict:
         'distances': found.distances,
         'conditions': [dataclasses.asdict(c) for c in conditions(found)],
         'claims': [{**dataclasses.asdict(c), 'line': c.line()} for c in claims(found)],
+        'advice': advice(found),
     }

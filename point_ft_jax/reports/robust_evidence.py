@@ -1,11 +1,11 @@
-"""What the robust experiment has found, and what speaks for it: conditions, claims, methods."""
+"""What the robust experiment has found: its scores, its methods, its own conditions."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from point_ft_jax.evaluation.paired import Effect, effect
+from point_ft_jax.evaluation.paired import effect
 
 Scores = Mapping[str, np.ndarray]
 MEASURES = {
@@ -16,10 +16,30 @@ MEASURES = {
 }
 NAMES = {
     **{'lp': 'LP', 'full': 'full', 'wise': 'WiSE-FT', 'wise_lp': 'WiSE-FT-LP', 'lp_ft': 'LP-FT'},
-    **{'dapt': 'DAPT', 'lora': 'LoRA', 'ema': 'EMA', 'l2_sp': 'L2-SP', 'lines': 'LiNeS'},
-    **{'mono_soup': 'MonoSoup', 'model_stock': 'Model Stock', 'soup': 'uniform soup'},
-    'greedy_soup': 'greedy soup',
+    **{'dapt': 'DAPT', 'lora': 'LoRA', 'ema': 'EMA', 'l2_sp': 'L2-SP', 'layerwise': 'layer-wise'},
+    **{'lines': 'LiNeS', 'mono_soup': 'MonoSoup', 'soup': 'uniform soup'},
+    **{'greedy_soup': 'greedy soup', 'model_stock': 'Model Stock', 'ties': 'TIES', 'dare': 'DARE'},
 }
+ADAPTED = 'adapted_'  # what the name of a model after adaptation begins with
+
+
+Read = Callable[[Mapping[str, Scores], object], np.ndarray]
+
+
+def mean_of(scores: Scores, start: str) -> np.ndarray:
+    """[seeds, S], the mean over all scores whose names begin so; those of one length."""
+    return np.mean([v for k, v in scores.items() if k.startswith(start)], axis=0, dtype=float)
+
+
+def clouds_of(scores: Scores, start: str) -> np.ndarray:
+    """[seeds, S]: what a model has on the clouds of all scores whose names begin so.
+
+    Corrupted clouds are the same ones again and again: theirs is the mean over corruptions. Other
+    scores are of clouds of their own, side by side.
+    """
+    if start.startswith('corrupted'):
+        return mean_of(scores, start)
+    return np.concatenate([v for k, v in scores.items() if k.startswith(start)], axis=1)
 
 
 def along(alpha: float) -> str:
@@ -39,6 +59,9 @@ class Comparison:
         distances: setting -> one {block: relative distance} a seed.
         limits: what the conditions ask for: 'train_accuracy', 'moved', 'above_random' and
             'ceiling', fractions; 'seeds' and 'clouds', numbers.
+        statistics: of batch norms along the path; the first is that of all scores but those that
+            compare the choices.
+        taken: paths that the pre-trained file lacks, fine-tuned at every alpha.
     """
 
     name: str
@@ -48,6 +71,8 @@ class Comparison:
     scores: Mapping[str, Mapping[str, Scores]]
     distances: Mapping[str, Sequence[Mapping[str, float]]]
     limits: Mapping[str, float]
+    statistics: Sequence[str] = ('reestimated',)
+    taken: Sequence[str] = ()
 
     @property
     def sets(self) -> list[str]:
@@ -130,115 +155,37 @@ def _at_least(what: str, value: float, least: float, form: str = '{:.1f}') -> Co
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class Claim:
-    """One claim and what speaks for it.
-
-    Attributes:
-        words: the claim.
-        expected: 'more' or 'less', the sign of the effect that it foresees.
-        pooled: the effect over all sets, if there are several.
-        by_set: the effect on every set.
-    """
-
-    words: str
-    expected: str
-    pooled: Effect
-    by_set: Mapping[str, Effect]
-
-    def line(self) -> str:
-        """The claim, its effect and interval in points, and on which sets it is supported."""
-        against = 'less' if self.expected == 'more' else 'more'
-        lists = [
-            f'{word}: {", ".join(names)}'
-            for word, verdict in (('supported', self.expected), ('contradicted', against))
-            if (names := [n for n, one in self.by_set.items() if one.verdict == verdict])
-        ]
-        verdict = {self.expected: 'supported', against: 'contradicted'}
-        word = verdict.get(self.pooled.verdict, 'not supported, the interval holds 0')
-        return f'{self.words}: {self.pooled.percent()}, **{word}** ({"; ".join(lists) or "no set"})'
-
-
-def claims(found: Comparison) -> list[Claim]:
-    """The paper's three claims, and what probing alone would do; pooled over settings."""
-    low, high = along(0), along(1)
-    middle = along(min(found.alphas, key=lambda a: abs(a - 0.5)))
-    alpha = middle.removeprefix('alpha_')
-
-    def transfer(words: str, new: str, old: str, expected: str, measure: str) -> Claim:
-        pairs = {
-            name: tuple(
-                found.stacked(lambda m, w=w, n=name: m[w][f'{measure}/{n}']) for w in (new, old)
-            )
-            for name in found.sets
-        }
-        pooled = effect(*(np.concatenate([p[i] for p in pairs.values()], axis=1) for i in (0, 1)))
-        return Claim(words, expected, pooled, {n: effect(*p) for n, p in pairs.items()})
-
-    def target(words: str, new: tuple[str, str], old: tuple[str, str], expected: str) -> Claim:
-        def read(m: Mapping[str, Scores], of: tuple[str, str]) -> np.ndarray:
-            return m[of[0]][f'target/{of[1]}']
-
-        by_set = {s: effect(read(m, new), read(m, old)) for s, m in found.scores.items()}
-        pooled = effect(*(found.stacked(lambda m, of=of: read(m, of)) for of in (new, old)))
-        return Claim(words, expected, pooled, by_set)
-
-    return [
-        *(
-            transfer(f'1. Fine-tuning hurts transfer ({MEASURES[k]})', high, low, 'less', k)
-            for k in MEASURES
-        ),
-        transfer(
-            f'2a. Interpolating (alpha {alpha}) brings it back (SVM)', middle, high, 'more', 'svm'
-        ),
-        target(
-            f'2b. Interpolating (alpha {alpha}) alone costs target accuracy',
-            *((middle, 'own'), (high, 'own'), 'less'),
-        ),
-        target(
-            f'3a. Probing at alpha {alpha} recovers target accuracy',
-            *((middle, 'probed'), (middle, 'own'), 'more'),
-        ),
-        target(
-            f'3b. Probing at alpha {alpha} has more than probing the pre-trained backbone',
-            *((middle, 'probed'), (low, 'probed'), 'more'),
-        ),
-        target(
-            f'3c. Probing at alpha {alpha} has less than fine-tuning',
-            *((middle, 'probed'), (high, 'own'), 'less'),
-        ),
-    ]
-
-
-Row = tuple[str, Callable[[Mapping[str, Scores], str], np.ndarray]]
-
-
 def methods(found: Comparison) -> dict[str, Callable[[Mapping[str, Scores]], Scores]]:
     """Every method of the table: from a setting's models to its scores, the head's named plainly.
 
     LP is the probed head on the pre-trained backbone; WiSE-FT's alphas are those that held-out
-    clouds choose, seed by seed.
+    clouds choose, seed by seed. Where a method was adapted at test time, these scores are there.
     """
     models = list(next(iter(found.scores.values())))
-    fixed = [n for n in models if n != 'random' and not n.startswith('alpha_')]
+    fixed = [n for n in models if n != 'random' and not n.startswith(('alpha_', ADAPTED))]
+    fixed.sort(key=lambda n: list(NAMES).index(n) if n in NAMES else len(NAMES))
 
     def one(model: str, head: str) -> Callable[[Mapping[str, Scores]], Scores]:
-        return lambda m: _of_head(m[model], head)
+        return lambda m: of_head(m[model], head)
 
     def chosen(head: str) -> Callable[[Mapping[str, Scores]], Scores]:
         def read(m: Mapping[str, Scores]) -> Scores:
-            every = [_of_head(m[along(a)], head) for a in found.alphas]
+            every = [of_head(m[along(a)], head) for a in found.alphas]
             best = best_alphas(found, m, head)
             return {k: np.stack([every[b][k][i] for i, b in enumerate(best)]) for k in every[0]}
 
         return read
 
-    return {
+    plain = {
         'lp': one(along(0), 'probed'),
         'full': one(along(1), 'own'),
         'wise': chosen('own'),
         'wise_lp': chosen('probed'),
         **{name: one(name, 'own') for name in fixed},
+    }
+    return {
+        name: lambda m, name=name, read=read: {**read(m), **m.get(f'{ADAPTED}{name}', {})}
+        for name, read in plain.items()
     }
 
 
@@ -248,7 +195,7 @@ def best_alphas(found: Comparison, models: Mapping[str, Scores], head: str) -> l
     return curve.argmax(axis=0).tolist()
 
 
-def _of_head(scores: Scores, head: str) -> Scores:
+def of_head(scores: Scores, head: str) -> dict[str, np.ndarray]:
     """The scores under one head, which is left out of their names, and those of the features."""
     other = {'own': 'probed', 'probed': 'own'}[head]
     return {
@@ -256,3 +203,8 @@ def _of_head(scores: Scores, head: str) -> Scores:
         for name, value in scores.items()
         if other not in name.split('/')
     }
+
+
+def statistics_scores(found: Comparison, one: Scores, choice: str) -> np.ndarray:
+    """[seeds, S] of a model along the path: its target answers under a choice of statistics."""
+    return one['target/own' if choice == found.statistics[0] else f'statistics/{choice}']

@@ -31,9 +31,10 @@ def evaluate(
         tuned: what `finetune` or `load_run` returned.
         split: labelled clouds with the classes of `tuned`; with part labels for a part segmenter.
         batch_size: clouds at once.
-        adapt: how a classifier adapts to the clouds as it answers, without their labels: 'tent' or
-            'purge_gate'; None for not at all. See `evaluation.adaptation`.
-        adapt_options: of the adaptation, such as `{'lr': 1e-3}` or `{'purged': (0, 4)}`.
+        adapt: how a classifier adapts to the clouds as it answers, without their labels: 'tent',
+            'purge_gate' or 'purge_gate_sp'; None for not at all. See `evaluation.adaptation`.
+        adapt_options: of the adaptation, such as `{'lr': 1e-3}` or `{'purged': (0, 4)}`;
+            of 'purge_gate_sp' `source`, prepared clouds [S, n, 3] that were trained on.
 
     Returns:
         An `evaluation.metrics.Evaluation`, whose `confusion` is [C, C] with a row for each true

@@ -12,7 +12,11 @@ from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.evaluation import inference
 from point_ft_jax.evaluation.adaptation import make_adapted
-from point_ft_jax.evaluation.adaptation.purge_gate import token_distances
+from point_ft_jax.evaluation.adaptation.purge_gate import (
+    entering_tokens,
+    source_distances,
+    token_distances,
+)
 from point_ft_jax.models import Model, create_model
 
 CLOUDS = small.split(10, 3)
@@ -72,9 +76,38 @@ def test_tent_leaves_the_model_that_it_was_given(built, variables) -> None:
     jax.tree.map(np.testing.assert_array_equal, before, variables)
 
 
-def test_purge_gate_with_n_0_is_plain_evaluation(built, variables, plain) -> None:
-    found = adapted(built, variables, 'purge_gate', purged=(0,))
+@pytest.mark.parametrize(
+    ('name', 'options'), [('purge_gate', {}), ('purge_gate_sp', {'source': CLOUDS.points})]
+)
+def test_purge_gate_with_n_0_is_plain_evaluation(built, variables, plain, name, options) -> None:
+    found = adapted(built, variables, name, purged=(0,), **options)
     np.testing.assert_allclose(found, plain, atol=1e-6)
+
+
+def test_what_is_known_is_what_is_like_the_tokens_of_the_source() -> None:
+    r = np.random.default_rng(0)
+    source = r.normal(3, 2, (500, 12))
+    mean, deviation = source.mean(0), source.std(0)
+    tokens = np.stack([mean, mean + 2 * deviation, mean - 5 * deviation])[None]
+    found = np.asarray(source_distances(tokens, mean, deviation))
+    np.testing.assert_allclose(found, np.sqrt(12) * np.array([[0, 2, 5]]), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_patch_that_no_source_cloud_has_is_left_out_first(built, variables) -> None:
+    """By hand, from what enters the first block, of source clouds and of others."""
+    odd = CLOUDS.points[:4].copy()
+    odd[:, :4] += 30  # a few points far away: a patch of their own
+    tokens = np.asarray(entering_tokens(built.module, variables, CLOUDS.points))
+    mean, deviation = tokens.mean((0, 1)), tokens.std((0, 1))
+    entered = np.asarray(entering_tokens(built.module, variables, odd))
+    distances = np.asarray(source_distances(entered, mean, deviation))
+    by_hand = np.sqrt((((entered - mean) / (deviation + 1e-6)) ** 2).sum(-1))
+    np.testing.assert_allclose(distances, by_hand, rtol=1e-4)
+    assert distances.max() > np.asarray(source_distances(tokens, mean, deviation)).max()
+    np.testing.assert_allclose(entered.mean(-1), 0, atol=1e-5)
+    found = adapted(built, variables, 'purge_gate_sp', purged=(0, 3), source=CLOUDS.points)
+    assert found.shape == (10, 3)
 
 
 def test_purge_gate_keeps_the_surest_of_its_answers(built, variables) -> None:
@@ -122,7 +155,9 @@ def test_evaluate_adapts_when_asked(built, variables) -> None:
 
 def test_mistakes_are_named(built, variables) -> None:
     mesh = make_mesh()
-    with pytest.raises(UserError, match="adapt is 'tenth'; expected one of tent, purge_gate"):
+    with pytest.raises(
+        UserError, match="adapt is 'tenth'; expected one of tent, purge_gate, purge_gate_sp"
+    ):
         make_adapted('tenth', built.module, mesh, 4)
     with pytest.raises(UserError, match="'rate'; there are lr, steps, variations"):
         make_adapted('tent', built.module, mesh, 4, {'rate': 1})
@@ -132,6 +167,8 @@ def test_mistakes_are_named(built, variables) -> None:
         UserError, match=r'purged is \(0, 8\); expected one or more numbers in 0..7'
     ):
         make_adapted('purge_gate', built.module, mesh, 4, {'purged': (0, 8)})
+    with pytest.raises(UserError, match="purge_gate_sp needs the option 'source': clouds"):
+        make_adapted('purge_gate_sp', built.module, mesh, 4, {'purged': (0, 2)})
     levels = create_model('point_m2ae', 3, variant='tiny')
     with pytest.raises(UserError, match='HierarchicalTransformer has several levels'):
         make_adapted('purge_gate', levels.module, mesh, 4)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -14,9 +15,7 @@ from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.data import augment
 from point_ft_jax.data.split import Split
-from point_ft_jax.evaluation import features, few_shot, inference
-from point_ft_jax.evaluation.linear_svm import linear_svm
-from point_ft_jax.evaluation.neighbours import neighbour_accuracy
+from point_ft_jax.evaluation import features, few_shot, inference, linear_svm, neighbours
 from point_ft_jax.training import probe
 from point_ft_jax.training.fit import fit
 from point_ft_jax.training.plan import TrainingPlan
@@ -28,6 +27,11 @@ def blobs(per_class: int, classes: int, seed: int, spread: float = 0.3) -> tuple
     labels = np.arange(per_class * classes) % classes
     noise = np.random.default_rng(seed).standard_normal((len(labels), 8))
     return (centers[labels] + spread * noise).astype(np.float32), labels.astype(np.int32)
+
+
+def right(answers: Callable, train: tuple, test: tuple, **options: object) -> float:
+    """The share of `test` that is answered rightly."""
+    return float(np.mean(answers(train, test, **options) == test[1]))
 
 
 def test_features_of_several_models_are_those_of_each_in_its_own_pass() -> None:
@@ -96,20 +100,22 @@ def test_heads_trained_on_features_are_those_trained_behind_the_frozen_backbone(
 def test_an_svm_separates_what_is_apart_and_guesses_what_is_not() -> None:
     train, test = blobs(10, 4, 0), blobs(20, 4, 1)
     for classifier in ('LinearSVC', 'SVC'):
-        assert linear_svm(train, test, classifier=classifier, c=0.1) > 0.95
+        assert right(linear_svm.answers, train, test, classifier=classifier, c=0.1) > 0.95
     shuffled = (train[0], np.random.default_rng(0).permutation(train[1]))
-    assert linear_svm(shuffled, test, c=0.1) < 0.6
+    assert right(linear_svm.answers, shuffled, test, c=0.1) < 0.6
 
 
 def test_neighbours_vote() -> None:
     train, test = blobs(10, 4, 0), blobs(20, 4, 1)
-    assert neighbour_accuracy(train, test, 5) > 0.95
+    assert right(neighbours.answers, train, test, k=5) > 0.95
     line = np.array([[1.0, 0.0], [0.9, 0.1], [0.8, 0.2], [0.0, 1.0]])
     labels = np.array([1, 0, 0, 2])
     query = (np.array([[1.0, 0.0]]), np.array([1]))
-    assert neighbour_accuracy((line, labels), query, 1) == 1.0
-    assert neighbour_accuracy((line, labels), query, 3) == 0.0  # two of class 0 outvote the nearest
-    assert neighbour_accuracy((line, labels), query, 2) == 1.0  # of two, the nearer
+    assert right(neighbours.answers, (line, labels), query, k=1) == 1.0
+    assert (
+        right(neighbours.answers, (line, labels), query, k=3) == 0.0
+    )  # two of class 0 outvote the nearest
+    assert right(neighbours.answers, (line, labels), query, k=2) == 1.0  # of two, the nearer
 
 
 def test_folds_have_as_many_clouds_as_they_say_and_no_cloud_twice() -> None:
@@ -190,16 +196,22 @@ MISTAKES = {
         'ways is 1; expected 2',
     ),
     'an unknown SVM': (
-        lambda: linear_svm(blobs(2, 2, 0), blobs(2, 2, 1), classifier='rbf'),
+        lambda: linear_svm.answers(blobs(2, 2, 0), blobs(2, 2, 1), classifier='rbf'),
         "classifier is 'rbf'; expected LinearSVC or SVC",
     ),
-    'C of nothing': (lambda: linear_svm(blobs(2, 2, 0), blobs(2, 2, 1), c=0), 'C is 0; expected'),
-    'an SVM of one class': (lambda: linear_svm(blobs(2, 1, 0), blobs(2, 1, 1)), 'of one class'),
+    'C of nothing': (
+        lambda: linear_svm.answers(blobs(2, 2, 0), blobs(2, 2, 1), c=0),
+        'C is 0; expected',
+    ),
+    'an SVM of one class': (
+        lambda: linear_svm.answers(blobs(2, 1, 0), blobs(2, 1, 1)),
+        'of one class',
+    ),
     'features that are no numbers': (
-        lambda: linear_svm((np.full((4, 2), np.nan), LABELS[:4]), blobs(2, 2, 1)),
+        lambda: linear_svm.answers((np.full((4, 2), np.nan), LABELS[:4]), blobs(2, 2, 1)),
         'the train features have NaN',
     ),
-    'no neighbour': (lambda: neighbour_accuracy(blobs(2, 2, 0), blobs(2, 2, 1), 5), 'k is 5'),
+    'no neighbour': (lambda: neighbours.answers(blobs(2, 2, 0), blobs(2, 2, 1), 5), 'k is 5'),
 }
 
 

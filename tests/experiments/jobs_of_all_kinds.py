@@ -29,16 +29,19 @@ def config_of(kind: str, folder: pathlib.Path, run: str = '') -> ConfigDict:
         config = pretrain.get_config()
         config.pretrain.decoder = ConfigDict({'decoder_depth': 1, 'decoder_heads': 2})
         config.train.update(epochs=8, batch_size=15, save_every_seconds=0.0)
-    elif kind == 'wise_ft_lp':
+    elif kind == 'robust':
         config = wise_ft_lp.get_config('recon')
         config.seeds = (0,)
-        config.source.update(num_points=64, train_size=45, test_size=30)
         config.pretraining = ConfigDict()
         config.train.update(epochs=4, batch_size=15, save_every_seconds=0.0)
         config.validation.fraction = 0.25
-        config.wise.update(settings=('obj_only',), alphas=(0.0, 0.5, 1.0))
+        config.wise.alphas = (0.0, 0.5, 1.0)
+        config.robust.settings = ('obj_only',)
+        config.robust.cad = ''
+        far = {'name': 'shapes', 'style': 'cad', 'num_points': 64, 'seed': 2}
+        config.robust.transfer = ConfigDict({'far': {**far, 'train_size': 45, 'test_size': 30}})
         config.few_shot.update(ways=(3,), shots=(2,), queries=2, folds=2)
-        config.corruptions.severities = (2,)
+        config.corruptions.update(severities=(2,), clouds=15)
         config.probe.epochs = 2
     elif kind == 'few_shot':
         config = few_shot.get_config()

@@ -95,7 +95,9 @@ def test_a_run_is_given_again_by_its_own_config(tmp_path: pathlib.Path) -> None:
     assert saved_config.get_config(str(moved / 'config.json')).folder == str(moved)
 
 
-@pytest.mark.parametrize('make', [config.pretraining, config.wise, lambda: config.judging('vote')])
+@pytest.mark.parametrize(
+    'make', [config.pretraining, config.robust, lambda: config.judging('vote')]
+)
 def test_configs_of_every_kind_of_job_come_back(make, tmp_path: pathlib.Path) -> None:
     first = make()
     first.folder = str(tmp_path)

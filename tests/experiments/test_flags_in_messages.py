@@ -57,7 +57,7 @@ def fields(config: ConfigDict, prefix: str = 'config') -> set[str]:
 
 def in_configs() -> set[str]:
     """The fields of all configs, of every variant."""
-    found = fields(defaults.default()) | fields(defaults.pretraining()) | fields(defaults.wise())
+    found = fields(defaults.default()) | fields(defaults.pretraining()) | fields(defaults.robust())
     for path in (ROOT / 'configs').glob('*.py'):
         module = importlib.import_module(f'configs.{path.stem}')
         for variant in getattr(module, 'VARIANTS', ('',)):

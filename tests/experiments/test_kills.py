@@ -15,7 +15,7 @@ import pytest
 from point_ft_jax.training import metrics_log
 
 HERE = pathlib.Path(__file__).parent
-KINDS = ('finetune', 'population', 'part_segmentation', 'pretrain', 'wise_ft_lp', 'few_shot')
+KINDS = ('finetune', 'population', 'part_segmentation', 'pretrain', 'robust', 'few_shot')
 KILLS = int(os.environ.get('POINT_FT_JAX_KILLS', '8'))  # of each kind
 
 

@@ -1,25 +1,34 @@
 """The robust experiment end to end on very small models, and what its report says."""
 
+import json
 import pathlib
 
+import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from configs import robust
+from configs import pretrain, robust, wise_ft_lp
+from point_ft_jax.checkpoints import run as saved
+from point_ft_jax.commands import predict
+from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.experiments.jobs import _robust_scores
+from point_ft_jax.evaluation import features, inference
+from point_ft_jax.experiments import build
+from point_ft_jax.experiments.jobs import _robust_bench, _robust_scores
 from point_ft_jax.experiments.jobs import robust as job
-from point_ft_jax.reports.robust_evidence import Comparison, claims, conditions, methods
+from point_ft_jax.reports.robust import make_report
+from point_ft_jax.reports.robust_claims import advice, claims
+from point_ft_jax.reports.robust_evidence import Comparison, best_alphas, conditions, methods
+from point_ft_jax.weight_space import wise
 
 GEOMETRY = {'width': 12, 'heads': 2, 'depth': 1, 'num_groups': 8, 'group_size': 4}
 
 
-def tiny(folder: pathlib.Path, **changes: object) -> ConfigDict:
-    """One setting, few runs, very small clouds."""
-    config = robust.get_config('small')
+def shrunk(config: ConfigDict, folder: pathlib.Path, **changes: object) -> ConfigDict:
+    """One setting, very small clouds, random weights to start from."""
     config.folder = str(folder)
-    config.init.checkpoint = ''
+    config.pretraining = ConfigDict()
     config.points = 64
     config.seeds = (0,)
     config.data.num_points = 64
@@ -29,19 +38,37 @@ def tiny(folder: pathlib.Path, **changes: object) -> ConfigDict:
     config.train.update(epochs=2, batch_size=15)
     config.probe.epochs = 2
     config.wise.alphas = (0.0, 1.0)
-    kinds = {'name': 'shapes', 'style': 'assemblies', 'kinds': 3, 'num_points': 64}
-    config.robust.transfer = ConfigDict({'kinds': {**kinds, 'train_size': 18, 'test_size': 12}})
-    config.robust.cad.num_points = 64
-    config.robust.cad.train_size = 40
-    for name in ('dapt', 'lora', 'ema', 'l2_sp'):
-        del config.robust.runs[name]
-    config.robust.soup = ('full', 'lp_ft')
-    config.robust.adapt.purge_gate.purged = (0, 2)
-    config.robust.adapted_clouds = 6
+    config.robust.settings = ('obj_only',)
+    shapes = {'name': 'shapes', 'num_points': 64}
+    kinds = {**shapes, 'style': 'assemblies', 'kinds': 3, 'train_size': 18, 'test_size': 12}
+    config.robust.transfer = ConfigDict({'kinds': kinds})
+    config.robust.cad = ''
     config.corruptions.suite = ''
     config.few_shot.update(ways=(2,), shots=(2,), queries=2, folds=3)
     config.update_from_flattened_dict(changes)
     return config
+
+
+def tiny(folder: pathlib.Path, **changes: object) -> ConfigDict:
+    """Every kind of method, few runs."""
+    config = shrunk(robust.get_config('small'), folder)
+    cad = {'name': 'shapes', 'num_points': 64, 'style': 'cad', 'classes': 'cad40'}
+    config.robust.transfer.cad40 = ConfigDict({**cad, 'train_size': 80, 'test_size': 40})
+    config.robust.cad = 'cad40'
+    for name in ('dapt', 'lora', 'ema', 'l2_sp'):
+        del config.robust.runs[name]
+    config.robust.soup = ('full', 'lp_ft')
+    for name in ('purge_gate', 'purge_gate_sp'):
+        config.robust.adapt[name].purged = (0, 2)
+    config.robust.adapted = ('full', 'wise_lp')
+    config.robust.adapted_clouds = 6
+    config.update_from_flattened_dict(changes)
+    return config
+
+
+def interpolation(folder: pathlib.Path, **changes: object) -> ConfigDict:
+    """WiSE-FT and WiSE-FT-LP alone."""
+    return shrunk(wise_ft_lp.get_config('recon'), folder, **changes)
 
 
 @pytest.mark.slow
@@ -50,24 +77,122 @@ def test_an_experiment_compares_all_methods_and_goes_on_where_it_was(
 ) -> None:
     found = job.run(tiny(tmp_path), 'python run.py').record
     text = (tmp_path / 'report.md').read_text()
-    for words in ('Which method when', 'NO', 'Model Stock', 'LP-FT', 'Claims', 'purge_gate'):
+    for words in ('If the target alone counts', 'NO', 'Model Stock', 'LP-FT', 'Claims', 'PG-SP'):
         assert words in text
-    for name in ('target', 'transfer', 'plane', 'moved'):
+    for name in ('along', 'transfer', 'plane', 'moved'):
         assert (tmp_path / f'{name}.png').stat().st_size > 5000
     scores = found.scores['obj_only']
     # Of one model on the same clouds: plain evaluation is that with adaptation left out.
-    own = scores['alpha_1']
     rows = np.linspace(0, 29, 6).round().astype(int)
-    np.testing.assert_array_equal(own['adapted/plain/own/target'], own['target/own'][:, rows])
+    for name, where in (('full', 'alpha_1'), ('wise_lp', None)):
+        plain = scores[f'adapted_{name}']['adapted/plain/target']
+        own = scores[where]['target/own'] if where else methods(found)[name](scores)['target']
+        np.testing.assert_array_equal(plain, own[:, rows])
 
     def refuse(*_: object) -> None:
         raise AssertionError('measured again')
 
-    monkeypatch.setattr(_robust_scores.Scorer, 'scores', refuse)
+    for name in ('scores', 'adapted', 'transfer_scores'):
+        monkeypatch.setattr(_robust_scores.Scorer, name, refuse)
     again = job.run(tiny(tmp_path), 'python run.py').record
     np.testing.assert_array_equal(
         again.scores['obj_only']['lines']['svm/kinds'], scores['lines']['svm/kinds']
     )
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, Comparison]:
+    """A finished experiment on WiSE-FT and WiSE-FT-LP alone."""
+    folder = tmp_path_factory.mktemp('wise')
+    return folder, job.run(interpolation(folder), 'python run.py').record
+
+
+@pytest.mark.slow
+def test_an_experiment_leaves_its_report_figures_and_the_chosen_model(
+    run: tuple[pathlib.Path, Comparison], tmp_path: pathlib.Path
+) -> None:
+    folder, found = run
+    report = (folder / 'report.md').read_text()
+    for word in ('python run.py', 'WiSE-FT-LP', 'Conditions', 'SVM, raw', 'C = 0.075'):
+        assert word in report
+    assert set(methods(found)) == {'lp', 'full', 'wise', 'wise_lp'}
+    assert (folder / 'statistics.png').stat().st_size > 5000
+    one = str(folder / 'obj_only' / 'chosen_0')
+    np.save(tmp_path / 'cloud.npy', np.random.default_rng(0).standard_normal((64, 3)))
+    [row], _ = predict.predict_files(one, [str(tmp_path)], top=1)
+    assert row['classes'][0] in saved.load_run(one).metadata['classes']
+
+
+@pytest.mark.slow
+def test_at_one_without_probing_it_is_the_fine_tuned_model(
+    run: tuple[pathlib.Path, Comparison],
+) -> None:
+    folder, found = run
+    result = json.loads((folder / 'obj_only' / 'full_0' / 'result.json').read_text())
+    confusion = np.array(result['seeds'][0]['chosen']['confusion'])
+    one = found.scores['obj_only']['alpha_1']
+    for name in ('target/own', 'statistics/interpolated', 'statistics/finetuned'):
+        np.testing.assert_allclose(one[name].mean(), np.trace(confusion) / confusion.sum())
+
+
+@pytest.mark.slow
+def test_a_probe_at_zero_is_linear_probing_of_the_pretrained_backbone(
+    run: tuple[pathlib.Path, Comparison], tmp_path: pathlib.Path
+) -> None:
+    """That is, of what the run started from; `test_protocols` has probing on features itself."""
+    folder, _ = run
+    config = interpolation(folder, **{'probe.head': 'fresh'})
+    model = saved.load_run(folder / 'obj_only' / 'full_0' / 'seed_0').model
+    start, _ = build.load_start(config, model, 0)
+    tuned = saved.load_run(folder / 'obj_only' / 'full_0' / 'seed_0').variables
+    fresh = {name: tree.get('head', {}) for name, tree in start.items()}
+    bench = _robust_bench.make_bench(config, model, fresh, tmp_path, 0)
+    path = wise.ends(model, start, tuned)
+    models = wise.models_along(path, (0.0,), 'interpolated', lambda _: pytest.fail('estimated'))
+    zero = jax.tree.map(lambda leaf: np.asarray(leaf)[0], models)
+    points = bench.target['train'].points
+    predict_features = inference.make_predict(model.module, make_mesh(), 15, method='features')
+    found = bench.probe(zero, predict_features(zero, points), 'alpha_0')
+    alone = _robust_bench.probe.train_heads(
+        model.module.head,
+        features.stack(fresh),
+        predict_features(start, points)[None],
+        bench.target['train'].labels,
+        _robust_bench._optimizer(config, len(points))[0],
+        epochs=config.probe.epochs,
+        batch_size=config.probe.batch_size,
+        seed=0,
+        smoothing=config.train.smoothing,
+    )
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(alone), strict=True):
+        np.testing.assert_allclose(a, b[0], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_an_experiment_that_pretrains_and_probes_through_the_backbones(
+    tmp_path: pathlib.Path,
+) -> None:
+    config = interpolation(
+        tmp_path, **{'probe.augment': 'scale_translate', 'wise.alphas': (0.0, 0.5, 1.0)}
+    )
+    config.pretraining = made = pretrain.get_config()
+    made.points = 64
+    made.model.geometry = ConfigDict({**GEOMETRY, 'drop_path': 0.0})
+    made.data.update(train_size=30, test_size=15)
+    made.data.num_points = 64
+    made.pretrain.decoder = ConfigDict({'decoder_depth': 1, 'decoder_heads': 2})
+    made.train.update(epochs=2, batch_size=15)
+    config.corruptions.update(suite='modelnet_c_regenerated', severities=(2,), clouds=6)
+    job.run(config, 'python run.py')
+    assert (tmp_path / 'corrupted.png').exists()
+    assert (tmp_path / 'pretrained' / 'report.md').exists()
+    # Every alpha has a probe of its own.
+    assert len(list((tmp_path / 'obj_only' / 'probe_0').iterdir())) == 3
+    another = interpolation(tmp_path / 'other')
+    another.pretraining = made
+    another.init.checkpoint = str(tmp_path / 'pretrained')
+    assert job._checkpoint(another, tmp_path / 'other') == str(tmp_path / 'pretrained')
+    assert not (tmp_path / 'other').exists()
 
 
 def comparison(transfer: float = 0.6, target: float = 0.9, moved: float = 0.2) -> Comparison:
@@ -81,6 +206,8 @@ def comparison(transfer: float = 0.6, target: float = 0.9, moved: float = 0.2) -
         heads = {'own': own, 'probed': probed}
         found = {f'{s}/{h}': right(v) for h, v in heads.items() for s in ('target', 'validation')}
         found['train/own'] = right(0.99)
+        found |= {f'corrupted/{h}/jitter_3': right(v) for h, v in heads.items()}
+        found['cad_to_scan'] = right(features)
         found |= {f'{m}/far': right(features) for m in ('svm', 'svm_raw', 'neighbours')}
         return {**found, 'few_shot/far': np.full((3, 10), features)}
 
@@ -118,6 +245,36 @@ def test_an_experiment_that_cannot_tell_says_so() -> None:
     assert [words.split()[0] for words in missed] == ['target', 'how']
 
 
+def test_what_to_use_is_said_in_words_with_what_cannot_be_told_apart() -> None:
+    words = ' '.join(advice(comparison()))
+    assert 'If the target alone counts, use full (90.0 %)' in words
+    assert 'misses' not in words
+    assert 'misses 2 of its own conditions' in ' '.join(advice(comparison(target=0.6, moved=0.01)))
+
+
+def test_the_report_begins_with_what_to_use_and_shows_every_method() -> None:
+    report = make_report(comparison())
+    text = report.markdown()
+    assert text.split('\n\n')[1].startswith('If the target alone counts')
+    for words in ('All conditions are met', '| LoRA', 'corrupted', 'CAD to scan', 'from alpha 1'):
+        assert words in text
+    assert '90.00' in report.scores['Test split of obj_only: accuracy, %, full']
+
+
+def test_axes_span_enough_that_noise_is_no_effect() -> None:
+    figures = [
+        block.figure
+        for s in make_report(comparison()).sections
+        for block in s.blocks
+        if hasattr(block, 'figure')
+    ]
+    for axes in (
+        one for figure in figures for one in figure.axes if 'accuracy' in one.get_ylabel()
+    ):
+        low, high = axes.get_ylim()
+        assert high - low >= 30
+
+
 def test_a_method_along_the_path_has_the_alpha_of_held_out_clouds() -> None:
     found = comparison()
     read = methods(found)['wise_lp']
@@ -128,12 +285,33 @@ def test_a_method_along_the_path_has_the_alpha_of_held_out_clouds() -> None:
     assert 'target/probed' not in scores
 
 
+def test_of_equal_alphas_the_smallest_is_chosen() -> None:
+    found = comparison()
+    models = dict(found.scores['obj_only'])
+    models['alpha_0.5'] = models['alpha_1']
+    assert best_alphas(found, models, 'own') == [1, 1, 1]
+
+
 MISTAKES = {
     'no full run': ({'robust.soup': ('fool',)}, "robust.soup has 'fool'; expected names of"),
     'alphas': ({'wise.alphas': (0.5,)}, '0 and 1 among them'),
+    'alpha beyond one': (
+        {'wise.alphas': (0.0, 1.0, 1.5)},
+        r'wise.alphas has 1.5; expected numbers',
+    ),
     'an unknown merge': ({'robust.merges.lines.method': 'line'}, "has method 'line'"),
-    'an unknown option': ({'robust.shared': 'scan12'}, "robust.shared is 'scan12'"),
+    'an unknown row': ({'robust.adapted': ('fool',)}, "robust.adapted has 'fool'; expected rows"),
+    'unknown classes': ({'robust.shared': 'scan12'}, "robust.shared is 'scan12'"),
+    'no such set': ({'robust.cad': 'cad'}, "robust.cad is 'cad'; expected one of robust.transfer"),
     'nothing held out': ({'validation.fraction': 0.0}, 'no held-out clouds are left'),
+    'chosen on the test split': ({'select': 'best_test_epoch'}, 'no held-out clouds are left'),
+    'a method without a backbone': ({'method.name': 'lora'}, 'full is tuned by lora'),
+    'an unknown SVM': ({'svm.classifier': 'rbf'}, "svm.classifier is 'rbf'; expected LinearSVC or"),
+    'an unknown head': ({'probe.head': 'old'}, "probe.head is 'old'; expected continue or fresh"),
+    'unknown statistics': ({'wise.statistics': ('mean',)}, "statistics is 'mean'; expected one of"),
+    'no setting': ({'robust.settings': ()}, 'robust.settings is empty'),
+    'an unknown suite': ({'corruptions.suite': 'rain'}, "no suite 'rain' of corruptions"),
+    'an unknown augmentation': ({'probe.augment': 'flip'}, "no augmentation 'flip'"),
 }
 
 
@@ -142,3 +320,10 @@ def test_a_mistake_ends_in_its_message(mistake: str, tmp_path: pathlib.Path) -> 
     changes, message = MISTAKES[mistake]
     with pytest.raises(UserError, match=message):
         job.run(tiny(tmp_path, **changes))
+
+
+def test_an_option_that_a_merge_lacks_is_named_before_anything_runs(tmp_path: pathlib.Path) -> None:
+    config = tiny(tmp_path)
+    config.robust.merges.soup.density = 0.5
+    with pytest.raises(UserError, match=r"robust.merges.soup has the option 'density', which soup"):
+        job.run(config)

@@ -169,6 +169,12 @@ def test_trees_of_another_form_are_refused_by_name(method: str) -> None:
         run(method, [lacking] * NEEDS.get(method, 1))
 
 
+def test_an_alpha_by_layer_refuses_trees_of_another_form_by_name() -> None:
+    lacking = {name: part for name, part in shifted(1).items() if name != 'norm'}
+    with pytest.raises(UserError, match='norm/scale: only in theta0'):
+        weight_space.choose_alphas(BASE, lacking, lambda _: 0.0)
+
+
 @pytest.mark.parametrize('method', merges.METHODS)
 def test_arguments_keep_their_values_and_results_their_types(method: str) -> None:
     thetas = [shifted(seed) for seed in range(NEEDS.get(method, 1))]

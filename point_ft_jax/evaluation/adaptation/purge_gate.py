@@ -1,7 +1,8 @@
 """Purge-Gate: at test time the tokens that fit worst are left out, without any gradient.
 
-Purge-Gate, ICCV 2025, in its source-free form (PG-SF): what fits is what the class token of the
-first block looks for. Its other form, which needs statistics of the source's tokens, is not here.
+Purge-Gate, ICCV 2025, in both its forms. Source-free (PG-SF): what fits is what the class token of
+the first block looks for. With source prototypes (PG-SP): what fits is what is like the tokens of
+the clouds that the model was trained on.
 """
 
 import functools
@@ -21,6 +22,8 @@ from point_ft_jax.models.readout import read_out
 from point_ft_jax.models.tokens import Tokens
 
 FIRST = ('block_0', 'attention', 'qkv')
+SMALL = 1e-6  # added to deviations
+Distances = Callable[[nn.Module, Variables, Array], Array]
 
 
 def make_predict(
@@ -43,9 +46,64 @@ def make_predict(
         UserError: numbers out of range, or a model of several levels or without a class token.
     """
     _check(module, purged)
-    counts = sorted(set(purged))
-    run = functools.partial(_surest, module, counts)
+    run = functools.partial(_surest, module, sorted(set(purged)), token_distances)
     return inference.in_batches(run, mesh, batch_size)
+
+
+def make_predict_by_source(
+    module: nn.Module,
+    mesh: Mesh,
+    batch_size: int,
+    *,
+    source: np.ndarray,
+    purged: Sequence[int] = (0, 2, 4, 8),
+) -> Callable[[Variables, np.ndarray], np.ndarray]:
+    """A function of variables and points [S, n, 3] to logits [S, C] without what is least known.
+
+    A patch's distance is that of its token, with its position and standardised over the channels,
+    from the mean of the source's, channel by channel in units of the source's deviation. All else
+    is as in `make_predict`.
+
+    Args:
+        module, mesh, batch_size, purged: see `make_predict`.
+        source: [S, n, 3], prepared clouds that the model was trained on.
+
+    Raises:
+        UserError: see `make_predict`; or no source clouds.
+    """
+    _check(module, purged)
+    if not len(source):
+        raise UserError('purge_gate_sp has no source clouds to compare with; expected one or more')
+    moments, run = _by_source(module, mesh, batch_size, tuple(sorted(set(purged))))
+
+    def predict(variables: Variables, points: np.ndarray) -> np.ndarray:
+        found = moments(variables, source)
+        mean = found['mean'].mean(axis=0)
+        deviation = np.sqrt(np.maximum(found['square'].mean(axis=0) - mean**2, 0))
+        return run((variables, mean, deviation), points)
+
+    return predict
+
+
+@functools.cache
+def _by_source(
+    module: nn.Module, mesh: Mesh, batch_size: int, counts: tuple[int, ...]
+) -> tuple[Callable, Callable]:
+    """The two programs of PG-SP, which other source clouds share."""
+
+    def moments(variables: Variables, points: Array) -> dict[str, Array]:
+        tokens = entering_tokens(module, variables, points)
+        return {'mean': tokens.mean(axis=1), 'square': jnp.square(tokens).mean(axis=1)}
+
+    def surest(given: tuple[Variables, Array, Array], points: Array) -> Array:
+        variables, mean, deviation = given
+
+        def distances(module: nn.Module, variables: Variables, points: Array) -> Array:
+            return source_distances(entering_tokens(module, variables, points), mean, deviation)
+
+        return _surest(module, counts, distances, variables, points)
+
+    return tuple(inference.in_batches(run, mesh, batch_size) for run in (moments, surest))
 
 
 def _check(module: nn.Module, purged: Sequence[int]) -> None:
@@ -62,10 +120,16 @@ def _check(module: nn.Module, purged: Sequence[int]) -> None:
         raise UserError(f'purged is {purged}; expected one or more numbers in 0..{groups - 1}')
 
 
-def _surest(module: nn.Module, counts: Sequence[int], variables: Variables, points: Array) -> Array:
+def _surest(
+    module: nn.Module,
+    counts: Sequence[int],
+    measure: Distances,
+    variables: Variables,
+    points: Array,
+) -> Array:
     """Of every cloud the logits of lowest entropy, over numbers of tokens left out."""
     every = []
-    distances = token_distances(module, variables, points) if max(counts) else None
+    distances = measure(module, variables, points) if max(counts) else None
     for count in counts:
         admit = None
         if count:
@@ -114,3 +178,21 @@ def token_distances(module: nn.Module, variables: Variables, points: Array) -> A
     query, keys = qkv[:, :1, :width], qkv[:, -groups:, width : 2 * width]
     norms = jnp.linalg.norm(query, axis=-1) * jnp.linalg.norm(keys, axis=-1)
     return 1 - (query * keys).sum(axis=-1) / jnp.maximum(norms, 1e-12)
+
+
+def entering_tokens(module: nn.Module, variables: Variables, points: Array) -> Array:
+    """[B, G, D], the patches that enter the first block, each standardised over its channels."""
+    found: list[Tokens] = []
+
+    def listen(tokens: Tokens) -> Tokens:
+        found.append(tokens)
+        return tokens
+
+    module.apply(variables, points, listen, method=_logits)
+    x = found[0].settle().patches
+    return (x - x.mean(axis=-1, keepdims=True)) / (x.std(axis=-1, ddof=1, keepdims=True) + SMALL)
+
+
+def source_distances(tokens: Array, mean: Array, deviation: Array) -> Array:
+    """[B, G], how far tokens [B, G, D] are from a mean [D], in units of the deviation [D]."""
+    return jnp.linalg.norm((tokens - mean[None, None]) / (deviation[None, None] + SMALL), axis=-1)

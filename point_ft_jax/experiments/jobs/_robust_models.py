@@ -7,6 +7,7 @@ arithmetic, as `weight_space` has it.
 import copy
 import dataclasses
 import functools
+import inspect
 import json
 import pathlib
 from collections.abc import Callable, Mapping
@@ -15,17 +16,23 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from point_ft_jax.checkpoints import pretrained
 from point_ft_jax.checkpoints import run as saved
+from point_ft_jax.core import trees
 from point_ft_jax.core.trees import Variables
 from point_ft_jax.experiments import build
 from point_ft_jax.experiments.config import default
 from point_ft_jax.experiments.jobs import finetune
+from point_ft_jax.models import torch_names
 from point_ft_jax.models.model import Model
 from point_ft_jax.models.tuned import TunedModel
-from point_ft_jax.weight_space import merges, wise
+from point_ft_jax.weight_space import choose_alphas, merges, wise
 from point_ft_jax.weight_space.wise import Ends
 
-FULL, PROBE = 'full', 'lp'  # the two runs that every experiment has
+FULL, PROBE = 'full', 'lp'  # the run that every experiment has, and that others may start from
+LAYERWISE = 'layerwise'  # a merge beside those of `weight_space.merge`
+SUMMED = ('task_arithmetic', 'magnitude_prune', 'dare')  # which add changes up, unless weighted
+DRAWN = ('dare', 'dare_ties')  # which have a seed
 Reestimate = Callable[[Variables], Variables]
 
 
@@ -79,7 +86,7 @@ class Zoo:
         folder: of the setting.
         seed: of the runs.
         reestimate: stacked variables to their batch statistics on training clouds.
-        score: variables to their accuracy on held-out clouds.
+        score: a model to its accuracy on held-out clouds.
     """
 
     def __init__(
@@ -88,7 +95,7 @@ class Zoo:
         folder: pathlib.Path,
         seed: int,
         reestimate: Reestimate,
-        score: Callable[[Variables], float],
+        score: Callable[[Compared], float],
     ) -> None:
         self._config, self._folder, self._seed = config, folder, seed
         self._reestimate, self._score = reestimate, score
@@ -106,17 +113,13 @@ class Zoo:
     @functools.cached_property
     def ends(self) -> Ends:
         """The path between the two."""
-        return wise.ends(self.full.model, self.start, self.full.variables)
+        lacking = _lacking(self._config, self.full.model, self.start)
+        return wise.ends(self.full.model, self.start, self.full.variables, lacking)
 
-    def names(self) -> list[str]:
-        """Every model but those along the path: the trained ones first."""
-        others = [name for name in self._config.robust.runs if name not in (FULL, PROBE)]
-        return [*others, *(name for name in self._config.robust.merges)]
-
-    def along(self, alpha: float) -> Compared:
+    def along(self, alpha: float, statistics: str = '') -> Compared:
         """WiSE-FT's model at an alpha; 0 is pre-trained, 1 fine-tuned."""
-        statistics = self._config.wise.statistics[0]
-        models = wise.models_along(self.ends, [alpha], statistics, self._reestimate)
+        choice = statistics or self._config.wise.statistics[0]
+        models = wise.models_along(self.ends, [alpha], choice, self._reestimate)
         one = jax.tree.map(lambda leaf: np.asarray(leaf)[0], models)
         return Compared(self.full.model, one, probed=True)
 
@@ -145,19 +148,30 @@ class Zoo:
         """
         options = self._config.robust.merges[name].to_dict()
         method = options.pop('method')
-        several = method in ('soup', 'greedy_soup', 'model_stock')
-        members = self._members() if several else [self.full]
+        base = self.ends.pretrained['params']['backbone']
+        own = self.full.variables['params']
+        if method == LAYERWISE:
+            chosen = choose_alphas(
+                base,
+                own['backbone'],
+                lambda t: self._score_params({**own, 'backbone': t}),
+                **options,
+            )
+            return self._compared({**own, 'backbone': chosen.theta})
+        members = [self.full] if method in merges.OF_ONE else self._members()
         params = [member.variables['params'] for member in members]
         if method == 'greedy_soup':
             return self._compared(merges.merge(params, method, score=self._score_params))
-        base = self.start['params']['backbone']
-        backbones = [one['backbone'] for one in params]
+        if method in SUMMED:
+            options.setdefault('weights', [1 / len(params)] * len(params))
+        if method in DRAWN:
+            options.setdefault('seed', self._seed)
         head = merges.merge([one['head'] for one in params], 'soup')
-        backbone = merges.merge(backbones, method, base=base, **options)
+        backbone = merges.merge([one['backbone'] for one in params], method, base=base, **options)
         return self._compared({'backbone': backbone, 'head': head})
 
     def _score_params(self, params: Mapping) -> float:
-        return self._score(self._compared(params).variables)
+        return self._score(self._compared(params))
 
     def _compared(self, params: Mapping) -> Compared:
         """With the statistics that the merged weights see; a head keeps the fine-tuned one's."""
@@ -169,3 +183,47 @@ class Zoo:
             variables['batch_stats'] = {**statistics, 'backbone': found['backbone']}
         variables = jax.tree.map(np.asarray, variables)
         return Compared(self.full.model, variables)
+
+
+def merge_problems(config: ConfigDict) -> list[str]:
+    """What is wrong with the merges that a config asks for, a line each."""
+    plan = config.robust
+    known = {**merges.METHODS, LAYERWISE: choose_alphas}
+    problems = [
+        f'robust.soup has {name!r}; expected names of robust.runs, {", ".join(plan.runs)}'
+        for name in plan.soup
+        if name not in plan.runs
+    ]
+    for name, one in plan.merges.items():
+        if one.get('method') not in known:
+            problems.append(
+                f'robust.merges.{name} has method {one.get("method")!r}; expected one of '
+                f'{", ".join(known)}'
+            )
+            continue
+        options = set(inspect.signature(known[one.method]).parameters)
+        problems += [
+            f'robust.merges.{name} has the option {option!r}, which {one.method} does not'
+            for option in one
+            if option != 'method' and option not in options
+        ]
+    tuned = (plan.runs[FULL].get('method') or config.method).name if FULL in plan.runs else 'full'
+    if plan.merges and tuned != 'full':
+        problems.append(
+            f'robust.merges are of whole backbones, and {FULL} is tuned by {tuned}; expected the '
+            'method full, or no merges'
+        )
+    return problems
+
+
+def _lacking(config: ConfigDict, built: Model, variables: Variables) -> list[str]:
+    """Paths below the backbone that the pre-training file does not have."""
+    if not config.init.checkpoint:
+        return []
+    report = built.fit_backbone(variables, pretrained.state_dict(config.init.checkpoint)).report
+    names = {path: f'backbone/{path}' for path in trees.flatten(variables['params']['backbone'])}
+    return [
+        path
+        for path, full in names.items()
+        if torch_names.torch_key(full, built.torch_names) in report.new
+    ]

@@ -1,9 +1,10 @@
 """What one model of the robust experiment is worth: a score for each cloud, by name.
 
-'target/HEAD', 'validation/HEAD', 'train/HEAD' and 'corrupted/HEAD/CORRUPTION' [S] bool, with HEAD
-'own' or 'probed'; 'svm_raw/SET', 'svm/SET', 'neighbours/SET' [S] bool and 'few_shot/SET' [folds]
-for every transfer set; 'cad_to_scan' [S] bool; 'adapted/NAME/HEAD/target' [S] bool and likewise
-'adapted/NAME/HEAD/corrupted/CORRUPTION', and 'adapted/plain/…' on the same clouds.
+'target/HEAD' and 'corrupted/HEAD/CORRUPTION' [S] bool, with HEAD 'own' or 'probed', along alpha
+'validation/HEAD' and 'train/HEAD' besides; 'svm_raw/SET', 'svm/SET', 'neighbours/SET' [S] bool and
+'few_shot/SET' [folds] for every transfer set, where there are several tasks
+'few_shot_task/SET/TASK' besides; 'cad_to_scan' [S] bool. After adaptation 'adapted/NAME/target' [S]
+bool, likewise 'adapted/NAME/corrupted/CORRUPTION', and 'adapted/plain/…' on the same clouds.
 """
 
 import dataclasses
@@ -20,52 +21,68 @@ from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.trees import Variables
 from point_ft_jax.data.shared_classes import SHARED, only_shared
 from point_ft_jax.data.split import Split
-from point_ft_jax.evaluation import features, few_shot, inference, neighbours
-from point_ft_jax.evaluation.adaptation import make_adapted
+from point_ft_jax.evaluation import features, few_shot, neighbours
+from point_ft_jax.evaluation.adaptation import make_adapted, needs_source
 from point_ft_jax.evaluation.features import Extract
 from point_ft_jax.evaluation.few_shot import Fold
 from point_ft_jax.evaluation.linear_svm import chosen_svm
+from point_ft_jax.experiments.jobs._robust_bench import Bench, Clouds, prepared
 from point_ft_jax.experiments.jobs._robust_models import Compared
-from point_ft_jax.models.model import Model
 from point_ft_jax.training.probe import head_logits
-from point_ft_jax.weight_space.wise import HEAD, SVM, Bench, Clouds
 
 Scores = dict[str, np.ndarray]
+HEAD, TRANSFER = 'head', 'transfer'  # the two readouts of a pass
+TESTED = ('target', 'corrupted')
 
 
 @dataclasses.dataclass(frozen=True)
-class Transfer:
-    """A set that no model was fine-tuned on: 'train' and 'test' clouds, and few-shot folds."""
+class TransferSet:
+    """A set that no model was fine-tuned on.
+
+    Attributes:
+        clouds: 'train' and 'test'.
+        tasks: name -> few-shot folds.
+        classes: by label.
+    """
 
     clouds: Mapping[str, Clouds]
-    folds: Sequence[Fold]
+    tasks: Mapping[str, Sequence[Fold]]
+    classes: tuple[str, ...]
 
 
-def make_transfer(config: ConfigDict, splits: Mapping[str, Split]) -> Transfer:
-    """A transfer set; of classes with few clouds, folds have fewer shots and queries."""
+def make_transfer(config: ConfigDict, splits: Mapping[str, Split]) -> TransferSet:
+    """A transfer set; of classes with few clouds, tasks have fewer ways, shots and queries."""
+    labels = {name: split.labels for name, split in splits.items()}
+    fewest = {name: int(np.bincount(y)[np.unique(y)].min()) for name, y in labels.items()}
+    plan, tasks = config.few_shot, {}
+    for ways in plan.ways:
+        for shots in plan.shots:
+            size = min(ways, len(np.unique(labels['train']))), min(shots, fewest['train'])
+            tasks[f'{size[0]}-way {size[1]}-shot'] = few_shot.sample_folds(
+                labels['train'],
+                labels['test'],
+                ways=size[0],
+                shots=size[1],
+                queries=min(plan.queries, fewest['test']),
+                folds=plan.folds,
+            )
     points = config.svm.points or config.points
-    clouds = {n: Clouds(inference.prepare(s.points, points), s.labels) for n, s in splits.items()}
-    fewest = [int(np.bincount(s.labels)[np.unique(s.labels)].min()) for s in splits.values()]
-    plan = config.few_shot
-    folds = few_shot.sample_folds(
-        splits['train'].labels,
-        splits['test'].labels,
-        ways=min(plan.ways[0], len(np.unique(splits['train'].labels))),
-        shots=min(plan.shots[0], fewest[0]),
-        queries=min(plan.queries, fewest[1]),
-        folds=plan.folds,
+    return TransferSet(
+        {n: prepared(s, points) for n, s in splits.items()}, tasks, splits['train'].classes
     )
-    return Transfer(clouds, folds)
 
 
 class Scorer:
     """Measures models of one setting and seed.
 
+    A forward pass is most of the cost, and every cloud has one a model: what heads read and what
+    the transfer scores do are read off the same tokens. Models go one after the other through one
+    program: on CPUs several at once, `vmap`ped, take no less time.
+
     Args:
         config: of the experiment, its data being the setting's.
         bench: the target's clouds, and how heads are probed.
         transfer: the transfer sets by name.
-        cad: CAD clouds of the classes that they share with the target; None for no such score.
         classes: the target's classes by label.
     """
 
@@ -73,43 +90,78 @@ class Scorer:
         self,
         config: ConfigDict,
         bench: Bench,
-        transfer: Mapping[str, Transfer],
-        cad: Split | None,
+        transfer: Mapping[str, TransferSet],
         classes: Sequence[str],
     ) -> None:
         self._config, self._bench, self._transfer = config, bench, transfer
-        self._cad, self._classes = cad, tuple(classes)
+        self._classes = tuple(classes)
 
-    def validation(self, model: Model, variables: Variables) -> float:
+    def validation(self, one: Compared) -> float:
         """The accuracy on held-out target clouds."""
-        clouds = self._bench.target['validation']
-        return float(np.mean(self._logits(model, variables, clouds).argmax(-1) == clouds.labels))
+        return float(self._right(one, self._bench.target['validation']).mean())
+
+    def target(self, one: Compared) -> np.ndarray:
+        """[S] bool, which of the target's test clouds a model gets right."""
+        return self._right(one, self._bench.target['test'])
+
+    def probed(self, one: Compared, name: str) -> Compared:
+        """The model with a head that was trained on its frozen features."""
+        seen = self._read(one, self._bench.target['train'])[HEAD]
+        return self._with_head(one, self._bench.probe(one.variables, seen, name))
 
     def transfer_scores(self, one: Compared) -> Scores:
         """The scores of the frozen features alone."""
-        found: Scores = {}
-        for name, kept in self._transfer.items():
-            found |= {f'{k}/{name}': v for k, v in self._on_set(one, kept).items()}
-        return found
+        return self._transfer_scores(self._on_transfer(one))
 
-    def scores(self, one: Compared) -> Scores:
-        """All scores of a model."""
-        seen = {name: self._features(one, clouds) for name, clouds in self._clouds().items()}
+    def scores(self, one: Compared, name: str, kept: Scores | None = None) -> Scores:
+        """All scores of a model but those after adaptation.
+
+        Args:
+            one: the model.
+            name: of the files that probing leaves.
+            kept: its transfer scores, if they are known.
+        """
+        clouds = self._clouds()
+        if not one.probed:  # whose training and held-out clouds nobody asks about
+            clouds = {n: c for n, c in clouds.items() if n.split('/')[0] in TESTED}
+        seen = {place: self._read(one, own) for place, own in clouds.items()}
         heads = {'own': _head(one.variables)}
         if one.probed:
-            heads['probed'] = self._probed(one, seen['train'])
+            heads['probed'] = self._bench.probe(one.variables, seen['train'][HEAD], name)
         found: Scores = {}
         for label, head in heads.items():
-            for name, clouds in self._clouds().items():
-                logits = head_logits(one.model.module.head, _stacked(head), seen[name][None])[0]
-                place = name.split('/')
-                key = '/'.join([place[0], label, *place[1:]])
-                found[key] = logits.argmax(-1) == clouds.labels
-        found |= self.transfer_scores(one)
-        if self._cad is not None:
-            found['cad_to_scan'] = self._cad_to_scan(one)
-        for label, head in heads.items():
-            found |= self._adapted(one.model, _with_head(one.variables, head), label)
+            for place, own in clouds.items():
+                first, *rest = place.split('/')
+                logits = _logits(one, head, seen[place][HEAD])
+                found['/'.join([first, label, *rest])] = logits.argmax(-1) == own.labels
+        read = self._on_transfer(one) if kept is None else {}
+        found |= self._transfer_scores(read) if kept is None else kept
+        if cad := self._config.robust.cad:
+            models = read[cad]['train'] if read else None
+            found['cad_to_scan'] = self._cad_to_scan(one, models, seen['target'].get(TRANSFER))
+        return found
+
+    def adapted(self, one: Compared, plain: Scores) -> Scores:
+        """The target's and the corrupted clouds, as they are and after each adaptation.
+
+        Args:
+            one: the model, under the head to be measured.
+            plain: its scores without adaptation, the head's name left out.
+        """
+        most, found = self._config.robust.adapted_clouds, {}
+        clouds = {n: c for n, c in self._clouds().items() if n.split('/')[0] in TESTED}
+        rows = {name: few(len(own.labels), most) for name, own in clouds.items()}
+        few_of = {n: Clouds(c.points[rows[n]], c.labels[rows[n]]) for n, c in clouds.items()}
+        for name in clouds:
+            found[f'adapted/plain/{name}'] = plain[name][rows[name]]
+        for adapt, options in self._config.robust.adapt.items():
+            try:
+                run = self._adapting(adapt, options.to_dict(), one)
+                answers = {n: run(one.variables, c.points).argmax(-1) for n, c in few_of.items()}
+            except UserError:
+                continue  # the adaptation does not fit this model
+            for name, own in few_of.items():
+                found[f'adapted/{adapt}/{name}'] = answers[name] == own.labels
         return found
 
     def _clouds(self) -> dict[str, Clouds]:
@@ -122,84 +174,112 @@ class Scorer:
         }
         return {**target, **corrupted}
 
-    def _features(self, one: Compared, clouds: Clouds, readout: str = HEAD) -> np.ndarray:
-        """[S, F]: what the head reads, or what the transfer scores do."""
-        module, names = one.model.module, one.model.module.readout
-        if readout == SVM:
-            names = tuple(self._config.svm.readout) or names
-            module = features.reshaped(module, self._config.svm.geometry)
-        extract = _extractor(module, self._config.wise.batch_size, readout, names)
-        return extract(features.stack(one.variables), clouds.points)[readout][0]
+    def _read(self, one: Compared, clouds: Clouds) -> dict[str, np.ndarray]:
+        """{HEAD: [S, F]} and, where they come from the same pass, {TRANSFER: [S, F]}."""
+        readouts = {HEAD: one.model.module.readout}
+        if self._one_pass(one):
+            readouts[TRANSFER] = self._transfer_readout(one)
+        return self._pass(one, one.model.module, readouts, clouds)
 
-    def _logits(self, model: Model, variables: Variables, clouds: Clouds) -> np.ndarray:
-        seen = self._features(Compared(model, variables), clouds)
-        return head_logits(model.module.head, _stacked(_head(variables)), seen[None])[0]
+    def _read_transfer(self, one: Compared, clouds: Clouds) -> np.ndarray:
+        """[S, F], what the transfer scores are of."""
+        if self._one_pass(one):
+            return self._read(one, clouds)[TRANSFER]
+        module = features.reshaped(one.model.module, self._config.svm.geometry)
+        return self._pass(one, module, {TRANSFER: self._transfer_readout(one)}, clouds)[TRANSFER]
 
-    def _probed(self, one: Compared, seen: np.ndarray) -> Variables:
-        """The head trained on the frozen features."""
-        heads = self._bench.probe(_stacked(one.variables), seen[None], (0.0,))
-        return jax.tree.map(lambda leaf: np.asarray(leaf)[0], heads)
+    def _pass(
+        self, one: Compared, module: nn.Module, readouts: Mapping[str, tuple], clouds: Clouds
+    ) -> dict[str, np.ndarray]:
+        extract = _extractor(module, self._config.wise.batch_size, tuple(readouts.items()))
+        found = extract(features.stack(one.variables), clouds.points)
+        return {name: value[0] for name, value in found.items()}
 
-    def _on_set(self, one: Compared, kept: Transfer) -> Scores:
-        train, test = (
-            (self._features(one, kept.clouds[n], SVM), kept.clouds[n].labels)
-            for n in ('train', 'test')
-        )
-        plan = self._config.robust.svm
-        options = {'classifier': self._config.svm.classifier, 'folds': plan.folds}
+    def _one_pass(self, one: Compared) -> bool:
+        """Whether the transfer scores are of the model as it is."""
+        svm = self._config.svm
+        as_it_is = features.reshaped(one.model.module, svm.geometry) == one.model.module
+        return as_it_is and svm.points in (0, self._config.points)
+
+    def _transfer_readout(self, one: Compared) -> tuple[str, ...]:
+        return tuple(self._config.svm.readout) or one.model.module.readout
+
+    def _right(self, one: Compared, clouds: Clouds) -> np.ndarray:
+        logits = _logits(one, _head(one.variables), self._read(one, clouds)[HEAD])
+        return logits.argmax(-1) == clouds.labels
+
+    def _with_head(self, one: Compared, head: Variables) -> Compared:
+        variables = {
+            name: {**tree, **({'head': head[name]} if head.get(name) else {})}
+            for name, tree in one.variables.items()
+        }
+        return dataclasses.replace(one, variables=variables, probed=False)
+
+    def _on_transfer(self, one: Compared) -> dict[str, dict[str, np.ndarray]]:
+        """{set: {'train' and 'test': [S, F]}}."""
         return {
-            'svm_raw': chosen_svm(train, test, standardize=False, cs=plan.raw_cs, **options)[0],
-            'svm': chosen_svm(train, test, cs=plan.cs, **options)[0],
-            'neighbours': neighbours.answers(train, test, self._config.svm.neighbours) == test[1],
-            'few_shot': few_shot.probe_folds(train[0], test[0], kept.folds),
+            name: {part: self._read_transfer(one, own) for part, own in kept.clouds.items()}
+            for name, kept in self._transfer.items()
         }
 
-    def _cad_to_scan(self, one: Compared) -> np.ndarray:
-        """Whether an SVM fitted to CAD clouds knows the target's scans of the same classes."""
-        test = self._bench.target['test']
-        scans = Split(test.points, test.labels, self._classes)
-        scans = only_shared(scans, self._config.robust.shared)
-        points = self._config.svm.points or self._config.points
-        cad = Clouds(inference.prepare(self._cad.points, points), self._cad.labels)
-        pairs = [
-            (self._features(one, clouds, SVM), clouds.labels)
-            for clouds in (cad, Clouds(scans.points, scans.labels))
-        ]
-        plan = self._config.robust.svm
-        return chosen_svm(*pairs, cs=plan.cs, folds=plan.folds)[0]
-
-    def _adapted(self, model: Model, variables: Variables, label: str) -> Scores:
-        """Target and corrupted clouds without adaptation and with each."""
+    def _transfer_scores(self, seen: Mapping[str, Mapping[str, np.ndarray]]) -> Scores:
         found: Scores = {}
-        plans = self._config.robust.adapt
-        if not plans:
-            return found
-        most = self._config.robust.adapted_clouds
-        clouds = {n: c for n, c in self._clouds().items() if n.split('/')[0] in ADAPTED}
-        clouds = {n: _some(c, most) for n, c in clouds.items()}
-        for name, kept in clouds.items():
-            logits = self._logits(model, variables, kept)
-            found[f'adapted/plain/{label}/{name}'] = logits.argmax(-1) == kept.labels
-        for adapt, options in plans.items():
-            try:
-                run = self._adapting(adapt, options.to_dict(), model)
-                answers = {n: run(variables, c.points).argmax(-1) for n, c in clouds.items()}
-            except UserError:
-                continue  # the adaptation does not fit this model
-            for name, kept in clouds.items():
-                found[f'adapted/{adapt}/{label}/{name}'] = answers[name] == kept.labels
+        for name, kept in self._transfer.items():
+            pairs = [(seen[name][part], kept.clouds[part].labels) for part in ('train', 'test')]
+            found |= {f'{k}/{name}': v for k, v in self._frozen(*pairs).items()}
+            tasks = {
+                task: few_shot.probe_folds(pairs[0][0], pairs[1][0], folds)
+                for task, folds in kept.tasks.items()
+            }
+            found[f'few_shot/{name}'] = np.concatenate(list(tasks.values()))
+            if len(tasks) > 1:
+                found |= {f'few_shot_task/{name}/{task}': v for task, v in tasks.items()}
         return found
 
-    def _adapting(self, name: str, options: dict, model: Model) -> Callable:
-        """The adapting program."""
-        plain = tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in options.items())
-        return _adapter(name, model.module, self._config.wise.batch_size, plain)
+    def _frozen(self, train: tuple, test: tuple) -> Scores:
+        plan, svm = self._config.robust.svm, self._config.svm
+        options = {'classifier': svm.classifier, 'folds': plan.folds}
+        raw = tuple(plan.raw_cs) or (svm.c,)
+        return {
+            'svm_raw': chosen_svm(train, test, standardize=False, cs=raw, **options)[0],
+            'svm': chosen_svm(train, test, cs=plan.cs, **options)[0],
+            'neighbours': neighbours.answers(train, test, svm.neighbours) == test[1],
+        }
+
+    def _cad_to_scan(
+        self, one: Compared, models: np.ndarray | None, scans: np.ndarray | None
+    ) -> np.ndarray:
+        """Whether an SVM fitted to CAD models knows the target's scans of the same classes."""
+        plan, test = self._config.robust, self._bench.target['test']
+        cad = self._transfer[plan.cad]
+        if models is None:
+            models = self._read_transfer(one, cad.clouds['train'])
+        if scans is None:
+            split = Split(test.points, test.labels, self._classes)
+            scans = self._read_transfer(one, prepared(split, self._points()))
+        pairs = (
+            _of_shared(models, cad.clouds['train'].labels, cad.classes, plan.shared),
+            _of_shared(scans, test.labels, self._classes, plan.shared),
+        )
+        return chosen_svm(*pairs, cs=plan.svm.cs, folds=plan.svm.folds)[0]
+
+    def _points(self) -> int:
+        return self._config.svm.points or self._config.points
+
+    def _adapting(self, name: str, options: dict, one: Compared) -> Callable:
+        """The adapting program; one that needs clouds of the source has the training clouds."""
+        module, size = one.model.module, self._config.wise.batch_size
+        plain = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+        if needs_source(name):
+            source = self._bench.target['train'].points
+            return make_adapted(name, module, make_mesh(), size, {**plain, 'source': source})
+        return _adapter(name, module, size, tuple(plain.items()))
 
 
 # Programs are made once a module: settings and seeds share them.
 @functools.cache
-def _extractor(module: nn.Module, size: int, name: str, readout: tuple[str, ...]) -> Extract:
-    return features.make_extract(module, make_mesh(), size, {name: readout})
+def _extractor(module: nn.Module, size: int, readouts: tuple) -> Extract:
+    return features.make_extract(module, make_mesh(), size, dict(readouts))
 
 
 @functools.cache
@@ -207,37 +287,40 @@ def _adapter(name: str, module: nn.Module, size: int, options: tuple) -> Callabl
     return make_adapted(name, module, make_mesh(), size, dict(options))
 
 
-ADAPTED = ('target', 'corrupted')
-
-
-def shared_cad(config: ConfigDict) -> str:
-    """The shared classes of the shift from CAD to scans, checked; '' for no such score."""
-    shared = config.robust.shared
-    if shared and shared not in SHARED:
-        raise UserError(
-            f'robust.shared is {shared!r}; expected one of {", ".join(SHARED)}, or none'
+def shared_problems(config: ConfigDict) -> list[str]:
+    """What is wrong with the shift from CAD to scans that a config asks for, a line each."""
+    plan, problems = config.robust, []
+    if plan.cad and plan.cad not in plan.transfer:
+        problems.append(
+            f'robust.cad is {plan.cad!r}; expected one of robust.transfer, '
+            f'{", ".join(plan.transfer)}, or none'
         )
-    return shared
+    if plan.cad and plan.shared not in SHARED:
+        problems.append(f'robust.shared is {plan.shared!r}; expected one of {", ".join(SHARED)}')
+    return problems
 
 
-def _some(clouds: Clouds, most: int) -> Clouds:
-    """So many of the clouds, evenly chosen; 0 for all."""
-    if not most or most >= len(clouds.labels):
-        return clouds
-    rows = np.linspace(0, len(clouds.labels) - 1, most).round().astype(int)
-    return Clouds(clouds.points[rows], clouds.labels[rows])
+def few(count: int, most: int) -> np.ndarray:
+    """The rows of so many of `count` clouds, evenly chosen; 0 for all."""
+    size = min(most or count, count)
+    return np.linspace(0, count - 1, size).round().astype(int)
+
+
+def _of_shared(
+    seen: np.ndarray, labels: np.ndarray, classes: Sequence[str], shared: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features and labels of the clouds whose classes are shared, as the shared classes count."""
+    nowhere = np.zeros((len(labels), 1, 3), np.float32)
+    split = Split(nowhere, labels, tuple(classes), features={'seen': seen})
+    kept = only_shared(split, shared)
+    return kept.features['seen'], kept.labels
 
 
 def _head(variables: Variables) -> Variables:
     return {name: tree.get('head', {}) for name, tree in variables.items()}
 
 
-def _with_head(variables: Variables, head: Variables) -> Variables:
-    return {
-        name: {**tree, **({'head': head[name]} if head.get(name) else {})}
-        for name, tree in variables.items()
-    }
-
-
-def _stacked(tree: Variables) -> Variables:
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[None], tree)
+def _logits(one: Compared, head: Variables, seen: np.ndarray) -> np.ndarray:
+    """[S, C]: what a head says to what it reads."""
+    stacked = jax.tree.map(lambda leaf: np.asarray(leaf)[None], head)
+    return head_logits(one.model.module.head, stacked, seen[None])[0]

@@ -8,7 +8,7 @@ from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation import corruptions, inference
-from point_ft_jax.evaluation.adaptation import make_adapted
+from point_ft_jax.evaluation.adaptation import check_adaptation, make_adapted, needs_source
 from point_ft_jax.evaluation.corruptions import official
 from point_ft_jax.evaluation.corruptions import scores as corruption_scores
 from point_ft_jax.experiments import build, run_folder
@@ -23,7 +23,13 @@ def _predictor(config: ConfigDict, run: TunedModel) -> inference.Predict:
     adapt, size = config.adapt, config.train.batch_size
     if not adapt.name:
         return inference.make_predict(run.model.module, make_mesh(), size)
-    return make_adapted(adapt.name, run.model.module, make_mesh(), size, adapt.options.to_dict())
+    options = adapt.options.to_dict()
+    check_adaptation(adapt.name, options)
+    if needs_source(adapt.name):
+        own = build.config_of(run.metadata, config.run)
+        train = build.load_splits(own)['train']
+        options['source'] = inference.prepare(train.points, run.metadata['points'])
+    return make_adapted(adapt.name, run.model.module, make_mesh(), size, options)
 
 
 def run(config: ConfigDict, command: str = '') -> Report:

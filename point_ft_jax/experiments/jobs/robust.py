@@ -1,49 +1,61 @@
 """Robust fine-tuning: every method in one table, with intervals, and conditions checked before.
 
 Stages: pre-train (unless a backbone is given), fine-tune every run of the config for every setting
-and seed, measure the two ends, say whether the experiment can tell anything, measure the rest. Each
-is kept in the run's folder: a run that was killed goes on with the stage, and within a training
-with the step, where it was.
+and seed, measure the two ends, say whether the experiment can tell anything, measure the rest,
+adapt. Each is kept in the run's folder: a run that was killed goes on with the stage, and within a
+training with the step, where it was.
 """
 
 import copy
 import functools
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from point_ft_jax.core import devices
+from point_ft_jax.checkpoints import run as saved
+from point_ft_jax.checkpoints.store import CheckpointStore
+from point_ft_jax.core import devices, trees
 from point_ft_jax.core.devices import main_process
-from point_ft_jax.core.errors import UserError, raise_all
+from point_ft_jax.core.errors import raise_all
 from point_ft_jax.core.json_files import read_json, write_json
-from point_ft_jax.data.split import Split
+from point_ft_jax.data import augment
+from point_ft_jax.evaluation import corruptions
 from point_ft_jax.evaluation.adaptation import check_adaptation
+from point_ft_jax.evaluation.linear_svm import CLASSIFIERS
 from point_ft_jax.experiments import build, run_folder
-from point_ft_jax.experiments.jobs import _robust_models, _wise_measurements, pretrain
+from point_ft_jax.experiments.jobs import _robust_bench, _robust_models, pretrain
 from point_ft_jax.experiments.jobs._robust_models import FULL, PROBE, Compared, Zoo
 from point_ft_jax.experiments.jobs._robust_scores import (
     Scorer,
     Scores,
-    Transfer,
+    TransferSet,
     make_transfer,
-    shared_cad,
+    shared_problems,
 )
 from point_ft_jax.reports import robust as report_of
 from point_ft_jax.reports.progress import progress
 from point_ft_jax.reports.report import Report
-from point_ft_jax.reports.robust_evidence import Comparison, along
-from point_ft_jax.weight_space import arithmetic, merges
+from point_ft_jax.reports.robust_evidence import ADAPTED, Comparison, along, of_head
+from point_ft_jax.weight_space import arithmetic, batch_statistics
 
 RANDOM = 'random'
+HEADS = ('continue', 'fresh')
+# What the table calls models along the path: the alpha, None for the chosen one, and the head.
+ALONG = {
+    'lp': (0.0, 'probed'),
+    'full': (1.0, 'own'),
+    'wise': (None, 'own'),
+    'wise_lp': (None, 'probed'),
+}
 
 
 def run(config: ConfigDict, command: str = '') -> Report:
     """Runs the experiment that the config describes, and writes its report and figures.
 
     Args:
-        config: see `configs/robust.py`.
+        config: see `configs/robust.py` and `configs/wise_ft_lp.py`.
         command: what the report says that made it.
 
     Returns:
@@ -55,33 +67,27 @@ def run(config: ConfigDict, command: str = '') -> Report:
     """
     _check(config)
     folder, _ = run_folder.begin(config)
+    command = run_folder.command_of(folder, command)
     transfer = _transfer(config)
-    cad = _cad(config)
     checkpoint = _checkpoint(config, folder)
     stages = [
-        _Stage(_at(config, setting, checkpoint), folder / setting, seed, transfer, cad)
+        _Stage(_at(config, setting, checkpoint), folder / setting, seed, transfer)
         for setting in config.robust.settings
         for seed in config.seeds
     ]
     for stage in stages:
         _robust_models.train(stage.config, stage.folder, stage.seed, command)
-    for ends in (True, False):
-        names = [name for name in _rows(config) if (name in _end_rows(config)) == ends]
-        with progress(len(stages) * len(names), label='ends' if ends else 'models') as show:
-            for number, (stage, name) in enumerate((s, n) for s in stages for n in names):
-                stage.measured(name)
-                if main_process():
-                    show(number + 1)
-        if ends:
-            found = _comparison(config, command, checkpoint, stages, _end_rows(config))
-            devices.say(report_of.conditions_text(found))
-    found = _comparison(config, command, checkpoint, stages, _rows(config))
-    report = report_of.make_report(found)
-    if main_process():
-        path = report.write(folder)
-        devices.say(report.outcome)
-        devices.say(f'report: {path}')
-    return report
+    ends, others = [RANDOM, along(0), along(1)], _others(config)
+    _measure(stages, ends, 'ends')
+    compare = functools.partial(_comparison, config, command, checkpoint, stages)
+    devices.say(report_of.conditions_text(compare(ends)))
+    _measure(stages, others, 'models')
+    adapted = [f'{ADAPTED}{name}' for name in _adapted(config)]
+    _measure(stages, adapted, 'adaptation')
+    for stage in stages:
+        stage.save_chosen()
+    report = report_of.make_report(compare([*ends, *others, *adapted]))
+    return run_folder.publish(report, folder)
 
 
 class _Stage:
@@ -92,54 +98,104 @@ class _Stage:
         config: ConfigDict,
         folder: pathlib.Path,
         seed: int,
-        transfer: Mapping[str, Transfer],
-        cad: Split | None,
+        transfer: Mapping[str, TransferSet],
     ) -> None:
         self.config, self.folder, self.seed = config, folder, seed
-        self._transfer, self._cad = transfer, cad
+        self._transfer = transfer
 
     @functools.cached_property
     def zoo(self) -> Zoo:
         """The models."""
         full = _robust_models.trained(self.folder, FULL, self.seed)
-        reestimate = _wise_measurements.make_reestimate(self.config, full.model, self.seed)
-
-        def score(variables: Mapping) -> float:
-            return self.scorer.validation(full.model, variables)
-
-        return Zoo(self.config, self.folder, self.seed, reestimate, score)
+        reestimate = _robust_bench.make_reestimate(self.config, full.model, self.seed)
+        return Zoo(
+            self.config, self.folder, self.seed, reestimate, lambda one: self.scorer.validation(one)
+        )
 
     @functools.cached_property
     def scorer(self) -> Scorer:
         """What measures them."""
-        full = _robust_models.trained(self.folder, FULL, self.seed)
-        head = {name: tree.get('head', {}) for name, tree in full.variables.items()}
-        own = (self.config, full.model, head, {}, {}, self.folder / 'probe', self.seed)
-        bench = _wise_measurements.make(*own)
-        return Scorer(self.config, bench, self._transfer, self._cad, full.classes)
+        full = self.zoo.full
+        start = self.zoo.start if self.config.probe.head == 'fresh' else full.variables
+        head = {name: tree.get('head', {}) for name, tree in start.items()}
+        place = self.folder / f'probe_{self.seed}'
+        bench = _robust_bench.make_bench(self.config, full.model, head, place, self.seed)
+        return Scorer(self.config, bench, self._transfer, full.classes)
 
     def measured(self, name: str) -> Scores:
         """The scores of a model, from disk if it was measured before."""
+        if name == RANDOM:  # the same in every setting
+            return self._kept(
+                self.folder.parent / 'scores' / f'random_{self.seed}.npz',
+                lambda: self.scorer.transfer_scores(self.zoo.random()),
+            )
         path = self.folder / 'scores' / f'{name}_{self.seed}.npz'
-        if not path.exists():
-            found = self._measure(name)
-            if main_process():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                partial = path.with_suffix('.partial.npz')
-                np.savez_compressed(partial, **found)
-                partial.rename(path)
-            return found
-        with np.load(path) as kept:
-            return dict(kept)
+        return self._kept(path, lambda: self._measure(name))
+
+    def _kept(self, path: pathlib.Path, compute: Callable[[], Scores]) -> Scores:
+        if path.exists():
+            with np.load(path) as kept:
+                return dict(kept)
+        found = compute()
+        if main_process():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_suffix('.partial.npz')
+            np.savez_compressed(partial, **found)
+            partial.rename(path)
+        return found
 
     def _measure(self, name: str) -> Scores:
-        if name == RANDOM:
-            return self.scorer.transfer_scores(self.zoo.random())
-        return self.scorer.scores(self._model(name))
-
-    def _model(self, name: str) -> Compared:
+        if name.startswith(ADAPTED):
+            return self._adapted(name.removeprefix(ADAPTED))
         alphas = {along(alpha): alpha for alpha in self.config.wise.alphas}
-        return self.zoo.along(alphas[name]) if name in alphas else self.zoo.named(name)
+        if name not in alphas:
+            return self.scorer.scores(self.zoo.named(name), name)
+        one, kept = self.zoo.along(alphas[name]), None
+        if alphas[name] == 0 and not self.zoo.ends.taken:  # the same in every setting and seed
+            path = self.folder.parent / 'scores' / 'pretrained.npz'
+            kept = self._kept(path, lambda: self.scorer.transfer_scores(one))
+        found = self.scorer.scores(one, name, kept)
+        for choice in self.config.wise.statistics[1:]:
+            other = self.zoo.along(alphas[name], choice)
+            found[f'statistics/{choice}'] = self.scorer.target(other)
+        return found
+
+    def _chosen(self, row: str) -> tuple[float, str]:
+        """The alpha and the head of a row of the table."""
+        alpha, head = ALONG[row]
+        if alpha is not None:
+            return alpha, head
+        scores = [self.measured(along(a))[f'validation/{head}'].mean() for a in self._alphas()]
+        return self._alphas()[int(np.argmax(scores))], head
+
+    def _alphas(self) -> list[float]:
+        return list(self.config.wise.alphas)
+
+    def _headed(self, row: str) -> Compared:
+        """A model along the path under the head that its row has."""
+        alpha, head = self._chosen(row)
+        one = self.zoo.along(alpha)
+        return self.scorer.probed(one, along(alpha)) if head == 'probed' else one
+
+    def _adapted(self, row: str) -> Scores:
+        if row not in ALONG:
+            return self.scorer.adapted(self.zoo.named(row), of_head(self.measured(row), 'own'))
+        alpha, head = self._chosen(row)
+        return self.scorer.adapted(self._headed(row), of_head(self.measured(along(alpha)), head))
+
+    def save_chosen(self) -> None:
+        """Keeps the WiSE-FT-LP model at its chosen alpha as a run that predict and export read."""
+        folder = self.folder / f'chosen_{self.seed}'
+        if (folder / saved.FACTS).exists():
+            return
+        full, (alpha, _) = self.zoo.full, self._chosen('wise_lp')
+        variables = self._headed('wise_lp').variables
+        chosen = trees.select(variables['params'], full.model.method.trainable)
+        moving, frozen = trees.partition(variables['params'], chosen)
+        with CheckpointStore(folder / 'best') as best:
+            if best.step() is None:
+                best.save(1, (moving, variables['batch_stats']), {'epoch': 1, 'alpha': alpha})
+        saved.save_start(folder, full.model.spec, {**full.metadata, 'alpha': alpha}, frozen)
 
     def distance(self) -> dict[str, float]:
         """How far fine-tuning moved each block of the backbone, relative to its norm."""
@@ -149,19 +205,40 @@ class _Stage:
             backbones = (one['params']['backbone'] for one in (ends.pretrained, ends.finetuned))
             found = arithmetic.distance(*backbones, relative=True)
             finite = {block: value for block, value in found.items() if np.isfinite(value)}
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(path, finite)
-        return read_json(path)
+            write_json(path, {'blocks': finite, 'taken': list(ends.taken)})
+        return read_json(path)['blocks']
+
+    def taken(self) -> list[str]:
+        """What the pre-trained file lacks, and is fine-tuned at every alpha."""
+        self.distance()
+        return read_json(self.folder / 'scores' / f'distance_{self.seed}.json')['taken']
 
 
-def _rows(config: ConfigDict) -> list[str]:
-    """Every model that is measured, by name."""
+def _measure(stages: list[_Stage], names: list[str], label: str) -> None:
+    """Measures models of all stages, showing how far it is."""
+    if not names:
+        return
+    with progress(len(stages) * len(names), label=label) as show:
+        for number, (stage, name) in enumerate((s, n) for s in stages for n in names):
+            stage.measured(name)
+            if main_process():
+                show(number + 1)
+
+
+def _others(config: ConfigDict) -> list[str]:
+    """Every model that is measured beside the two ends and random weights, by name."""
+    inner = [along(alpha) for alpha in config.wise.alphas if 0 < alpha < 1]
     runs = [name for name in config.robust.runs if name not in (FULL, PROBE)]
-    return [RANDOM, *map(along, config.wise.alphas), *runs, *config.robust.merges]
+    return [*inner, *runs, *config.robust.merges]
 
 
-def _end_rows(config: ConfigDict) -> list[str]:
-    return [RANDOM, along(0), along(1)]
+def _adapted(config: ConfigDict) -> list[str]:
+    """The rows of the table that are adapted at test time."""
+    plan = config.robust
+    every = [*ALONG, *(name for name in _others(config) if not name.startswith('alpha_'))]
+    return (
+        [name for name in every if name in plan.adapted or not plan.adapted] if plan.adapt else []
+    )
 
 
 def _comparison(
@@ -182,6 +259,8 @@ def _comparison(
         scores=scores,
         distances=distances,
         limits=config.robust.limits.to_dict(),
+        statistics=tuple(config.wise.statistics),
+        taken=stages[0].taken(),
     )
 
 
@@ -190,7 +269,7 @@ def _joined(seeds: list[Scores]) -> Scores:
     return {name: np.stack([one[name] for one in seeds]) for name in seeds[0]}
 
 
-def _transfer(config: ConfigDict) -> dict[str, Transfer]:
+def _transfer(config: ConfigDict) -> dict[str, TransferSet]:
     """The transfer sets of the config, and the folders of one's own beside them."""
     sections = {name: config.robust.transfer[name] for name in config.robust.transfer}
     for root in config.robust.folders:
@@ -202,15 +281,11 @@ def _transfer(config: ConfigDict) -> dict[str, Transfer]:
     }
 
 
-def _cad(config: ConfigDict) -> Split | None:
-    if not shared_cad(config):
-        return None
-    return build.read(config.robust.cad, 'robust.cad')['train']
-
-
 def _checkpoint(config: ConfigDict, folder: pathlib.Path) -> str:
     """Where the pre-trained backbone is: as the config says, or made here."""
-    if not config.pretraining:
+    if config.init.checkpoint or not config.pretraining:
+        if config.pretraining:
+            devices.say(f'the backbone is {config.init.checkpoint}: nothing is pre-trained')
         return config.init.checkpoint
     made = copy.deepcopy(config.pretraining)
     made.folder = str(folder / 'pretrained')
@@ -232,47 +307,82 @@ def _check(config: ConfigDict) -> None:
     problems = []
     if alphas != sorted(set(alphas)) or not {0, 1} <= set(alphas):
         problems.append(f'wise.alphas is {alphas}; expected ascending numbers, 0 and 1 among them')
-    for name in (FULL, PROBE):
-        if name not in plan.runs:
-            problems.append(f'robust.runs lacks {name!r}, which everything is compared with')
-    problems += [f'robust.{n} is empty; expected one or more' for n in ('settings',) if not plan[n]]
+    problems += [
+        f'wise.alphas has {alpha}; expected numbers in 0..1'
+        for alpha in alphas
+        if not 0 <= alpha <= 1
+    ]
+    for name, known in {'probe.head': HEADS, 'svm.classifier': CLASSIFIERS}.items():
+        section, field = name.split('.')
+        if config[section][field] not in known:
+            problems.append(f'{name} is {config[section][field]!r}; expected {" or ".join(known)}')
+    problems += _run_problems(config)
     if not (plan.transfer or plan.folders):
         problems.append('there is no transfer set: give robust.transfer or robust.folders')
-    problems += [
-        f'robust.soup has {name!r}; expected names of robust.runs, {", ".join(plan.runs)}'
-        for name in plan.soup
-        if name not in plan.runs
-    ]
-    problems += [
-        f'robust.merges.{name} has method {one.method!r}; expected one of '
-        f'{", ".join(merges.METHODS)}'
-        for name, one in plan.merges.items()
-        if one.method not in merges.METHODS
-    ]
+    empty = [f'robust.{name}' for name in ('settings',) if not plan[name]]
+    empty += ['wise.statistics'] if not config.wise.statistics else []
+    empty += ['robust.svm.cs'] if not plan.svm.cs else []
+    problems += [f'{name} is empty; expected one or more' for name in empty]
     if config.select != 'validation' or not config.validation.fraction > 0:
-        problems.append('no held-out clouds are left to choose alpha by: give validation.fraction')
+        problems.append(
+            'no held-out clouds are left to choose alpha by, since '
+            f'select={config.select!r} and validation.fraction={config.validation.fraction}; '
+            "expected 'validation', and a fraction above 0"
+        )
+    problems += [*_robust_models.merge_problems(config), *shared_problems(config)]
     raise_all(problems, 'this experiment makes no sense:')
     for name, options in plan.adapt.items():
         check_adaptation(name, options)
-    if not plan.svm.cs or not plan.svm.raw_cs:
-        raise UserError('robust.svm.cs or robust.svm.raw_cs is empty; expected one C or more')
-    shared_cad(config)
+    for choice in config.wise.statistics:
+        batch_statistics.check_choice(choice)
+    suite = config.corruptions.suite
+    for severity in config.corruptions.severities if suite else ():
+        corruptions.find(next(iter(corruptions.SUITES.get(suite, [''])), ''), severity, suite)
+    augment.named(config.probe.augment)
+
+
+def _run_problems(config: ConfigDict) -> list[str]:
+    """What is wrong with the runs that a config asks for, a line each."""
+    plan = config.robust
+    problems = []
+    if FULL not in plan.runs:
+        problems.append(f'robust.runs lacks {FULL!r}, which everything is compared with')
+    wanting = [n for n, run in plan.runs.items() if run.get('from_probe')]
+    if wanting and PROBE not in plan.runs:
+        problems.append(f'robust.runs lacks {PROBE!r}, which {wanting[0]} starts from')
+    if own := [name for name in (*plan.runs, *plan.merges) if name.startswith((ADAPTED, 'alpha_'))]:
+        problems.append(
+            f'robust has a run or a merge {own[0]!r}; expected a name that begins otherwise'
+        )
+    if both := [name for name in plan.merges if name in plan.runs]:
+        problems.append(f'{both[0]!r} is in robust.runs and in robust.merges; expected two names')
+    rows = (*ALONG, *plan.runs, *plan.merges)
+    problems += [
+        f'robust.adapted has {name!r}; expected rows of the table, {", ".join(rows)}'
+        for name in plan.adapted
+        if name not in rows
+    ]
+    return problems
 
 
 def _protocol(config: ConfigDict, checkpoint: str) -> dict[str, str]:
     """What the numbers mean, in words."""
-    c = config.corruptions
+    c, plan = config.corruptions, config.robust
+    how = 'on features' if config.probe.augment == 'none' else f'with {config.probe.augment}'
+    raw = 'chosen likewise' if plan.svm.raw_cs else f'C = {config.svm.c:g}'
+    made = config.pretraining and not config.init.checkpoint
     return {
         'backbone': f'{config.model.backbone} {config.model.variant}, '
-        + (checkpoint if not config.pretraining else 'pre-trained by this run'),
+        + ('pre-trained by this run' if made else checkpoint or 'random weights'),
         'fine-tuned on': f'{run_folder.data_line(config)}, {config.points:,} points, '
         f'{config.train.epochs} epochs at {config.optim.lr:g}',
         'seeds': ', '.join(map(str, config.seeds)),
-        'probing': f'{config.probe.epochs} epochs on features, head: {config.probe.head}',
-        'SVM': f'{config.svm.classifier}, C chosen on {config.robust.svm.folds} held-out folds',
-        'few shots': f'{config.few_shot.ways[0]}-way {config.few_shot.shots[0]}-shot at most, '
-        f'{config.few_shot.folds} draws',
+        'probing': f'{config.probe.epochs} epochs {how}, head: {config.probe.head}',
+        'SVM': f'{config.svm.classifier}; standardised, C chosen on {plan.svm.folds} held-out '
+        f'folds; raw, {raw}',
+        'few shots': f'ways {tuple(config.few_shot.ways)} and shots {tuple(config.few_shot.shots)} '
+        f'at most, {config.few_shot.folds} draws',
         'corruptions': f'{c.suite}, severities {tuple(c.severities)}' if c.suite else 'none',
-        'soups': f'of {", ".join(config.robust.soup)}',
+        **({'merges of several': f'of {", ".join(plan.soup)}'} if plan.soup else {}),
         'alpha': 'chosen by held-out target clouds',
     }

@@ -1,16 +1,14 @@
-"""From the config of a WiSE experiment to what its models are measured on and with."""
+"""From the config of the robust experiment to what its models are measured on and probed with."""
 
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from point_ft_jax.core import trees
@@ -18,72 +16,58 @@ from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.core.trees import Variables
 from point_ft_jax.data import augment
 from point_ft_jax.data.split import Split
-from point_ft_jax.evaluation import corruptions, features, few_shot, inference
-from point_ft_jax.evaluation.features import Extract
-from point_ft_jax.evaluation.few_shot import Fold
+from point_ft_jax.evaluation import corruptions, features, inference
 from point_ft_jax.experiments import build
 from point_ft_jax.models.model import Model
 from point_ft_jax.training import optimizer, probe, schedules
 from point_ft_jax.training.fit import fit
 from point_ft_jax.training.plan import TrainingPlan
 from point_ft_jax.weight_space import batch_statistics
-from point_ft_jax.weight_space.wise import HEAD, SVM, Bench, Clouds
 
-Probe = Callable[[Variables, np.ndarray, Sequence[float]], Variables]
-
-
-def draw_folds(config: ConfigDict, source: Mapping[str, Split]) -> dict[str, list[Fold]]:
-    """Few-shot folds on the source, by name."""
-    plan = config.few_shot
-    return {
-        f'{ways}-way {shots}-shot': few_shot.sample_folds(
-            source['train'].labels,
-            source['test'].labels,
-            ways=ways,
-            shots=shots,
-            queries=plan.queries,
-            folds=plan.folds,
-        )
-        for ways in plan.ways
-        for shots in plan.shots
-    }
+Probe = Callable[[Variables, np.ndarray, str], Variables]
 
 
-def make(
-    config: ConfigDict,
-    built: Model,
-    start_head: Variables,
-    source: Mapping[str, Split],
-    folds: Mapping[str, Sequence[Fold]],
-    folder: pathlib.Path,
-    seed: int,
+@dataclasses.dataclass(frozen=True)
+class Clouds:
+    """Labelled clouds as a model is tested on them: points [S, n, 3], labels [S]."""
+
+    points: np.ndarray
+    labels: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """What the models of one setting and seed are measured on, and how their heads are probed.
+
+    Attributes:
+        target: 'train', 'validation' and 'test' of the data that was fine-tuned on.
+        corrupted: corruption -> severity -> the target's test clouds corrupted.
+        probe: (a model, what its head reads of the training clouds [S, F], a name for its files)
+            to the variables of a head that was trained on it.
+    """
+
+    target: Mapping[str, Clouds]
+    corrupted: Mapping[str, Mapping[int, Clouds]]
+    probe: Probe
+
+
+def make_bench(
+    config: ConfigDict, built: Model, start_head: Variables, folder: pathlib.Path, seed: int
 ) -> Bench:
     """The bench of one fine-tuned model.
 
     Args:
         config: of the experiment, its data being the setting's.
         built: the model.
-        start_head: what probing starts from, without an axis for alphas.
-        source, folds: see above.
+        start_head: what probing starts from.
         folder: where probing through the backbone keeps its checkpoints.
         seed: of probing.
     """
     splits = build.load_splits(config)
-    mesh, batch = make_mesh(), config.wise.batch_size
-    readout = tuple(config.svm.readout) or built.module.readout
-    frozen = features.reshaped(built.module, config.svm.geometry)
-    num_points = config.svm.points or config.points
     return Bench(
-        target={name: _prepared(split, config.points) for name, split in splits.items()},
+        target={name: prepared(split, config.points) for name, split in splits.items()},
         corrupted=_corrupted(config, splits['test']),
-        source={name: _prepared(split, num_points) for name, split in source.items()},
-        folds=folds,
-        target_features=_extract(built.module, mesh, batch, HEAD, built.module.readout),
-        source_features=_extract(frozen, mesh, batch, SVM, readout),
-        head=built.module.head,
         probe=_prober(config, built, start_head, splits['train'], folder, seed),
-        svm={'classifier': config.svm.classifier, 'c': config.svm.c},
-        neighbours=config.svm.neighbours,
     )
 
 
@@ -91,7 +75,7 @@ def make_reestimate(
     config: ConfigDict, built: Model, seed: int
 ) -> Callable[[Variables], Variables]:
     """Stacked variables to their statistics on the training clouds, augmented as in training."""
-    points = _prepared(build.load_splits(config)['train'], config.points).points
+    points = prepared(build.load_splits(config)['train'], config.points).points
     seen = augment.named(config.train.augment)(jax.random.key(seed), jnp.asarray(points))
     order = np.random.default_rng([seed, 0]).permutation(len(points))
     seen = np.asarray(seen)[order[: config.wise.reestimate_clouds]]
@@ -99,18 +83,12 @@ def make_reestimate(
     return lambda variables: reestimate(variables, seen)
 
 
-# Programs are made once a module: settings and seeds share them.
-@functools.cache
-def _extract(
-    module: nn.Module, mesh: Mesh, batch: int, name: str, readout: tuple[str, ...]
-) -> Extract:
-    return features.make_extract(module, mesh, batch, {name: readout})
-
-
+# The program is made once a module: settings and seeds share it.
 _reestimate = functools.cache(batch_statistics.make_reestimate)
 
 
-def _prepared(split: Split, num_points: int) -> Clouds:
+def prepared(split: Split, num_points: int) -> Clouds:
+    """The clouds of a split with so many points."""
     return Clouds(inference.prepare(split.points, num_points), split.labels)
 
 
@@ -122,7 +100,7 @@ def _corrupted(config: ConfigDict, test: Split) -> dict[str, dict[int, Clouds]]:
     c = config.corruptions
     _, found = corruptions.regenerate(test, suite, c.severities, c.clouds, config.points)
     return {
-        name: {s: _prepared(split, split.points.shape[1]) for s, split in levels.items()}
+        name: {s: prepared(split, split.points.shape[1]) for s, split in levels.items()}
         for name, levels in found.items()
     }
 
@@ -137,15 +115,11 @@ def _prober(
 ) -> Probe:
     """Trains heads: on the features if clouds are not augmented, else through the backbones."""
 
-    def started(models: Variables) -> Variables:
-        count = len(jax.tree.leaves(models)[0])
-        return jax.tree.map(lambda a: np.repeat(np.asarray(a)[None], count, 0), start_head)
-
-    def on_features(models: Variables, seen: np.ndarray, _: Sequence[float]) -> Variables:
-        return probe.train_heads(
+    def on_features(_: Variables, seen: np.ndarray, name: str) -> Variables:
+        heads = probe.train_heads(
             built.module.head,
-            started(models),
-            seen,
+            features.stack(jax.tree.map(np.asarray, start_head)),
+            seen[None],
             train.labels,
             _optimizer(config, len(train))[0],
             epochs=config.probe.epochs,
@@ -153,15 +127,12 @@ def _prober(
             seed=seed,
             smoothing=config.train.smoothing,
         )
+        return jax.tree.map(lambda leaf: leaf[0], heads)
 
-    def through_backbones(models: Variables, _: np.ndarray, alphas: Sequence[float]) -> Variables:
-        heads = [
-            _probe_through(config, built, one, start_head, train, folder / f'{alpha:g}', seed)
-            for one, alpha in zip(_unstacked(models), alphas, strict=True)
-        ]
-        return jax.tree.map(lambda *leaves: np.stack(leaves), *heads)
+    def through_backbone(model: Variables, _: np.ndarray, name: str) -> Variables:
+        return _probe_through(config, built, model, start_head, train, folder / name, seed)
 
-    return on_features if config.probe.augment == 'none' else through_backbones
+    return on_features if config.probe.augment == 'none' else through_backbone
 
 
 def _probe_through(
@@ -211,8 +182,3 @@ def _optimizer(
     clip = config.optim.clip or None  # of a head, all but vectors decays
     tx = optimizer.make(schedule, weight_decay=plan.weight_decay, undecayed=(), clip=clip)
     return tx, schedule
-
-
-def _unstacked(models: Variables) -> list[Variables]:
-    count = len(jax.tree.leaves(models)[0])
-    return [jax.tree.map(lambda a, i=i: a[i], models) for i in range(count)]

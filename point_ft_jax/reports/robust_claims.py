@@ -1,0 +1,261 @@
+"""The claims on robust fine-tuning, each with what speaks for it, and which method to use when."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from point_ft_jax.evaluation.paired import Effect, effect
+from point_ft_jax.reports.robust_evidence import (
+    MEASURES,
+    NAMES,
+    Comparison,
+    Read,
+    along,
+    clouds_of,
+    conditions,
+    mean_of,
+    methods,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """One claim and what speaks for it.
+
+    Attributes:
+        words: the claim.
+        expected: 'more' or 'less', the sign of the effect that it foresees.
+        pooled: the effect over all sets, if there are several.
+        by_set: the effect on every set.
+    """
+
+    words: str
+    expected: str
+    pooled: Effect
+    by_set: Mapping[str, Effect]
+
+    def line(self) -> str:
+        """The claim, its effect and interval in points, and on which sets it is supported."""
+        against = 'less' if self.expected == 'more' else 'more'
+        lists = [
+            f'{word}: {", ".join(names)}'
+            for word, verdict in (('supported', self.expected), ('contradicted', against))
+            if (names := [n for n, one in self.by_set.items() if one.verdict == verdict])
+        ]
+        verdict = {self.expected: 'supported', against: 'contradicted'}
+        word = verdict.get(self.pooled.verdict, 'not supported, the interval holds 0')
+        return f'{self.words}: {self.pooled.percent()}, **{word}** ({"; ".join(lists) or "no set"})'
+
+
+def claims(found: Comparison) -> list[Claim]:
+    """The paper's three claims, and what speaks for robustness; pooled over settings."""
+    low, high = along(0), along(1)
+    middle = along(min(found.alphas, key=lambda a: abs(a - 0.5)))
+    alpha = middle.removeprefix('alpha_')
+    make = _Claims(found)
+    shift = 'cad_to_scan' in next(iter(found.scores.values()))[high]
+    corrupted = make.has_corrupted
+    return [
+        *(
+            make.transfer(f'1. Fine-tuning hurts transfer ({MEASURES[k]})', k, high, low, 'less')
+            for k in MEASURES
+        ),
+        *(
+            make.transfer(
+                f'2a. Interpolating (alpha {alpha}) brings it back ({MEASURES[k]})',
+                *(k, middle, high, 'more'),
+            )
+            for k in MEASURES
+        ),
+        make.target(
+            f'2b. Interpolating (alpha {alpha}) alone costs target accuracy',
+            *((middle, 'own'), (high, 'own'), 'less'),
+        ),
+        make.target(
+            f'3a. Probing at alpha {alpha} recovers target accuracy',
+            *((middle, 'probed'), (middle, 'own'), 'more'),
+        ),
+        make.target(
+            f'3b. Probing at alpha {alpha} has more than probing the pre-trained backbone',
+            *((middle, 'probed'), (low, 'probed'), 'more'),
+        ),
+        make.target(
+            f'3c. Probing at alpha {alpha} has less than fine-tuning',
+            *((middle, 'probed'), (high, 'own'), 'less'),
+        ),
+        *(
+            make.target(words, *pair, 'more', 'corrupted')
+            for words, pair in (
+                (
+                    f'4a. Corrupted clouds: probing at alpha {alpha} has more than fine-tuning',
+                    ((middle, 'probed'), (high, 'own')),
+                ),
+                (
+                    f'4b. Corrupted clouds: probing at alpha {alpha} has more than probing the '
+                    'pre-trained backbone',
+                    ((middle, 'probed'), (low, 'probed')),
+                ),
+            )
+            if corrupted
+        ),
+        *(
+            make.shift(words, *pair, expected)
+            for words, pair, expected in (
+                ('5a. From CAD to scans: fine-tuning on the scans helps', (high, low), 'more'),
+                (
+                    f'5b. From CAD to scans: alpha {alpha} has more than fine-tuning',
+                    (middle, high),
+                    'more',
+                ),
+            )
+            if shift
+        ),
+    ]
+
+
+class _Claims:
+    """Claims about one comparison, by what they are about."""
+
+    def __init__(self, found: Comparison) -> None:
+        self._found = found
+
+    @property
+    def has_corrupted(self) -> bool:
+        """Whether corrupted clouds were measured."""
+        first = next(iter(self._found.scores.values()))[along(1)]
+        return any(name.startswith('corrupted/') for name in first)
+
+    def transfer(self, words: str, measure: str, new: str, old: str, expected: str) -> Claim:
+        """A claim about two models' frozen features, set by set."""
+        pairs = {
+            name: tuple(
+                self._found.stacked(lambda m, w=w, n=name: m[w][f'{measure}/{n}'])
+                for w in (new, old)
+            )
+            for name in self._found.sets
+        }
+        pooled = effect(*(np.concatenate([p[i] for p in pairs.values()], axis=1) for i in (0, 1)))
+        return Claim(words, expected, pooled, {n: effect(*p) for n, p in pairs.items()})
+
+    def target(
+        self,
+        words: str,
+        new: tuple[str, str],
+        old: tuple[str, str],
+        expected: str,
+        score: str = 'target',
+    ) -> Claim:
+        """A claim about the target's clouds under two models' heads, setting by setting."""
+
+        def read(m: Mapping, of: tuple[str, str]) -> np.ndarray:
+            return mean_of(m[of[0]], f'{score}/{of[1]}')
+
+        return self._by_setting(words, read, new, old, expected)
+
+    def shift(self, words: str, new: str, old: str, expected: str) -> Claim:
+        """A claim about an SVM that was fitted to CAD models, setting by setting."""
+        return self._by_setting(words, lambda m, of: m[of]['cad_to_scan'], new, old, expected)
+
+    def _by_setting(self, words: str, read: Read, new: object, old: object, expected: str) -> Claim:
+        by_set = {
+            setting: effect(read(models, new), read(models, old))
+            for setting, models in self._found.scores.items()
+        }
+        pooled = effect(*(self._found.stacked(lambda m, of=of: read(m, of)) for of in (new, old)))
+        return Claim(words, expected, pooled, by_set)
+
+
+def advice(found: Comparison) -> list[str]:
+    """Which method to use when, in plain words, a sentence each, from the scores of this run."""
+    missed = [c.what for c in conditions(found) if not c.met]
+    sentences = []
+    if missed:
+        sentences.append(
+            f'**This run misses {len(missed)} of its own conditions** (below): it cannot tell the '
+            'methods apart by transfer, and what follows are its bare numbers.'
+        )
+    target = _Ranking(found, 'target')
+    features = _Ranking(found, 'svm/', target.level)
+    sentences += [
+        f'If the target alone counts, use {target.words()}',
+        'If the features are to serve other data too, use, of those that are level on the target, '
+        f'{features.words()}',
+    ]
+    if _Claims(found).has_corrupted:
+        sentences.append(f'For damaged clouds use {_Ranking(found, "corrupted/").words()}')
+    if 'cad_to_scan' in next(iter(found.scores.values()))[along(1)]:
+        sentences.append(
+            f'Where scans have no labels and CAD models do, use the features of '
+            f'{_Ranking(found, "cad_to_scan").words()}'
+        )
+    sentences += [line for name in ADAPTATIONS if (line := _adaptation(found, name))]
+    return sentences
+
+
+ADAPTATIONS = {
+    'tent': 'TENT',
+    'purge_gate': 'Purge-Gate without source (PG-SF)',
+    'purge_gate_sp': 'Purge-Gate with source statistics (PG-SP)',
+}
+
+
+SHOWN = 4  # methods that a sentence names beside the best
+
+
+class _Ranking:
+    """Methods by one score: the best of the means, and what cannot be told apart from it.
+
+    Args:
+        found: the comparison.
+        score: what the names of the scores begin with.
+        among: the methods; () for all.
+    """
+
+    def __init__(self, found: Comparison, score: str, among: tuple[str, ...] = ()) -> None:
+        reads = methods(found)
+        values = {
+            name: found.stacked(lambda m, read=reads[name]: clouds_of(read(m), score))
+            for name in among or reads
+        }
+        self._means = {name: 100 * float(value.mean()) for name, value in values.items()}
+        self.best = max(self._means, key=self._means.get)
+        self._gaps = {n: effect(v, values[self.best]) for n, v in values.items() if n != self.best}
+        level = [n for n, gap in self._gaps.items() if gap.verdict != 'less']
+        self.level = (self.best, *level)
+
+    def words(self) -> str:
+        """The best, those that are level with it, and how far fine-tuning is behind."""
+        text = f'{NAMES.get(self.best, self.best)} ({self._means[self.best]:.1f} %)'
+        if others := self.level[1:]:
+            best = sorted(others, key=self._means.get, reverse=True)
+            listed = ', '.join(f'{NAMES.get(n, n)} {self._means[n]:.1f}' for n in best[:SHOWN])
+            more = f' and {len(best) - SHOWN} more' if len(best) > SHOWN else ''
+            text += f'; not told apart from it are {listed}{more}'
+        behind = self._gaps.get('full')
+        if behind is not None and 'full' not in self.level:
+            text += f'; full fine-tuning has {behind.percent()} points against it'
+        return f'{text}.'
+
+
+def _adaptation(found: Comparison, name: str) -> str:
+    """Whether an adaptation at test time helps, over all methods that were adapted."""
+    pairs = [
+        [
+            np.asarray(mean_of(scores, f'adapted/{kind}/corrupted/'), float)
+            for kind in (name, 'plain')
+        ]
+        for read in methods(found).values()
+        for models in found.scores.values()
+        if (scores := read(models))
+        if any(key.startswith(f'adapted/{name}/corrupted/') for key in scores)
+    ]
+    if not pairs:
+        return ''
+    new, old = (np.mean([pair[i] for pair in pairs], axis=0) for i in (0, 1))
+    gain = effect(new, old)
+    verdict = {'more': 'helps', 'less': 'harms', 'open': 'makes no difference that shows'}
+    return (
+        f'At test time {ADAPTATIONS[name]} {verdict[gain.verdict]} on corrupted clouds: '
+        f'{gain.percent()} points, mean over the methods.'
+    )

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from point_ft_jax.reports import figures, labels
+from point_ft_jax.reports import figures
 from point_ft_jax.reports.figures import BLUE, GREEN, GREY, ORANGE, PURPLE
 from point_ft_jax.reports.robust_evidence import (
     MEASURES,
@@ -35,6 +35,7 @@ CHOICES = {
 LINES = 'Dashed: WiSE-FT; solid: WiSE-FT-LP; bands: the range of the seeds.'
 MARKERS = 'osv^DPX*p'  # of the methods that are no curve
 ON_THE_CURVES = ('lp', 'full', 'wise', 'wise_lp')
+ENDS = 'a ring at alpha 0, a square at alpha 1'
 LEAST, STEP = 30, 10  # points of accuracy that an axis spans at least, and what it ends on
 ALPHA = 'alpha (0: pre-trained, 1: fine-tuned)'
 TARGET, SVM = 'target test accuracy, %', 'SVM on transfer sets, %'
@@ -45,7 +46,8 @@ def captions(found: Comparison) -> dict[str, str]:
     """File name -> caption, of the figures along alpha."""
     floor = 'Dotted: random weights.'
     return {
-        'along': f'{LINES} Frozen features are the same with probing and without. {floor}',
+        'along': f'{LINES} Frozen features are the same with probing and without. {floor} '
+        f'In the plane: {ENDS}.',
         'transfer': f'Frozen features, means over {", ".join(found.sets)}. {floor}',
         'corrupted': f'{LINES} Means over the corruptions.',
     }
@@ -114,7 +116,6 @@ def _along(found: Comparison) -> Figure:
     _finish(target, TARGET)
     _finish(features, SVM)
     _finish(plane, SVM, TARGET)
-    _write_alphas(plane, found, found.scores)
     _legend_below(figure, target)
     return figure
 
@@ -143,24 +144,14 @@ def _draw_features(axes: Axes, found: Comparison, measure: str) -> None:
 
 
 def _draw_plane(axes: Axes, found: Comparison, setting: str, models: Mapping) -> None:
-    y = _curve(found, models, 'svm').mean(0)
+    """The curves of a setting: a ring where alpha is 0, a square where it is 1."""
+    y, colour = _curve(found, models, 'svm').mean(0), _colour(setting)
     for head, (style, name) in STYLES.items():
         x = _curve(found, models, 'target', head).mean(0)
-        axes.plot(x, y, style, color=_colour(setting), marker='o', markersize=5, lw=2, label=name)
-
-
-def _write_alphas(axes: Axes, found: Comparison, settings: Mapping[str, Mapping]) -> None:
-    """The two ends and the middle of every curve of a plane, by name."""
-    places = sorted({0, len(found.alphas) // 2, len(found.alphas) - 1})
-    x, y, names = [], [], []
-    for models in settings.values():
-        svm = _curve(found, models, 'svm').mean(0)
-        for head in STYLES:
-            target = _curve(found, models, 'target', head).mean(0)
-            x += [target[place] for place in places]
-            y += [svm[place] for place in places]
-            names += [f'{found.alphas[place]:g}' for place in places]
-    labels.place(axes, x, y, names, SMALL - 1, halo=True)
+        axes.plot(x, y, style, color=colour, marker='o', markersize=5, lw=2, label=name)
+        ring = {'markersize': 12, 'fillstyle': 'none', 'markeredgewidth': 2}
+        axes.plot(x[:1], y[:1], 'o', color=colour, **ring)
+        axes.plot(x[-1:], y[-1:], 's', color=colour, markersize=10)
 
 
 def _transfer(found: Comparison) -> Figure:
@@ -185,28 +176,54 @@ def _corrupted(found: Comparison) -> Figure:
 
 
 def _planes(found: Comparison) -> Figure:
-    """Target against the standardised SVM, a panel a setting, every method a point."""
+    """Target against the standardised SVM, a column a setting, every method a point.
+
+    Below, the corner that the methods are in, still `LEAST` points wide and high.
+    """
     count = len(found.scores)
-    figure = Figure(figsize=(3.4 + 5 * count, 6), layout='constrained')
-    for axes, (setting, models) in zip(
-        figure.subplots(1, count, squeeze=False)[0], found.scores.items(), strict=True
-    ):
-        _draw_plane(axes, found, setting, models)
-        others = {n: read for n, read in methods(found).items() if n not in ON_THE_CURVES}
-        looks = itertools.cycle(itertools.product((GREY, PURPLE, ORANGE), MARKERS))
-        for (name, read), (colour, marker) in zip(others.items(), looks, strict=False):
-            scores = read(models)
-            svm = [v.mean() for k, v in scores.items() if k.startswith('svm/')]
-            axes.plot(
-                100 * scores['target'].mean(), 100 * np.mean(svm), marker, color=colour,
-                markersize=9, markeredgewidth=1.8, fillstyle='none', label=NAMES.get(name, name),
-            )  # fmt: skip
+    figure = Figure(figsize=(3.6 + 4.6 * count, 10.4), layout='constrained')
+    whole, corners = figure.subplots(2, count, squeeze=False, sharey='row')
+    for axes, (setting, models) in zip(whole, found.scores.items(), strict=True):
         axes.set_title(f'{setting}: {_name(setting)}', fontsize=TITLE, loc='left')
-        _finish(axes, SVM, TARGET)
-        _write_alphas(axes, found, {setting: models})
-    handles, texts = figure.axes[0].get_legend_handles_labels()
+        _draw_plane(axes, found, setting, models)
+        _draw_methods(axes, found, models)
+    for axes, (setting, models) in zip(corners, found.scores.items(), strict=True):
+        _draw_plane(axes, found, setting, models)
+        points = _draw_methods(axes, found, models)
+        axes.set_xlim(*_corner(points[:, 0]))
+        axes.set_ylim(*_corner(points[:, 1]))
+    for axes in (*whole, *corners):
+        _finish(axes, SVM, TARGET, calm=axes is whole[-1])
+    for axes in whole:
+        _calm(axes.get_xlim, axes.set_xlim)
+    handles, texts = whole[0].get_legend_handles_labels()
     figure.legend(handles, texts, loc='outside right center', frameon=False, fontsize=SMALL)
     return figure
+
+
+def _corner(values: np.ndarray) -> tuple[float, float]:
+    """`LEAST` points around the middle one of them."""
+    high = min(np.median(values) + LEAST / 2, 101.5)
+    return high - LEAST, high
+
+
+def _point(scores: Mapping[str, np.ndarray]) -> tuple[float, float]:
+    svm = [v.mean() for k, v in scores.items() if k.startswith('svm/')]
+    return 100 * scores['target'].mean(), 100 * np.mean(svm)
+
+
+def _draw_methods(axes: Axes, found: Comparison, models: Mapping) -> np.ndarray:
+    """[M, 2]: where all methods are; those that are no curve are drawn."""
+    reads = methods(found)
+    points = {name: _point(read(models)) for name, read in reads.items()}
+    others = [name for name in reads if name not in ON_THE_CURVES]
+    looks = itertools.cycle(itertools.product((GREY, PURPLE, ORANGE), MARKERS))
+    for name, (colour, marker) in zip(others, looks, strict=False):
+        axes.plot(
+            *points[name], marker, color=colour, markersize=9, markeredgewidth=1.8,
+            fillstyle='none', label=NAMES.get(name, name),
+        )  # fmt: skip
+    return np.array(list(points.values()))
 
 
 def _statistics(found: Comparison) -> Figure:
@@ -257,14 +274,15 @@ def _legend_below(figure: Figure, axes: Axes, columns: int = 3) -> None:
     )  # fmt: skip
 
 
-def _finish(axes: Axes, y: str, x: str = ALPHA) -> None:
+def _finish(axes: Axes, y: str, x: str = ALPHA, calm: bool = True) -> None:
     axes.set_xlabel(x, fontsize=LABEL)
     axes.set_ylabel(y, fontsize=LABEL)
     axes.tick_params(labelsize=SMALL)
-    _calm(axes.get_ylim, axes.set_ylim)
     if x == ALPHA:
         axes.set_xticks(np.linspace(0, 1, 5))
-    else:
+    if calm:
+        _calm(axes.get_ylim, axes.set_ylim)
+    if calm and x != ALPHA:
         _calm(axes.get_xlim, axes.set_xlim)
     figures.clear_frame(axes)
 

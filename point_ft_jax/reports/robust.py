@@ -48,8 +48,8 @@ def _meaning(found: Comparison) -> str:
     if not missed:
         return 'All conditions are met.'
     return (
-        f'**{len(missed)} conditions are missed, so that the curves of this run mean nothing:** '
-        f'{"; ".join(missed)}.'
+        f'**Missed: {len(missed)} of {len(conditions(found))} conditions, so that the curves of '
+        f'this run mean nothing.** {"; ".join(missed)}.'
     )
 
 
@@ -214,7 +214,10 @@ def make_report(found: Comparison) -> Report:
         Section('Along alpha', pictures(**drawn.captions(found))),
         Section(
             'Target against transfer',
-            pictures(plane='Every method in every setting; numbers are alphas.'),
+            pictures(
+                plane=f'Every method; {drawn.ENDS}. Below, the corner that the methods are in, '
+                f'{drawn.LEAST} points wide and high.'
+            ),
         ),
         Section('Few shots', table(task_rows(found))),
         Section(
@@ -237,7 +240,7 @@ def make_report(found: Comparison) -> Report:
         result=_result(found),
         outcome=f'{tables.text(rows(found))}\n\n{conditions_text(found)}',
         record=found,
-        lead=[' '.join(advice(found))],
+        lead=advice(found),
         scores=_scores(found),
     )
 

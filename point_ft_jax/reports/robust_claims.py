@@ -169,25 +169,30 @@ class _Claims:
 def advice(found: Comparison) -> list[str]:
     """Which method to use when, in plain words, a sentence each, from the scores of this run."""
     missed = [c.what for c in conditions(found) if not c.met]
-    sentences = []
-    if missed:
-        sentences.append(
-            f'**This run misses {len(missed)} of its own conditions** (below): it cannot tell the '
-            'methods apart by transfer, and what follows are its bare numbers.'
-        )
-    target = _Ranking(found, 'target')
-    features = _Ranking(found, 'svm/', target.level)
-    sentences += [
+    target = _Ranking(found, 'target', 'target')
+    features = _Ranking(found, 'svm/', 'SVM on the transfer sets', target.level)
+    sentences = [
+        f'**This run misses {len(missed)} of its own conditions** (below): the numbers that follow '
+        'are bare means, and say nothing about the methods elsewhere.'
+        if missed
+        else 'This run meets its own conditions.',
         f'If the target alone counts, use {target.words()}',
-        'If the features are to serve other data too, use, of those that are level on the target, '
-        f'{features.words()}',
+        'If the features are to serve other data too, use, of the methods that are level on the '
+        f'target, {features.words()}',
     ]
-    if _Claims(found).has_corrupted:
-        sentences.append(f'For damaged clouds use {_Ranking(found, "corrupted/").words()}')
-    if 'cad_to_scan' in next(iter(found.scores.values()))[along(1)]:
+    if (best := _Ranking(found, 'svm/', 'SVM on the transfer sets')).best not in target.level:
         sentences.append(
-            f'Where scans have no labels and CAD models do, use the features of '
-            f'{_Ranking(found, "cad_to_scan").words()}'
+            f'The best features of all are those of {best.words()} On the target it has '
+            f'{target.mean(best.best):.1f} %.'
+        )
+    if _Claims(found).has_corrupted:
+        corrupted = _Ranking(found, 'corrupted/', 'corrupted clouds')
+        sentences.append(f'For damaged clouds use {corrupted.words()}')
+    if 'cad_to_scan' in next(iter(found.scores.values()))[along(1)]:
+        shift = _Ranking(found, 'cad_to_scan', 'from CAD to scans')
+        sentences.append(
+            'Where CAD models have labels and scans have none, use an SVM on the features of '
+            f'{shift.words()}'
         )
     sentences += [line for name in ADAPTATIONS if (line := _adaptation(found, name))]
     return sentences
@@ -209,10 +214,14 @@ class _Ranking:
     Args:
         found: the comparison.
         score: what the names of the scores begin with.
+        what: the score in words.
         among: the methods; () for all.
     """
 
-    def __init__(self, found: Comparison, score: str, among: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, found: Comparison, score: str, what: str, among: tuple[str, ...] = ()
+    ) -> None:
+        self._what = what
         reads = methods(found)
         values = {
             name: found.stacked(lambda m, read=reads[name]: clouds_of(read(m), score))
@@ -224,9 +233,14 @@ class _Ranking:
         level = [n for n, gap in self._gaps.items() if gap.verdict != 'less']
         self.level = (self.best, *level)
 
+    def mean(self, name: str) -> float:
+        """A method's mean, in percent."""
+        return self._means[name]
+
     def words(self) -> str:
         """The best, those that are level with it, and how far fine-tuning is behind."""
-        text = f'{NAMES.get(self.best, self.best)} ({self._means[self.best]:.1f} %)'
+        name = NAMES.get(self.best, self.best)
+        text = f'**{name}** ({self._what}: {self._means[self.best]:.1f} %)'
         if others := self.level[1:]:
             best = sorted(others, key=self._means.get, reverse=True)
             listed = ', '.join(f'{NAMES.get(n, n)} {self._means[n]:.1f}' for n in best[:SHOWN])

@@ -15,7 +15,13 @@ MEASURES = {
     'few_shot': 'few shots',
 }
 NAMES = {
-    **{'lp': 'LP', 'full': 'full', 'wise': 'WiSE-FT', 'wise_lp': 'WiSE-FT-LP', 'lp_ft': 'LP-FT'},
+    **{
+        'lp': 'LP',
+        'full': 'full fine-tuning',
+        'wise': 'WiSE-FT',
+        'wise_lp': 'WiSE-FT-LP',
+        'lp_ft': 'LP-FT',
+    },
     **{'dapt': 'DAPT', 'lora': 'LoRA', 'ema': 'EMA', 'l2_sp': 'L2-SP', 'layerwise': 'layer-wise'},
     **{'lines': 'LiNeS', 'mono_soup': 'MonoSoup', 'soup': 'uniform soup'},
     **{'greedy_soup': 'greedy soup', 'model_stock': 'Model Stock', 'ties': 'TIES', 'dare': 'DARE'},

@@ -247,7 +247,7 @@ def test_an_experiment_that_cannot_tell_says_so() -> None:
 
 def test_what_to_use_is_said_in_words_with_what_cannot_be_told_apart() -> None:
     words = ' '.join(advice(comparison()))
-    assert 'If the target alone counts, use full (90.0 %)' in words
+    assert 'If the target alone counts, use **full fine-tuning** (target: 90.0 %)' in words
     assert 'misses' not in words
     assert 'misses 2 of its own conditions' in ' '.join(advice(comparison(target=0.6, moved=0.01)))
 
@@ -255,10 +255,10 @@ def test_what_to_use_is_said_in_words_with_what_cannot_be_told_apart() -> None:
 def test_the_report_begins_with_what_to_use_and_shows_every_method() -> None:
     report = make_report(comparison())
     text = report.markdown()
-    assert text.split('\n\n')[1].startswith('If the target alone counts')
+    assert text.split('\n\n')[1].startswith('This run meets its own conditions.')
     for words in ('All conditions are met', '| LoRA', 'corrupted', 'CAD to scan', 'from alpha 1'):
         assert words in text
-    assert '90.00' in report.scores['Test split of obj_only: accuracy, %, full']
+    assert '90.00' in report.scores['Test split of obj_only: accuracy, %, full fine-tuning']
 
 
 def test_axes_span_enough_that_noise_is_no_effect() -> None:

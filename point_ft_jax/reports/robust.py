@@ -19,6 +19,8 @@ from point_ft_jax.reports.robust_evidence import (
     clouds_of,
     conditions,
     methods,
+    missed,
+    untold,
 )
 
 COLUMNS = {
@@ -44,13 +46,20 @@ def _condition_rows(found: Comparison) -> list[dict[str, str]]:
 
 
 def _meaning(found: Comparison) -> str:
-    missed = [c.what for c in conditions(found) if not c.met]
-    if not missed:
-        return 'All conditions are met.'
-    return (
-        f'**Missed: {len(missed)} of {len(conditions(found))} conditions, so that the curves of '
-        f'this run mean nothing.** {"; ".join(missed)}.'
-    )
+    lacking, lost = missed(found), untold(found)
+    sentences = []
+    if lacking:
+        sentences.append(
+            '**This run misses a condition, and its curves mean nothing:** '
+            f'{"; ".join(c.what for c in lacking)}.'
+        )
+    if lost:
+        names = [f'{MEASURES[m]} on {name}' for m, name in (one.split('/', 1) for one in lost)]
+        sentences.append(
+            'Too near to random weights or to the ceiling to tell anything, and left out of claims '
+            f'and advice: {", ".join(names)}.'
+        )
+    return ' '.join(sentences) or 'All conditions are met.'
 
 
 def _mean(scores: Scores, start: str) -> np.ndarray | None:

@@ -1,7 +1,7 @@
 """The claims on robust fine-tuning, each with what speaks for it, and which method to use when."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -13,9 +13,10 @@ from point_ft_jax.reports.robust_evidence import (
     Read,
     along,
     clouds_of,
-    conditions,
     mean_of,
     methods,
+    missed,
+    untold,
 )
 
 
@@ -26,23 +27,28 @@ class Claim:
     Attributes:
         words: the claim.
         expected: 'more' or 'less', the sign of the effect that it foresees.
-        pooled: the effect over all sets, if there are several.
-        by_set: the effect on every set.
+        pooled: the effect over all sets that can tell.
+        by_set: the effect on each of these.
+        untold: sets that cannot tell, by the conditions.
     """
 
     words: str
     expected: str
     pooled: Effect
     by_set: Mapping[str, Effect]
+    untold: Sequence[str] = ()
 
     def line(self) -> str:
         """The claim, its effect and interval in points, and on which sets it is supported."""
+        if not self.by_set:
+            return f'{self.words}: **no set can tell** ({", ".join(self.untold)})'
         against = 'less' if self.expected == 'more' else 'more'
         lists = [
             f'{word}: {", ".join(names)}'
             for word, verdict in (('supported', self.expected), ('contradicted', against))
             if (names := [n for n, one in self.by_set.items() if one.verdict == verdict])
         ]
+        lists += [f'cannot tell: {", ".join(self.untold)}'] if self.untold else []
         verdict = {self.expected: 'supported', against: 'contradicted'}
         word = verdict.get(self.pooled.verdict, 'not supported, the interval holds 0')
         return f'{self.words}: {self.pooled.percent()}, **{word}** ({"; ".join(lists) or "no set"})'
@@ -135,8 +141,11 @@ class _Claims:
             )
             for name in self._found.sets
         }
-        pooled = effect(*(np.concatenate([p[i] for p in pairs.values()], axis=1) for i in (0, 1)))
-        return Claim(words, expected, pooled, {n: effect(*p) for n, p in pairs.items()})
+        lost = [name for name in pairs if f'{measure}/{name}' in untold(self._found)]
+        told = [pair for name, pair in pairs.items() if name not in lost] or list(pairs.values())
+        pooled = effect(*(np.concatenate([p[i] for p in told], axis=1) for i in (0, 1)))
+        by_set = {name: effect(*pair) for name, pair in pairs.items() if name not in lost}
+        return Claim(words, expected, pooled, by_set, lost)
 
     def target(
         self,
@@ -168,19 +177,18 @@ class _Claims:
 
 def advice(found: Comparison) -> list[str]:
     """Which method to use when, in plain words, a sentence each, from the scores of this run."""
-    missed = [c.what for c in conditions(found) if not c.met]
     target = _Ranking(found, 'target', 'target')
-    features = _Ranking(found, 'svm/', 'SVM on the transfer sets', target.level)
+    features = _Ranking(found, *_told(found), target.level)
     sentences = [
-        f'**This run misses {len(missed)} of its own conditions** (below): the numbers that follow '
-        'are bare means, and say nothing about the methods elsewhere.'
-        if missed
+        '**This run misses a condition of its own** (below): the numbers that follow are bare '
+        'means, and say nothing about the methods elsewhere.'
+        if missed(found)
         else 'This run meets its own conditions.',
         f'If the target alone counts, use {target.words()}',
         'If the features are to serve other data too, use, of the methods that are level on the '
         f'target, {features.words()}',
     ]
-    if (best := _Ranking(found, 'svm/', 'SVM on the transfer sets')).best not in target.level:
+    if (best := _Ranking(found, *_told(found))).best not in target.level:
         sentences.append(
             f'The best features of all are those of {best.words()} On the target it has '
             f'{target.mean(best.best):.1f} %.'
@@ -205,6 +213,13 @@ ADAPTATIONS = {
 }
 
 
+def _told(found: Comparison) -> tuple[tuple[str, ...], str]:
+    """The standardised SVM on the sets that can tell, all if none can; and that in words."""
+    lost = untold(found)
+    names = [name for name in found.sets if f'svm/{name}' not in lost] or found.sets
+    return tuple(f'svm/{name}' for name in names), f'SVM on {", ".join(names)}'
+
+
 SHOWN = 4  # methods that a sentence names beside the best
 
 
@@ -213,13 +228,17 @@ class _Ranking:
 
     Args:
         found: the comparison.
-        score: what the names of the scores begin with.
+        score: what the names of the scores begin with, or several of that.
         what: the score in words.
         among: the methods; () for all.
     """
 
     def __init__(
-        self, found: Comparison, score: str, what: str, among: tuple[str, ...] = ()
+        self,
+        found: Comparison,
+        score: str | tuple[str, ...],
+        what: str,
+        among: tuple[str, ...] = (),
     ) -> None:
         self._what = what
         reads = methods(found)

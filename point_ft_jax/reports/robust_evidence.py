@@ -37,13 +37,13 @@ def mean_of(scores: Scores, start: str) -> np.ndarray:
     return np.mean([v for k, v in scores.items() if k.startswith(start)], axis=0, dtype=float)
 
 
-def clouds_of(scores: Scores, start: str) -> np.ndarray:
+def clouds_of(scores: Scores, start: str | tuple[str, ...]) -> np.ndarray:
     """[seeds, S]: what a model has on the clouds of all scores whose names begin so.
 
-    Corrupted clouds are the same ones again and again: theirs is the mean over corruptions. Other
-    scores are of clouds of their own, side by side.
+    `start` is one beginning or several. Corrupted clouds are the same ones again and again: theirs
+    is the mean over corruptions. Other scores are of clouds of their own, side by side.
     """
-    if start.startswith('corrupted'):
+    if start == 'corrupted/':
         return mean_of(scores, start)
     return np.concatenate([v for k, v in scores.items() if k.startswith(start)], axis=1)
 
@@ -93,12 +93,19 @@ class Comparison:
 
 @dataclasses.dataclass(frozen=True)
 class Condition:
-    """Whether something holds without which the curves mean nothing."""
+    """Whether something holds without which curves mean nothing.
+
+    Attributes:
+        what, found, asked: in words.
+        met: whether it holds.
+        score: 'MEASURE/SET' that it is about; '' if it is about all curves.
+    """
 
     what: str
     found: str
     asked: str
     met: bool
+    score: str = ''
 
 
 def conditions(found: Comparison) -> list[Condition]:
@@ -132,27 +139,40 @@ def conditions(found: Comparison) -> list[Condition]:
         ),
         _at_least('how far a block moved, % of its norm, mean', 100 * moved, 100 * limits['moved']),
     ]
-    for name in found.sets:
-        start = found.stacked(lambda m, n=name: m[low][f'svm/{n}'])
-        floor = found.stacked(lambda m, n=name: m['random'][f'svm/{n}'])
-        above = effect(start, floor)
-        asked = 100 * limits['above_random']
-        rows += [
-            Condition(
-                f'{name}: SVM of the pre-trained less that of random weights '
-                f'({100 * floor.mean():.1f}), points',
-                above.percent(),
-                f'{asked:.0f} or more',
-                100 * above.mean >= asked,
-            ),
-            Condition(
-                f'{name}: SVM of the pre-trained, %',
-                f'{100 * start.mean():.1f}',
-                f'at most {100 * limits["ceiling"]:.0f}',
-                bool(start.mean() <= limits['ceiling']),
-            ),
-        ]
-    return rows
+    return [*rows, *(_tells(found, name, measure) for name in found.sets for measure in MEASURES)]
+
+
+def _tells(found: Comparison, name: str, measure: str) -> Condition:
+    """Whether a transfer score can fall: far enough above random weights, and below the ceiling."""
+    score, limits = f'{measure}/{name}', found.limits
+    start = found.stacked(lambda m: m[along(0)][score])
+    floor = found.stacked(lambda m: m['random'][score])
+    above = effect(start, floor)
+    room = bool(start.mean() <= limits['ceiling'])
+    return Condition(
+        f'{name}, {MEASURES[measure]}: pre-trained, and its lead over random weights',
+        f'{100 * start.mean():.1f} %; {above.percent()}',
+        f'{100 * limits["ceiling"]:.0f} or less; {100 * limits["above_random"]:.0f} or more',
+        room and above.mean >= limits['above_random'],
+        score,
+    )
+
+
+def untold(found: Comparison) -> list[str]:
+    """The transfer scores 'MEASURE/SET' that miss their own condition."""
+    return [c.score for c in conditions(found) if c.score and not c.met]
+
+
+def missed(found: Comparison) -> list[Condition]:
+    """The conditions without which no curve means anything, of those that are missed.
+
+    One is that there is a transfer set whose standardised SVM can tell.
+    """
+    general = [c for c in conditions(found) if not (c.met or c.score)]
+    if all(f'svm/{name}' in untold(found) for name in found.sets):
+        what = 'a transfer set on which the standardised SVM can fall'
+        general.append(Condition(what, 'none', 'one or more', False))
+    return general
 
 
 def _at_least(what: str, value: float, least: float, form: str = '{:.1f}') -> Condition:

@@ -19,7 +19,14 @@ from point_ft_jax.experiments.jobs import _robust_bench, _robust_scores
 from point_ft_jax.experiments.jobs import robust as job
 from point_ft_jax.reports.robust import make_report
 from point_ft_jax.reports.robust_claims import advice, claims
-from point_ft_jax.reports.robust_evidence import Comparison, best_alphas, conditions, methods
+from point_ft_jax.reports.robust_evidence import (
+    Comparison,
+    best_alphas,
+    conditions,
+    methods,
+    missed,
+    untold,
+)
 from point_ft_jax.weight_space import wise
 
 GEOMETRY = {'width': 12, 'heads': 2, 'depth': 1, 'num_groups': 8, 'group_size': 4}
@@ -52,9 +59,9 @@ def shrunk(config: ConfigDict, folder: pathlib.Path, **changes: object) -> Confi
 def tiny(folder: pathlib.Path, **changes: object) -> ConfigDict:
     """Every kind of method, few runs."""
     config = shrunk(robust.get_config('small'), folder)
-    cad = {'name': 'shapes', 'num_points': 64, 'style': 'cad', 'classes': 'cad40'}
-    config.robust.transfer.cad40 = ConfigDict({**cad, 'train_size': 80, 'test_size': 40})
-    config.robust.cad = 'cad40'
+    cad = {'name': 'shapes', 'num_points': 64, 'style': 'cad'}
+    config.robust.transfer.cad15 = ConfigDict({**cad, 'train_size': 90, 'test_size': 30})
+    config.robust.cad = 'cad15'
     for name in ('dapt', 'lora', 'ema', 'l2_sp'):
         del config.robust.runs[name]
     config.robust.soup = ('full', 'lp_ft')
@@ -241,15 +248,32 @@ def test_claims_are_supported_or_not_by_the_interval_of_the_paired_difference() 
 
 def test_an_experiment_that_cannot_tell_says_so() -> None:
     assert all(condition.met for condition in conditions(comparison()))
-    missed = [c.what for c in conditions(comparison(target=0.6, moved=0.01)) if not c.met]
-    assert [words.split()[0] for words in missed] == ['target', 'how']
+    lacking = [c.what for c in missed(comparison(target=0.6, moved=0.01))]
+    assert [words.split()[0] for words in lacking] == ['target', 'how']
 
 
 def test_what_to_use_is_said_in_words_with_what_cannot_be_told_apart() -> None:
     words = ' '.join(advice(comparison()))
     assert 'If the target alone counts, use **full fine-tuning** (target: 90.0 %)' in words
     assert 'misses' not in words
-    assert 'misses 2 of its own conditions' in ' '.join(advice(comparison(target=0.6, moved=0.01)))
+    words = ' '.join(advice(comparison(target=0.6, moved=0.01)))
+    assert 'misses a condition of its own' in words
+
+
+def test_a_transfer_score_that_cannot_fall_is_left_out_of_the_claims() -> None:
+    found = comparison()
+    scores = found.scores['obj_only']
+    for model in ('alpha_0', 'random'):
+        scores[model] = {**scores[model], 'neighbours/far': np.ones((3, 800), bool)}
+    assert untold(found) == ['neighbours/far']
+    assert missed(found) == []
+    lines = [claim.line() for claim in claims(found)]
+    assert '1. Fine-tuning hurts transfer (5 nearest): **no set can tell** (far)' in lines
+    assert any('(SVM, standardised): -20.00' in line for line in lines)
+    assert 'left out of claims and advice: 5 nearest on far.' in make_report(found).markdown()
+    for model in ('alpha_0', 'random'):
+        scores[model] = {**scores[model], 'svm/far': np.ones((3, 800), bool)}
+    assert 'a transfer set on which' in missed(found)[0].what
 
 
 def test_the_report_begins_with_what_to_use_and_shows_every_method() -> None:

@@ -177,16 +177,18 @@ class _Claims:
 
 def advice(found: Comparison) -> list[str]:
     """Which method to use when, in plain words, a sentence each, from the scores of this run."""
+    lacking = missed(found)
+    use = 'the best mean is that of' if lacking else 'use'
     target = _Ranking(found, 'target', 'target')
     features = _Ranking(found, *_told(found), target.level)
     sentences = [
-        '**This run misses a condition of its own** (below): the numbers that follow are bare '
-        'means, and say nothing about the methods elsewhere.'
-        if missed(found)
+        '**No advice follows from this run, which misses a condition of its own** (below): what '
+        'follows are its bare means.'
+        if lacking
         else 'This run meets its own conditions.',
-        f'If the target alone counts, use {target.words()}',
-        'If the features are to serve other data too, use, of the methods that are level on the '
-        f'target, {features.words()}',
+        f'If the target alone counts, {use} {target.words()}',
+        f'If the features are to serve other data too, {use}, among the methods that are level on '
+        f'the target, {features.words()}',
     ]
     if (best := _Ranking(found, *_told(found))).best not in target.level:
         sentences.append(
@@ -195,11 +197,11 @@ def advice(found: Comparison) -> list[str]:
         )
     if _Claims(found).has_corrupted:
         corrupted = _Ranking(found, 'corrupted/', 'corrupted clouds')
-        sentences.append(f'For damaged clouds use {corrupted.words()}')
+        sentences.append(f'For damaged clouds {use} {corrupted.words()}')
     if 'cad_to_scan' in next(iter(found.scores.values()))[along(1)]:
         shift = _Ranking(found, 'cad_to_scan', 'from CAD to scans')
         sentences.append(
-            'Where CAD models have labels and scans have none, use an SVM on the features of '
+            f'Where CAD models have labels and scans have none, {use} an SVM on the features of '
             f'{shift.words()}'
         )
     sentences += [line for name in ADAPTATIONS if (line := _adaptation(found, name))]

@@ -255,9 +255,10 @@ def test_an_experiment_that_cannot_tell_says_so() -> None:
 def test_what_to_use_is_said_in_words_with_what_cannot_be_told_apart() -> None:
     words = ' '.join(advice(comparison()))
     assert 'If the target alone counts, use **full fine-tuning** (target: 90.0 %)' in words
-    assert 'misses' not in words
+    assert words.startswith('This run meets its own conditions.')
     words = ' '.join(advice(comparison(target=0.6, moved=0.01)))
-    assert 'misses a condition of its own' in words
+    assert words.startswith('**No advice follows from this run')
+    assert ', use ' not in words
 
 
 def test_a_transfer_score_that_cannot_fall_is_left_out_of_the_claims() -> None:

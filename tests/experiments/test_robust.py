@@ -195,11 +195,22 @@ def test_an_experiment_that_pretrains_and_probes_through_the_backbones(
     assert (tmp_path / 'pretrained' / 'report.md').exists()
     # Every alpha has a probe of its own.
     assert len(list((tmp_path / 'obj_only' / 'probe_0').iterdir())) == 3
-    another = interpolation(tmp_path / 'other')
-    another.pretraining = made
-    another.init.checkpoint = str(tmp_path / 'pretrained')
-    assert job._checkpoint(another, tmp_path / 'other') == str(tmp_path / 'pretrained')
-    assert not (tmp_path / 'other').exists()
+
+
+def test_a_backbone_that_is_given_takes_the_place_of_pretraining(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = robust.get_config('small')
+    assert config.pretraining.job == 'pretrain'
+    config.init.checkpoint = 'runs/pretrain'
+    assert job._checkpoint(config, tmp_path) == 'runs/pretrain'
+    said = capsys.readouterr()
+    assert 'the backbone is runs/pretrain: nothing is pre-trained' in said.out + said.err
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setitem(wise_ft_lp.SHIPPED, 'recon', 'shipped:one')
+    for made in (robust.get_config('small'), wise_ft_lp.get_config('recon')):
+        assert made.init.checkpoint == 'shipped:one'
+        assert not made.pretraining
 
 
 def comparison(transfer: float = 0.6, target: float = 0.9, moved: float = 0.2) -> Comparison:

@@ -1,13 +1,13 @@
 """Every robust method in one table, with intervals, and with conditions checked before.
 
     python run.py --config=configs/robust.py
-        tiny ReCon, which the run pre-trains without labels on embedded assemblies, fine-tuned on
+        tiny ReCon, which ships, pre-trained without labels on embedded assemblies: fine-tuned on
         the three embedded scans; three seeds, 600 test clouds, four transfer sets; likewise
-        point_m2ae
+        point_m2ae, which the run pre-trains itself
     python run.py --config=configs/robust.py:small
         the same with few clouds and one setting; likewise small_point_m2ae
     python run.py --config=configs/robust.py --config.init.checkpoint=runs/pretrain
-        from a backbone that you have, in the place of pre-training
+        from a backbone that you have
     python run.py --config=configs/robust.py --config.robust.folders="('DATA/one', 'DATA/two')"
         folders of your own as transfer sets besides; see `data/datasets/folder.py`
     python run.py --config=configs/robust.py:scanobjectnn --config.data.root=DATA \\

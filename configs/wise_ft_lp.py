@@ -1,8 +1,9 @@
 """WiSE-FT-LP, after Zhang et al., Robust Fine-tuning for Pre-trained 3D Point Cloud Models (2024).
 
     python run.py --config=configs/wise_ft_lp.py:recon
-        tiny ReCon, which the run pre-trains without labels on embedded assemblies, fine-tuned on
-        the three embedded scans, judged on other CAD shapes; likewise point_m2ae
+        tiny ReCon, which ships, pre-trained without labels on embedded assemblies: fine-tuned on
+        the three embedded scans, judged on other CAD shapes; likewise point_m2ae, which the run
+        pre-trains itself
     python run.py --config=configs/wise_ft_lp.py:recon_scanobjectnn --config.data.root=DATA \\
         --config.robust.transfer.modelnet40.root=MODELNET --config.init.checkpoint=recon.pth
         the paper's setting: two-stream ReCon on ScanObjectNN, judged on ModelNet40; likewise
@@ -32,8 +33,8 @@ PUBLISHED = {
 }
 VARIANTS = (*EMBEDDED, *PUBLISHED)
 # What a run starts from in the place of pre-training: a backbone that ships and has seen no label.
-SHIPPED: dict[str, str] = {}
-UNLABELLED = {'recon': 'unlabelled', 'point_m2ae': 'unlabelled_point_m2ae'}
+SHIPPED = {'recon': 'shipped:recon_tiny'}
+UNLABELLED = {'point_m2ae': 'unlabelled_point_m2ae'}
 
 
 def get_config(variant: str = 'recon') -> ConfigDict:

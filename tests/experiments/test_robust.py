@@ -198,18 +198,17 @@ def test_an_experiment_that_pretrains_and_probes_through_the_backbones(
 
 
 def test_a_backbone_that_is_given_takes_the_place_of_pretraining(
-    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
 ) -> None:
-    config = robust.get_config('small')
+    config = robust.get_config('small_point_m2ae')
     assert config.pretraining.job == 'pretrain'
     config.init.checkpoint = 'runs/pretrain'
     assert job._checkpoint(config, tmp_path) == 'runs/pretrain'
     said = capsys.readouterr()
     assert 'the backbone is runs/pretrain: nothing is pre-trained' in said.out + said.err
     assert list(tmp_path.iterdir()) == []
-    monkeypatch.setitem(wise_ft_lp.SHIPPED, 'recon', 'shipped:one')
     for made in (robust.get_config('small'), wise_ft_lp.get_config('recon')):
-        assert made.init.checkpoint == 'shipped:one'
+        assert made.init.checkpoint == 'shipped:recon_tiny'
         assert not made.pretraining
 
 

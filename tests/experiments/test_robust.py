@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import types
 
 import jax
 import numpy as np
@@ -105,6 +106,24 @@ def test_an_experiment_compares_all_methods_and_goes_on_where_it_was(
     np.testing.assert_array_equal(
         again.scores['obj_only']['lines']['svm/kinds'], scores['lines']['svm/kinds']
     )
+
+
+@pytest.mark.parametrize(
+    ('checkpoint', 'statistics', 'taken', 'alike'),
+    [
+        ('runs/pretrain', 'reestimated', (), True),
+        ('', 'reestimated', (), False),
+        ('runs/pretrain', 'finetuned', (), False),
+        ('runs/pretrain', 'reestimated', ('cls_token',), False),
+    ],
+)
+def test_alpha_0_is_measured_once_only_where_all_runs_start_from_the_same(
+    tmp_path: pathlib.Path, checkpoint: str, statistics: str, taken: tuple, alike: bool
+) -> None:
+    changes = {'init.checkpoint': checkpoint, 'wise.statistics': (statistics,)}
+    stage = job._Stage(interpolation(tmp_path, **changes), tmp_path, 0, {})
+    stage.zoo = types.SimpleNamespace(ends=wise.Ends({}, {}, {}, taken))
+    assert stage._starts_alike() == alike
 
 
 @pytest.fixture(scope='module')

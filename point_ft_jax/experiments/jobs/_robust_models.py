@@ -207,7 +207,8 @@ def merge_problems(config: ConfigDict) -> list[str]:
             for option in one
             if option != 'method' and option not in options
         ]
-    tuned = (plan.runs[FULL].get('method') or config.method).name if FULL in plan.runs else 'full'
+    own = plan.runs[FULL].get('method', {}) if FULL in plan.runs else {}
+    tuned = own.get('name', config.method.name)
     if plan.merges and tuned != 'full':
         problems.append(
             f'robust.merges are of whole backbones, and {FULL} is tuned by {tuned}; expected the '

@@ -151,7 +151,7 @@ class _Stage:
         if name not in alphas:
             return self.scorer.scores(self.zoo.named(name), name)
         one, kept = self.zoo.along(alphas[name]), None
-        if alphas[name] == 0 and not self.zoo.ends.taken:  # the same in every setting and seed
+        if alphas[name] == 0 and self._starts_alike():
             path = self.folder.parent / 'scores' / 'pretrained.npz'
             kept = self._kept(path, lambda: self.scorer.transfer_scores(one))
         found = self.scorer.scores(one, name, kept)
@@ -159,6 +159,14 @@ class _Stage:
             other = self.zoo.along(alphas[name], choice)
             found[f'statistics/{choice}'] = self.scorer.target(other)
         return found
+
+    def _starts_alike(self) -> bool:
+        """Whether the model at alpha 0 has the same features in every setting and with every seed.
+
+        Not where it begins from random weights, or has something from the fine-tuned one.
+        """
+        tuned = self.zoo.ends.taken or self.config.wise.statistics[0] == 'finetuned'
+        return bool(self.config.init.checkpoint) and not tuned
 
     def _chosen(self, row: str) -> tuple[float, str]:
         """The alpha and the head of a row of the table."""

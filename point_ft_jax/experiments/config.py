@@ -220,7 +220,8 @@ def robust() -> ConfigDict:
             # What is trained, by name: what of the config is another. `from_probe`: it starts from
             # the run lp, head and all. full has to be there.
             'runs': {},
-            'soup': (),  # runs that the merges of several are made of
+            # Runs that the merges of several are made of; of one with a population, its members.
+            'soup': (),
             # What is made of the trained, by name: a method of `weight_space.merge` or layerwise
             # (an alpha a block, by held-out clouds), and its options.
             'merges': {},

@@ -16,7 +16,12 @@ from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.evaluation import features, inference
 from point_ft_jax.experiments import build
-from point_ft_jax.experiments.jobs import _robust_bench, _robust_scores
+from point_ft_jax.experiments.jobs import (
+    _robust_bench,
+    _robust_checks,
+    _robust_models,
+    _robust_scores,
+)
 from point_ft_jax.experiments.jobs import robust as job
 from point_ft_jax.reports.robust import make_report
 from point_ft_jax.reports.robust_claims import advice, claims
@@ -124,6 +129,23 @@ def test_alpha_0_is_measured_once_only_where_all_runs_start_from_the_same(
     stage = job._Stage(interpolation(tmp_path, **changes), tmp_path, 0, {})
     stage.zoo = types.SimpleNamespace(ends=wise.Ends({}, {}, {}, taken))
     assert stage._starts_alike() == alike
+
+
+def test_the_members_of_a_population_are_merged_and_are_no_rows(tmp_path: pathlib.Path) -> None:
+    config = tiny(tmp_path)
+    rates = {'population': 2, 'population_rates': (5e-4, 1e-3)}
+    config.robust.runs.members = ConfigDict(rates)
+    folders = _robust_models.member_folders(config, 'members', tmp_path, 3)
+    assert [str(f.relative_to(tmp_path)) for f in folders] == [
+        'members_3/seed_3_lr_0.0005',
+        'members_3/seed_3_lr_0.001',
+    ]
+    [one] = _robust_models.member_folders(config, 'lp_ft', tmp_path, 3)
+    assert one == tmp_path / 'lp_ft_3' / 'seed_3'
+    assert 'members' not in job._others(config)
+    config.robust.runs.full = ConfigDict(rates)
+    with pytest.raises(UserError, match=r'robust.runs.full is a population; expected one model'):
+        _robust_checks.check(config)
 
 
 @pytest.fixture(scope='module')

@@ -7,7 +7,6 @@ arithmetic, as `weight_space` has it.
 import copy
 import dataclasses
 import functools
-import inspect
 import json
 import pathlib
 from collections.abc import Callable, Mapping
@@ -20,7 +19,7 @@ from point_ft_jax.checkpoints import pretrained
 from point_ft_jax.checkpoints import run as saved
 from point_ft_jax.core import trees
 from point_ft_jax.core.trees import Variables
-from point_ft_jax.experiments import build
+from point_ft_jax.experiments import build, run_folder
 from point_ft_jax.experiments.config import default
 from point_ft_jax.experiments.jobs import finetune
 from point_ft_jax.models import torch_names
@@ -33,6 +32,13 @@ FULL, PROBE = 'full', 'lp'  # the run that every experiment has, and that others
 LAYERWISE = 'layerwise'  # a merge beside those of `weight_space.merge`
 SUMMED = ('task_arithmetic', 'magnitude_prune', 'dare')  # which add changes up, unless weighted
 DRAWN = ('dare', 'dare_ties')  # which have a seed
+# What the table calls models along the path: the alpha, None for the chosen one, and the head.
+ALONG = {
+    'lp': (0.0, 'probed'),
+    'full': (1.0, 'own'),
+    'wise': (None, 'own'),
+    'wise_lp': (None, 'probed'),
+}
 Reestimate = Callable[[Variables], Variables]
 
 
@@ -76,6 +82,17 @@ def train(config: ConfigDict, folder: pathlib.Path, seed: int, command: str) -> 
 def trained(folder: pathlib.Path, name: str, seed: int) -> TunedModel:
     """A run of `train`, at its chosen epoch."""
     return saved.load_run(folder / f'{name}_{seed}' / f'seed_{seed}')
+
+
+def member_folders(
+    config: ConfigDict, name: str, folder: pathlib.Path, seed: int
+) -> list[pathlib.Path]:
+    """Where a run's models are: one, or those of its population."""
+    own = run_config(config, name, folder, seed)
+    place = pathlib.Path(own.folder)
+    if own.population == 1:
+        return [place / f'seed_{seed}']
+    return [place / run_folder.member_name(own, member) for member in run_folder.members(own)]
 
 
 class Zoo:
@@ -135,10 +152,13 @@ class Zoo:
             return Compared(run.model, run.variables)
         return self._merged(name)
 
+    @functools.cached_property
     def _members(self) -> list[TunedModel]:
+        """The models that are merged: the soup's runs, of a population all members."""
         return [
-            self.full if name == FULL else trained(self._folder, name, self._seed)
+            saved.load_run(path)
             for name in self._config.robust.soup
+            for path in member_folders(self._config, name, self._folder, self._seed)
         ]
 
     def _merged(self, name: str) -> Compared:
@@ -158,7 +178,7 @@ class Zoo:
                 **options,
             )
             return self._compared({**own, 'backbone': chosen.theta})
-        members = [self.full] if method in merges.OF_ONE else self._members()
+        members = [self.full] if method in merges.OF_ONE else self._members
         params = [member.variables['params'] for member in members]
         if method == 'greedy_soup':
             return self._compared(merges.merge(params, method, score=self._score_params))
@@ -183,38 +203,6 @@ class Zoo:
             variables['batch_stats'] = {**statistics, 'backbone': found['backbone']}
         variables = jax.tree.map(np.asarray, variables)
         return Compared(self.full.model, variables)
-
-
-def merge_problems(config: ConfigDict) -> list[str]:
-    """What is wrong with the merges that a config asks for, a line each."""
-    plan = config.robust
-    known = {**merges.METHODS, LAYERWISE: choose_alphas}
-    problems = [
-        f'robust.soup has {name!r}; expected names of robust.runs, {", ".join(plan.runs)}'
-        for name in plan.soup
-        if name not in plan.runs
-    ]
-    for name, one in plan.merges.items():
-        if one.get('method') not in known:
-            problems.append(
-                f'robust.merges.{name} has method {one.get("method")!r}; expected one of '
-                f'{", ".join(known)}'
-            )
-            continue
-        options = set(inspect.signature(known[one.method]).parameters)
-        problems += [
-            f'robust.merges.{name} has the option {option!r}, which {one.method} does not'
-            for option in one
-            if option != 'method' and option not in options
-        ]
-    own = plan.runs[FULL].get('method', {}) if FULL in plan.runs else {}
-    tuned = own.get('name', config.method.name)
-    if plan.merges and tuned != 'full':
-        problems.append(
-            f'robust.merges are of whole backbones, and {FULL} is tuned by {tuned}; expected the '
-            'method full, or no merges'
-        )
-    return problems
 
 
 def _lacking(config: ConfigDict, built: Model, variables: Variables) -> list[str]:

@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.trees import Variables
-from point_ft_jax.data.shared_classes import SHARED, only_shared
+from point_ft_jax.data.shared_classes import only_shared
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation import features, few_shot, neighbours
 from point_ft_jax.evaluation.adaptation import make_adapted, needs_source
@@ -285,19 +285,6 @@ def _extractor(module: nn.Module, size: int, readouts: tuple) -> Extract:
 @functools.cache
 def _adapter(name: str, module: nn.Module, size: int, options: tuple) -> Callable:
     return make_adapted(name, module, make_mesh(), size, dict(options))
-
-
-def shared_problems(config: ConfigDict) -> list[str]:
-    """What is wrong with the shift from CAD to scans that a config asks for, a line each."""
-    plan, problems = config.robust, []
-    if plan.cad and plan.cad not in plan.transfer:
-        problems.append(
-            f'robust.cad is {plan.cad!r}; expected one of robust.transfer, '
-            f'{", ".join(plan.transfer)}, or none'
-        )
-    if plan.cad and plan.shared not in SHARED:
-        problems.append(f'robust.shared is {plan.shared!r}; expected one of {", ".join(SHARED)}')
-    return problems
 
 
 def few(count: int, most: int) -> np.ndarray:

@@ -18,37 +18,23 @@ from point_ft_jax.checkpoints import run as saved
 from point_ft_jax.checkpoints.store import CheckpointStore
 from point_ft_jax.core import devices, trees
 from point_ft_jax.core.devices import main_process
-from point_ft_jax.core.errors import raise_all
 from point_ft_jax.core.json_files import read_json, write_json
-from point_ft_jax.data import augment
-from point_ft_jax.evaluation import corruptions
-from point_ft_jax.evaluation.adaptation import check_adaptation
-from point_ft_jax.evaluation.linear_svm import CLASSIFIERS
 from point_ft_jax.experiments import build, run_folder
-from point_ft_jax.experiments.jobs import _robust_bench, _robust_models, pretrain
-from point_ft_jax.experiments.jobs._robust_models import FULL, PROBE, Compared, Zoo
+from point_ft_jax.experiments.jobs import _robust_bench, _robust_checks, _robust_models, pretrain
+from point_ft_jax.experiments.jobs._robust_models import ALONG, FULL, PROBE, Compared, Zoo
 from point_ft_jax.experiments.jobs._robust_scores import (
     Scorer,
     Scores,
     TransferSet,
     make_transfer,
-    shared_problems,
 )
 from point_ft_jax.reports import robust as report_of
 from point_ft_jax.reports.progress import progress
 from point_ft_jax.reports.report import Report
 from point_ft_jax.reports.robust_evidence import ADAPTED, Comparison, along, of_head
-from point_ft_jax.weight_space import arithmetic, batch_statistics
+from point_ft_jax.weight_space import arithmetic
 
 RANDOM = 'random'
-HEADS = ('continue', 'fresh')
-# What the table calls models along the path: the alpha, None for the chosen one, and the head.
-ALONG = {
-    'lp': (0.0, 'probed'),
-    'full': (1.0, 'own'),
-    'wise': (None, 'own'),
-    'wise_lp': (None, 'probed'),
-}
 
 
 def run(config: ConfigDict, command: str = '') -> Report:
@@ -65,7 +51,7 @@ def run(config: ConfigDict, command: str = '') -> Report:
         UserError: anything that the config, its data or its checkpoint has wrong.
         Stopped: Ctrl-C or SIGTERM while something trains; what was done is saved.
     """
-    _check(config)
+    _robust_checks.check(config)
     folder, _ = run_folder.begin(config)
     command = run_folder.command_of(folder, command)
     transfer = _transfer(config)
@@ -236,7 +222,11 @@ def _measure(stages: list[_Stage], names: list[str], label: str) -> None:
 def _others(config: ConfigDict) -> list[str]:
     """Every model that is measured beside the two ends and random weights, by name."""
     inner = [along(alpha) for alpha in config.wise.alphas if 0 < alpha < 1]
-    runs = [name for name in config.robust.runs if name not in (FULL, PROBE)]
+    runs = [
+        name
+        for name, run in config.robust.runs.items()
+        if name not in (FULL, PROBE) and run.get('population', 1) == 1  # else merged alone
+    ]
     return [*inner, *runs, *config.robust.merges]
 
 
@@ -307,70 +297,6 @@ def _at(config: ConfigDict, setting: str, checkpoint: str) -> ConfigDict:
     here.init.checkpoint = checkpoint
     here.data.variant = setting
     return here
-
-
-def _check(config: ConfigDict) -> None:
-    """Raises UserError for what would otherwise be found wrong after hours."""
-    plan, alphas = config.robust, list(config.wise.alphas)
-    problems = []
-    if alphas != sorted(set(alphas)) or not {0, 1} <= set(alphas):
-        problems.append(f'wise.alphas is {alphas}; expected ascending numbers, 0 and 1 among them')
-    problems += [
-        f'wise.alphas has {alpha}; expected numbers in 0..1'
-        for alpha in alphas
-        if not 0 <= alpha <= 1
-    ]
-    for name, known in {'probe.head': HEADS, 'svm.classifier': CLASSIFIERS}.items():
-        section, field = name.split('.')
-        if config[section][field] not in known:
-            problems.append(f'{name} is {config[section][field]!r}; expected {" or ".join(known)}')
-    problems += _run_problems(config)
-    if not (plan.transfer or plan.folders):
-        problems.append('there is no transfer set: give robust.transfer or robust.folders')
-    empty = [f'robust.{name}' for name in ('settings',) if not plan[name]]
-    empty += ['wise.statistics'] if not config.wise.statistics else []
-    empty += ['robust.svm.cs'] if not plan.svm.cs else []
-    problems += [f'{name} is empty; expected one or more' for name in empty]
-    if config.select != 'validation' or not config.validation.fraction > 0:
-        problems.append(
-            'no held-out clouds are left to choose alpha by, since '
-            f'select={config.select!r} and validation.fraction={config.validation.fraction}; '
-            "expected 'validation', and a fraction above 0"
-        )
-    problems += [*_robust_models.merge_problems(config), *shared_problems(config)]
-    raise_all(problems, 'this experiment makes no sense:')
-    for name, options in plan.adapt.items():
-        check_adaptation(name, options)
-    for choice in config.wise.statistics:
-        batch_statistics.check_choice(choice)
-    suite = config.corruptions.suite
-    for severity in config.corruptions.severities if suite else ():
-        corruptions.find(next(iter(corruptions.SUITES.get(suite, [''])), ''), severity, suite)
-    augment.named(config.probe.augment)
-
-
-def _run_problems(config: ConfigDict) -> list[str]:
-    """What is wrong with the runs that a config asks for, a line each."""
-    plan = config.robust
-    problems = []
-    if FULL not in plan.runs:
-        problems.append(f'robust.runs lacks {FULL!r}, which everything is compared with')
-    wanting = [n for n, run in plan.runs.items() if run.get('from_probe')]
-    if wanting and PROBE not in plan.runs:
-        problems.append(f'robust.runs lacks {PROBE!r}, which {wanting[0]} starts from')
-    if own := [name for name in (*plan.runs, *plan.merges) if name.startswith((ADAPTED, 'alpha_'))]:
-        problems.append(
-            f'robust has a run or a merge {own[0]!r}; expected a name that begins otherwise'
-        )
-    if both := [name for name in plan.merges if name in plan.runs]:
-        problems.append(f'{both[0]!r} is in robust.runs and in robust.merges; expected two names')
-    rows = (*ALONG, *plan.runs, *plan.merges)
-    problems += [
-        f'robust.adapted has {name!r}; expected rows of the table, {", ".join(rows)}'
-        for name in plan.adapted
-        if name not in rows
-    ]
-    return problems
 
 
 def _protocol(config: ConfigDict, checkpoint: str) -> dict[str, str]:

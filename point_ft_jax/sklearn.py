@@ -20,7 +20,7 @@ from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation.predictions import features, predict
 from point_ft_jax.models import build
 from point_ft_jax.models.tuned import TunedModel
-from point_ft_jax.training.finetune import finetune
+from point_ft_jax.training.finetune import BATCH, finetune
 
 
 class PointCloudClassifier(ClassifierMixin, BaseEstimator):
@@ -60,13 +60,13 @@ class PointCloudClassifier(ClassifierMixin, BaseEstimator):
         method: str = 'dapt',
         *,
         method_options: Mapping[str, object] | None = None,
-        backbone: str = 'recon',
-        variant: str = 'tiny',
+        backbone: str | None = None,
+        variant: str | None = None,
         checkpoint: str | None = 'shipped:recon_tiny',
         geometry: Mapping[str, object] | None = None,
         validation: float = 0.1,
         epochs: int = 20,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         lr: float = 5e-4,
         augment: str = 'scale_translate',
         class_weights: Sequence[float] | str | None = None,
@@ -115,7 +115,7 @@ class PointCloudClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Probabilities [S, C] of clouds X [S, N, 3 + F], in the order of `classes_`."""
         check_is_fitted(self)
-        return predict(self.tuned_, self._clouds(X), batch_size=self.batch_size)
+        return predict(self.tuned_, self._clouds(X), batch_size=self.batch_size or BATCH)
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """The likeliest class of each cloud, [S]."""
@@ -125,7 +125,7 @@ class PointCloudClassifier(ClassifierMixin, BaseEstimator):
     def transform(self, X: ArrayLike) -> np.ndarray:
         """What the head reads of each cloud, [S, features]: for another classifier or a plot."""
         check_is_fitted(self)
-        return features(self.tuned_, self._clouds(X), batch_size=self.batch_size)
+        return features(self.tuned_, self._clouds(X), batch_size=self.batch_size or BATCH)
 
     def _clouds(self, X: ArrayLike, *y: ArrayLike, reset: bool = False) -> Any:
         # Values and shape are judged by this project's own checks, whose messages name clouds.

@@ -77,7 +77,7 @@ def tiny(folder: pathlib.Path, **changes: object) -> ConfigDict:
         width=12, heads=2, depth=1, num_groups=8, group_size=4, drop_path=0.0
     )
     config.method.update(name='dapt', options=ConfigDict({'rank': 2}))
-    config.train.update(epochs=2, batch_size=15)
+    config.train.update(epochs=2, batch_size=15, fewest_steps=0)
     config.optim.warmup = 1
     config.update_from_flattened_dict(changes)
     return config

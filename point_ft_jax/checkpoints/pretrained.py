@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
+from point_ft_jax.checkpoints import record, shipped, weights
 from point_ft_jax.checkpoints import run as saved
-from point_ft_jax.checkpoints import shipped, weights
 from point_ft_jax.checkpoints.weights import Weights
 from point_ft_jax.core import trees
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.core.trees import Variables
-from point_ft_jax.models import AutoencoderSpec, Model
+from point_ft_jax.models import AutoencoderSpec, Model, geometry
+from point_ft_jax.models.spec import Spec
 from point_ft_jax.models.torch_names import LoadReport
 
 if TYPE_CHECKING:
@@ -57,8 +58,20 @@ def load_pretrained(
     load = model.load_all if everything else model.load_backbone
     found = weights_of(str(source))
     variables, report = load(variables, found.state, str(source))
-    report = dataclasses.replace(report, project=found.project)
+    report = dataclasses.replace(
+        report, project=found.project, differs=_differences(str(source), found.beside, model.spec)
+    )
     return model.init_missing(key, variables), report
+
+
+def _differences(source: str, beside: Mapping[str, object], now: Spec) -> str:
+    """In what the model differs from the one that the weights' own record says; '' in nothing."""
+    made = record.of_entries(source, beside)
+    if made is None:
+        return ''
+    if made.backbone != now.backbone:
+        return f'backbone {made.backbone} (here {now.backbone})'
+    return geometry.listed(geometry.differences(made, now))
 
 
 def _with_head(variables: Variables, source: str | None) -> Variables:
@@ -105,5 +118,5 @@ def weights_of(path: str) -> Weights:
     """
     if pathlib.Path(path).expanduser().is_dir():
         run = saved.load_run(path, pretrained=True)
-        return Weights(run.model.export(run.variables), {})
+        return Weights(run.model.export(run.variables), record.entry(run.model.spec))
     return weights.read(shipped.locate(path))

@@ -75,6 +75,7 @@ def export(
         UserError: no run, a format that can't be written, a method without PyTorch names, a delta
             over another backbone, no such part, or a package that is missing.
     """
+    from point_ft_jax.checkpoints import record
     from point_ft_jax.checkpoints import run as saved
 
     form = form or _by_ending(path)
@@ -86,7 +87,8 @@ def export(
     if form == 'stablehlo':
         return _write_program(loaded, path)
     state = _weights(loaded, part, dtype, names)
-    _write_weights(path, form, state, loaded.classes)
+    own = record.entry(loaded.model.spec) if part in (None, 'backbone') else {}
+    _write_weights(path, form, state, loaded.classes, own)
     return f'{path}: {len(state)} keys'
 
 
@@ -162,14 +164,18 @@ def _rounded(state: Mapping[str, np.ndarray], dtype: str) -> dict[str, np.ndarra
 
 
 def _write_weights(
-    path: str, form: str, state: Mapping[str, np.ndarray], classes: Sequence[str]
+    path: str,
+    form: str,
+    state: Mapping[str, np.ndarray],
+    classes: Sequence[str],
+    own: Mapping[str, str],
 ) -> None:
     from point_ft_jax.checkpoints import safetensors_file, torch_file
 
     if form == 'safetensors':
-        safetensors_file.write(path, state, {'classes': json.dumps(list(classes))})
+        safetensors_file.write(path, state, {'classes': json.dumps(list(classes)), **own})
     else:
-        torch_file.write(path, state, classes=list(classes))
+        torch_file.write(path, state, classes=list(classes), **own)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -149,6 +149,15 @@ def hold_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
     return split.take(np.flatnonzero(~held)), split.take(np.flatnonzero(held))
 
 
+FEW = 5  # clouds of a class, below which a choice by them is chancy
+
+
+def few_clouds(split: Split) -> str:
+    """The classes with fewer than 5 clouds, with their numbers: 'chair (2), table (3)'."""
+    counts = np.bincount(split.labels, minlength=len(split.classes))
+    return some([f'{name} ({n})' for name, n in zip(split.classes, counts, strict=True) if n < FEW])
+
+
 def folds(split: Split, count: int, seed: int) -> list[tuple[Split, Split]]:
     """`count` pairs of `split` without a fold, and that fold; deterministic from `seed`.
 

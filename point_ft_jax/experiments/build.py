@@ -12,13 +12,14 @@ from ml_collections import ConfigDict
 
 from point_ft_jax.checkpoints.pretrained import load_pretrained
 from point_ft_jax.core import plugins
+from point_ft_jax.core.devices import make_mesh, say
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.core.trees import Tree, Variables
 from point_ft_jax.data import augment, teachers
 from point_ft_jax.data.files import text_features
 from point_ft_jax.data.files.channels import expand
 from point_ft_jax.data.loader import load_dataset, option_problems
-from point_ft_jax.data.split import Split, hold_out
+from point_ft_jax.data.split import FEW, Split, few_clouds, hold_out
 from point_ft_jax.models import AutoencoderSpec, Model, ModelSpec, build, torch_names, zero_shot
 from point_ft_jax.models.autoencoders.build import Autoencoder
 from point_ft_jax.models.build import compute_type
@@ -26,6 +27,7 @@ from point_ft_jax.models.layers import Dtype
 from point_ft_jax.models.recomputation import AUTO, MEMORY
 from point_ft_jax.training import optimizer, schedules, starting_point
 from point_ft_jax.training import step as train
+from point_ft_jax.training.plan import batch_for
 from point_ft_jax.training.tasks import kinds
 from point_ft_jax.training.tasks.classification import classification
 from point_ft_jax.training.tasks.task import Task
@@ -50,7 +52,28 @@ def load_splits(config: ConfigDict, classes: Sequence[str] | None = None) -> dic
         splits['train'], splits['validation'] = hold_out(
             splits['train'], config.validation.fraction, config.validation.seed
         )
+        _say_few(config, splits)
     return splits
+
+
+def _say_few(config: ConfigDict, splits: Mapping[str, Split]) -> None:
+    """Warns where some class has too few clouds to choose the epoch by, and says what to do."""
+    few = few_clouds(splits['validation'])
+    if not few:
+        return
+    held, left = (
+        np.bincount(splits[name].labels, minlength=len(splits[name].classes))
+        for name in ('validation', 'train')
+    )
+    number = min(5, *(int(n) for n in held + left))
+    if number > 1 and config.population == 1:
+        advice = f'--config.validation.folds={number} chooses by all training clouds in turn'
+    else:
+        advice = 'a larger --config.validation.fraction holds out more'
+    say(
+        f'note: {len(splits["validation"])} clouds are held out to choose the epoch, of '
+        f'{few} fewer than {FEW}: the choice is chancy; {advice}'
+    )
 
 
 def read(
@@ -88,6 +111,17 @@ def config_of(metadata: Mapping[str, Any], source: str) -> ConfigDict:
             'what data to evaluate it on'
         )
     return ConfigDict(config)
+
+
+def backbone_spec(config: ConfigDict, given: Mapping[str, str] | None = None) -> ModelSpec:
+    """What backbone the config names, `given` by the dotted names of its fields changed already."""
+    given = given or {}
+    return ModelSpec(
+        backbone=given.get('model.backbone', config.model.backbone),
+        num_classes=1,
+        variant=given.get('model.variant', config.model.variant),
+        geometry=_plain(config.model.geometry),
+    )
 
 
 def model_spec(config: ConfigDict, num_classes: int, num_parts: int = 0) -> ModelSpec:
@@ -214,6 +248,21 @@ def outputs_of(config: ConfigDict, state: Mapping[str, np.ndarray]) -> int | Non
     name = torch_names.torch_key('head/logits/bias', built.torch_names)
     found = torch_names.without_module(state).get(name)
     return None if found is None else len(found)
+
+
+def with_batch_for(config: ConfigDict, clouds: int) -> ConfigDict:
+    """The config with smaller batches where `clouds` are few; see `plan.batch_for`."""
+    train = config.train
+    size = min(batch_for(clouds, train.batch_size, train.get('fewest_steps', 0)), clouds)
+    if size == train.batch_size or size % make_mesh().size:
+        return config
+    say(
+        f'batches of {size} in place of {train.batch_size}, since there are {clouds} training '
+        f'clouds; --config.train.batch_size={train.batch_size} keeps them larger'
+    )
+    settled = config.copy_and_resolve_references()
+    settled.train.batch_size = size
+    return settled
 
 
 def _warmup(asked: int, epochs: int) -> int:

@@ -80,6 +80,9 @@ def default() -> ConfigDict:
         {
             'epochs': 30,  # passes over the training clouds
             'batch_size': 32,  # clouds of a step
+            # Fewer clouds of a step where an epoch would have fewer steps than these, but 8 at
+            # least; 0, as with a batch_size on the command line, for batch_size as it is.
+            'fewest_steps': 8,
             'augment': 'scale_translate',  # names of data/augment.py, joined by +
             'smoothing': 0.0,  # of the labels, 0 to 1
             # Epochs after which running statistics move by half as much, down to a tenth, as in

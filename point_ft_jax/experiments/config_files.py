@@ -9,7 +9,7 @@ from point_ft_jax.core import plugins
 from point_ft_jax.core.errors import UserError
 
 CONFIGS = pathlib.Path(__file__).parents[2] / 'configs'
-SAVED = pathlib.Path(__file__).with_name('saved_config.py')
+GIVEN = pathlib.Path(__file__).with_name('given_config.py')
 FLAG = '--config'
 
 
@@ -48,7 +48,7 @@ def given(arguments: Sequence[str]) -> str | None:
 
 
 def resolved(arguments: Sequence[str]) -> list[str]:
-    """The arguments with a config that can be loaded; a run's config.json is loaded by a file.
+    """The arguments with a config that `given_config` loads, be it Python's or a run's JSON.
 
     Raises:
         UserError: a file that is not there, or neither Python nor JSON; it names what is nearest.
@@ -60,10 +60,19 @@ def resolved(arguments: Sequence[str]) -> list[str]:
     path = pathlib.Path(file).expanduser()
     if not path.is_file() or path.suffix not in ('.py', '.json'):
         raise UserError(_unknown(file, path))
-    if path.suffix == '.json':
-        value = f'{SAVED}:{path}'
     kept = [a for i, a in enumerate(arguments) if not _is_flag(arguments, i)]
-    return [*kept[:1], f'{FLAG}={value}', *kept[1:]]
+    return [*kept[:1], f'{FLAG}={GIVEN}:{path}{value.removeprefix(file)}', *kept[1:]]
+
+
+def changes(arguments: Sequence[str]) -> dict[str, str]:
+    """The fields that arguments set, by their dotted names, with the texts of their values."""
+    found = {}
+    for place, argument in enumerate(arguments):
+        if argument.startswith(f'{FLAG}.'):
+            name, equals, text = argument.removeprefix(f'{FLAG}.').partition('=')
+            following = arguments[place + 1] if place + 1 < len(arguments) else ''
+            found[name] = text if equals else following
+    return found
 
 
 def missing() -> str:

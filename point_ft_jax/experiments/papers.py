@@ -54,6 +54,7 @@ def paper(dataset: str, name: str) -> ConfigDict:
     # `model.train()` puts the norms of frozen backbones into training mode too.
     config.batch_norm = 'update'
     config.train.batch_size = 32  # yaml: total_bs
+    config.train.fewest_steps = 0
     config.train.augment = 'scale_translate'
     config.train.epochs = 301  # 0 to max_epoch = 300, both included
     config.optim.epochs = 300  # yaml: scheduler.kwargs.epochs

@@ -114,6 +114,7 @@ METHOD = Method(
     },
     # Its prompts are then zeros, which still take their share of attention.
     identity={'*/gamma': 1.0, '*/beta': 0.0, '*/up/*': 0.0},
+    as_pretrained={'positions_every_block': True},
     merge='its adapters and prompts depend on the cloud: no weight can stand for them',
 )
 

@@ -44,6 +44,8 @@ class LoadReport:
         counters: batch-norm step counters, ignored.
         widened: keys whose weights got zeros for channels that the file does not know.
         project: what wrote the file, where its names had to be translated; else ''.
+        differs: in what the model differs from the one that the file's own record says; '' where
+            it has none, or in nothing.
     """
 
     prefix: str
@@ -54,14 +56,16 @@ class LoadReport:
     counters: int
     widened: tuple[str, ...] = ()
     project: str = ''
+    differs: str = ''
 
     def __str__(self) -> str:
         widened = f'; zeros for new channels in {", ".join(self.widened)}' if self.widened else ''
         names = f'names of {self.project}; ' if self.project else ''
+        differs = f'; made with {self.differs}' if self.differs else ''
         return (
             f'{names}loaded {len(self.loaded)} keys ({self.parameters:,} parameters) below prefix '
             f'{self.prefix!r}; new: {summary(self.new)}; left in the file: {summary(self.left)}; '
-            f'{self.counters} step counters ignored{widened}'
+            f'{self.counters} step counters ignored{widened}{differs}'
         )
 
 

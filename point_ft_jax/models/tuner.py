@@ -76,6 +76,8 @@ class Method:
         identity_at_start: whether a fresh tuner leaves the backbone's function as it is.
         identity: patterns over the tuner's paths to the values at which it leaves the backbone's
             function as it is, the pre-trained end of an interpolation; or why there are none.
+        as_pretrained: options with which the backbone computes as in its pre-training, where the
+            published method does otherwise; for weights whose own record says how they were made.
         merge: (the tuner's parameters, the backbone's, the tuner) to the parameters of a backbone
             that needs no tuner; or why there is none.
     """
@@ -92,6 +94,7 @@ class Method:
     undecayed: tuple[str, ...] = ()
     identity_at_start: bool = False
     identity: Mapping[str, float] | str = 'nobody has written at which values it does nothing'
+    as_pretrained: Mapping[str, object] = dataclasses.field(default_factory=dict)
     merge: Callable[[Tree, Tree, Tuner], Tree] | str = 'nobody has written how'
 
 

@@ -6,43 +6,47 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
+from point_ft_jax.checkpoints import record
 from point_ft_jax.checkpoints.pretrained import load_pretrained
-from point_ft_jax.core import trees
+from point_ft_jax.core import plugins, trees
 from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.trees import Variables
 from point_ft_jax.data import augment as augmentations
 from point_ft_jax.data.checks import check_clouds
 from point_ft_jax.data.likeness import measures
-from point_ft_jax.data.split import Split, hold_out
-from point_ft_jax.models import Model, create_model
+from point_ft_jax.data.split import FEW, Split, few_clouds, hold_out
+from point_ft_jax.models import Model, ModelSpec, create_model
 from point_ft_jax.models.build import known
+from point_ft_jax.models.geometry import differences
+from point_ft_jax.models.spec import Spec
 from point_ft_jax.models.tuned import TunedModel
 from point_ft_jax.training import optimizer, schedules
 from point_ft_jax.training.fit import fit
 from point_ft_jax.training.fitted import Fitted
 from point_ft_jax.training.interrupt import Stopped
-from point_ft_jax.training.plan import TrainingPlan
+from point_ft_jax.training.plan import TrainingPlan, batch_for
 from point_ft_jax.training.scoring import evaluate
 from point_ft_jax.training.step import Recipe
 from point_ft_jax.training.tasks import kinds
 
 WARMUP, WEIGHT_DECAY, CLIP = 3, 0.05, 10.0  # epochs, decoupled decay, global norm
+BATCH = 32
 
 
 def finetune(
     data: Split,
     *,
     task: str | None = None,
-    backbone: str = 'recon',
-    variant: str = 'tiny',
+    backbone: str | None = None,
+    variant: str | None = None,
     method: str = 'dapt',
     method_options: Mapping[str, object] | None = None,
     checkpoint: str | None = None,
     geometry: Mapping[str, object] | None = None,
     validation: Split | float = 0.1,
     epochs: int = 20,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     lr: float = 5e-4,
     augment: str = 'scale_translate',
     class_weights: Sequence[float] | str | None = None,
@@ -59,17 +63,20 @@ def finetune(
         data: the clouds; see `Split.from_arrays` and `load_dataset`.
         task: 'classification' of clouds or 'part_segmentation' of their points; by default the
             latter if `data` has part labels, as the embedded shapes have.
-        backbone: see `create_model`.
-        variant: see `create_model`.
+        backbone: see `create_model`; by default that of the checkpoint's own record, or 'recon'.
+        variant: see `create_model`; by default that of the record, or 'tiny'.
         method: one of `available('methods')`, or several, as 'ssf+lora'.
         method_options: of the method, such as `{'rank': 8}`.
         checkpoint: what the backbone starts from: a .pth file, the folder of a run or
             'shipped:recon_tiny'; None for random weights.
-        geometry: fields of the backbone that differ from the variant's, such as `num_groups`.
+        geometry: fields of the backbone that differ from the variant's, such as `num_groups`; what
+            is not given is as the checkpoint was made, where it has a record: a run, what ships,
+            and files that `point-ft export` wrote.
         validation: clouds to choose the epoch by, or the fraction (0 to 1) of every class that is
             held out of `data` for it.
         epochs: passes over the training clouds.
-        batch_size: clouds in a step; at most the number of training clouds is used.
+        batch_size: clouds in a step; at most the number of training clouds is used. By default 32,
+            or fewer where that would leave an epoch with less than 8 steps.
         lr: the peak of the learning rate.
         augment: names of `data/augment.py`, joined by '+'; '' for none.
         class_weights: C numbers, what a cloud of each class counts in the loss, or 'balanced' for
@@ -101,29 +108,54 @@ def finetune(
     kind = kinds.of_data(data) if task is None else kinds.named(task)
     kind.check(data)
     num_points = data.points.shape[1]
-    fields = {**known(backbone, {'num_groups': min(64, num_points)}), **(geometry or {})}
+    made = record.read(checkpoint)
+    backbone = backbone or (made.backbone if made else 'recon')
+    if variant is None:
+        variant = made.variant if made and made.backbone == backbone else 'tiny'
+    fields = known(backbone, {'num_groups': min(64, num_points)})
+    if made:
+        fields |= _as_made(made, ModelSpec(backbone, 1, variant), num_points)
     model = create_model(
         backbone,
         len(data.classes),
         variant=variant,
         method=method,
-        method_options=method_options,
+        method_options={**(_as_pretrained(method) if made else {}), **(method_options or {})},
         num_parts=kind.num_parts(len(data.part_names)),
-        geometry=fields,
+        geometry={**fields, **(geometry or {})},
     )
     variables, _ = load_pretrained(model, checkpoint, seed=seed)
     options = {} if class_weights is None else {'class_weights': _weights(class_weights, training)}
-    batch_size = min(batch_size, len(training))
+    batch_size = min(batch_size or batch_for(len(training), BATCH), len(training))
     steps = max(len(training) // batch_size, 1)
     move = augmentations.named(augment, data.channels)
     recipe = _recipe(model, kind.task(data, options), num_points, epochs, steps, lr, move)
     plan = TrainingPlan(epochs, batch_size, seed, patience=patience or 0, return_when_stopped=True)
     splits = {'train': training, 'validation': held_out}
+    if progress and (few := few_clouds(held_out)):
+        tqdm.write(
+            f'note: the epoch is chosen by {len(held_out)} held-out clouds, of {few} fewer than '
+            f'{FEW}: give more as validation, or compare settings by cross-validation '
+            '(point_ft_jax.sklearn)'
+        )
     fitted = _fit(recipe, variables, model, splits, plan, progress)
     metadata = {**training_metadata(training, num_points), 'checkpoint': checkpoint or ''}
     tuned = TunedModel(model, fitted.variables, metadata, fitted.history)
     scores = evaluate(tuned, held_out, batch_size=batch_size).scores()
     return TunedModel(model, fitted.variables, metadata, fitted.history, scores)
+
+
+def _as_made(made: Spec, now: Spec, num_points: int) -> dict[str, object]:
+    """The fields of a backbone that a checkpoint's record says, but no more groups than points."""
+    fields = {name: then for name, (then, _) in differences(made, now).items()}
+    if isinstance(groups := fields.get('num_groups'), int):
+        fields['num_groups'] = min(groups, num_points)
+    return fields
+
+
+def _as_pretrained(method: str) -> Mapping[str, object]:
+    """Options with which a method sees the backbone as it was pre-trained; of several none."""
+    return {} if '+' in method else plugins.load('methods', method).METHOD.as_pretrained
 
 
 def training_metadata(train: Split, num_points: int) -> dict[str, Any]:

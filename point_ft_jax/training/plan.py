@@ -77,6 +77,24 @@ def check(
     raise_all(problems, 'this cannot be trained:')
 
 
+FEWEST_STEPS, SMALLEST_BATCH = 8, 8
+
+
+def batch_for(clouds: int, most: int, steps: int = FEWEST_STEPS) -> int:
+    """How many clouds a batch has where an epoch is to have `steps` steps or more.
+
+    `most`, or the largest power of two that leaves so many steps, but 8 at least: the statistics of
+    a smaller batch say little.
+
+    Examples:
+        >>> batch_for(1000, 32), batch_for(150, 32), batch_for(20, 32)
+        (32, 16, 8)
+    """
+    if steps < 1 or clouds >= most * steps:
+        return most
+    return min(max(2 ** max((clouds // steps).bit_length() - 1, 0), SMALLEST_BATCH), most)
+
+
 # The values of `select`, and the split whose scores select the best epoch.
 SELECTIONS = {'validation': 'validation', 'best_test_epoch': 'test', 'last_epoch': None}
 

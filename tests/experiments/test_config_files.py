@@ -79,7 +79,7 @@ def test_the_folder_of_a_run_is_told_from_its_config(tmp_path: pathlib.Path) -> 
     with pytest.raises(UserError, match=rf'folder of a run; its config is --config={path}'):
         config_files.resolved(['run.py', '--config', str(path.parent)])
     assert config_files.resolved(['run.py', '--config', str(path), '--config.points=3']) == [
-        'run.py', f'--config={config_files.SAVED}:{path}', '--config.points=3',
+        'run.py', f'--config={config_files.GIVEN}:{path}', '--config.points=3',
     ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from small import tiny
 
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.data.split import Split, folds
+from point_ft_jax.experiments import build
 from point_ft_jax.experiments.jobs import _cross_validation as crossing
 from point_ft_jax.experiments.jobs import finetune
 
@@ -39,6 +40,29 @@ def test_the_epoch_is_the_best_by_the_mean_of_all_clouds_and_of_equals_the_last(
     histories = [{1: 0.5, 2: 1.0, 3: 1.0}, {1: 1.0, 2: 0.5, 3: 0.5}]
     assert crossing._best(histories, [2, 2]).epoch == 3
     assert crossing._best(histories, [1, 3]).epoch == 1
+
+
+def test_few_held_out_clouds_are_warned_of_with_what_to_do(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    build.load_splits(tiny(tmp_path, **{'validation.fraction': 0.25}))
+    said = capsys.readouterr().err
+    assert '15 clouds are held out to choose the epoch, of bag (1), ' in said
+    assert 'fewer than 5: the choice is chancy; --config.validation.folds=4 chooses' in said
+    build.load_splits(tiny(tmp_path, **{'validation.fraction': 0.25, 'population': 2}))
+    assert 'a larger --config.validation.fraction holds out more' in capsys.readouterr().err
+
+
+def test_small_data_have_small_batches_unless_they_are_refused(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    config = tiny(tmp_path, **{'train.fewest_steps': 8})
+    assert build.with_batch_for(config, 45).train.batch_size == 8
+    said = capsys.readouterr().err
+    assert said.startswith('batches of 8 in place of 15, since there are 45 training clouds')
+    assert build.with_batch_for(config, 5).train.batch_size == 5
+    config.train.fewest_steps = 0
+    assert build.with_batch_for(config, 45) is config
 
 
 def test_it_needs_a_validation_score_to_choose_by(tmp_path: pathlib.Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from point_ft_jax.training.plan import keep_records
+from point_ft_jax.training.plan import batch_for, keep_records
 
 
 def kept(select: str, scores: list[float]) -> dict[str, int]:
@@ -30,3 +30,14 @@ def test_the_best_test_epoch_is_the_first_of_the_best_and_the_last_is_the_last()
 
 def test_without_a_selecting_split_the_last_epoch_is_chosen() -> None:
     assert kept('last_epoch', [0.9, 0.5])['chosen'] == 2
+
+
+@pytest.mark.parametrize(
+    ('clouds', 'most', 'steps', 'batch'),
+    [(1000, 32, 8, 32), (256, 32, 8, 32), (255, 32, 8, 16), (20, 32, 8, 8), (20, 4, 8, 4)],
+)
+def test_batches_follow_the_number_of_clouds(
+    clouds: int, most: int, steps: int, batch: int
+) -> None:
+    assert batch_for(clouds, most, steps) == batch
+    assert batch_for(clouds, most, 0) == most

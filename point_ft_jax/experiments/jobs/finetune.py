@@ -56,6 +56,7 @@ def run(config: ConfigDict, command: str = '') -> Report:
     folder, plain = run_folder.begin(config)
     splits = build.load_splits(config)
     train = splits['train']
+    config = build.with_batch_for(config, len(train))
     model = build.build_model(config, len(train.classes), len(train.part_names))
     crossed = None
     if config.validation.get('folds', 0):

@@ -48,6 +48,7 @@ def run(config: ConfigDict, command: str = '') -> Report:
     folder, plain = run_folder.begin(config)
     splits = build.load_splits(config)
     train = splits['train']
+    config = build.with_batch_for(config, len(train))
     widths = teachers.widths(train)
     model = models.build(build.autoencoder_spec(config, widths))
     metadata = {

@@ -1,0 +1,52 @@
+"""What weights say themselves of the model that they were made as."""
+
+import json
+import pathlib
+from collections.abc import Mapping
+
+from point_ft_jax.checkpoints import run as saved
+from point_ft_jax.checkpoints import shipped, spec_file, weights
+from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.json_files import read_json
+from point_ft_jax.models.spec import Spec, from_json
+
+ENTRY = 'spec'  # of a .pth, or of the metadata of a .safetensors file: a spec's JSON as text
+
+
+def read(source: str | None) -> Spec | None:
+    """The spec of the model that the weights at `source` are of; None where nobody wrote it down.
+
+    Args:
+        source: the folder of a run or of a delta, a .pth or .safetensors file, or 'shipped:NAME';
+            None or '' for random weights.
+
+    Raises:
+        UserError: nothing there, nothing that can be read, or a record of a newer version.
+    """
+    if not source:
+        return None
+    if pathlib.Path(source).expanduser().is_dir():
+        folder = saved.find(source)
+        facts = folder / saved.FACTS
+        return spec_file.read(folder, read_json(facts) if facts.exists() else {})
+    return of_entries(source, weights.read(shipped.locate(source)).beside)
+
+
+def of_entries(source: str, beside: Mapping[str, object]) -> Spec | None:
+    """The spec of what is read, from what it holds beside its weights; see `read`."""
+    if source.startswith(shipped.SHIPPED):
+        path = pathlib.Path(shipped.locate(source)).with_suffix('.json')
+        if path.is_file():
+            return from_json(read_json(path), str(path))
+    if not isinstance(text := beside.get(ENTRY), str):
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f'the entry {ENTRY!r} of {source} is no JSON ({error})') from None
+    return from_json(value, f'the entry {ENTRY!r} of {source}')
+
+
+def entry(spec: Spec) -> dict[str, str]:
+    """What a file keeps beside the weights of a spec's model."""
+    return {ENTRY: json.dumps(spec.to_json(), sort_keys=True)}

@@ -9,7 +9,7 @@ point-ft benchmark --population=8 --variant=tiny --points=1024 --num_groups=32
 
 point-ft benchmark --against=torch --cores=1 --batch=8
     DAPT, IDPT, linear probing and full fine-tuning beside the same models in plain PyTorch, which
-    has to be installed (pip install 'point_ft_jax[bench]')
+    has to be installed (pip install torch)
 
 Programs take turns, round by round, and medians are printed; of the comparison with PyTorch the
 lowest and the highest too. The share is the program's FLOP rate (its own FLOPs, by XLA) over that
@@ -295,7 +295,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             parser.error(f'--{name} is {options[name]}; expected 1 or more')
     against, cores, clock = (options.pop(name) for name in ('against', 'cores', 'clock'))
     if against and not importlib.util.find_spec(against):
-        raise UserError("--against=torch needs PyTorch: pip install 'point_ft_jax[bench]'")
+        raise UserError('--against=torch needs PyTorch: pip install torch')
     if cores:
         _use_cores(cores)
     command_line.start()

@@ -9,7 +9,7 @@ number of points, scale, the order of the axes; with a checkpoint (a .pth, or sh
 those that published backbones were pre-trained on. Ends with status 0 if both splits load, with 1
 if not, with 2 after a mistake in the command.
 
-    point-ft check_data folder --root=FOLDER --run=runs/recon_dapt
+    point-ft check_data folder --root=docs/samples/classes --checkpoint=shipped:recon_tiny
 """
 
 import contextlib

@@ -1,5 +1,7 @@
 """Compares runs: where their configs differ, and their results side by side, with intervals.
 
+python run.py --config=configs/recon_dapt.py
+python run.py --config=configs/recon_dapt.py:probe
 point-ft compare runs/recon_dapt runs/recon_dapt_probe
     two runs or more, of any jobs that have written a report
 

@@ -1,7 +1,8 @@
 """Converts a cloud, a folder of clouds or a data set to one .h5 or .npz file.
 
+    point-ft convert docs/samples/classes all.h5
+    point-ft convert docs/samples/chair.ply chair.npz
     point-ft convert scan.las scan.npz --channels=color,intensity
-    point-ft convert FOLDER all.h5
     point-ft convert modelnet40 modelnet40.h5 --root=DATA
 
 A file becomes arrays `points` [N, 3] and one for each channel. A folder of class folders, or a data

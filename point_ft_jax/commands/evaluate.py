@@ -1,5 +1,6 @@
 """Evaluates a checkpoint on the test split of a data set.
 
+python run.py --config=configs/recon_dapt.py
 point-ft evaluate --checkpoint=runs/recon_dapt
     a run of this project, on the data that it was tested on; --config gives other data
 point-ft evaluate --checkpoint=runs/a,runs/b,runs/c

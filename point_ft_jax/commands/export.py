@@ -1,15 +1,19 @@
 """Writes a run's model: for PyTorch, as safetensors, as a StableHLO program, or as a delta.
 
+python run.py --config=configs/recon_dapt.py
 point-ft export runs/recon_dapt model.pth
     a PyTorch checkpoint, under the names of the reference that the model stems from
+python run.py --config=configs/recon_dapt.py:full --config.folder=runs/full
 point-ft export runs/full model.safetensors --names=torch-pointcloud
     the same values as torch-pointcloud's model has them, which has no tuning methods
 point-ft export runs/recon_dapt model.stablehlo
     the forward pass with its weights inside, for any number of clouds
-point-ft export runs/recon_dapt folder --format=delta --license=apache-2.0
+point-ft export runs/recon_dapt gift --format=delta --license=apache-2.0
     what tuning added, with a model card: a folder to upload as it is
-point-ft export delta model.pth --backbone=recon.pth
-point-ft export runs/pretrain backbone.pth --part=backbone --type=bfloat16
+point-ft export gift tuned.pth --backbone=shipped:recon_tiny
+    the whole model again, from a delta and a copy of its backbone
+point-ft export runs/full backbone.pth --part=backbone --type=bfloat16
+    a part of it, rounded
 """
 
 import json

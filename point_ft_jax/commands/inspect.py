@@ -1,19 +1,17 @@
 """Says what a checkpoint is: which backbones a file can be loaded into, and what tuned it.
 
-    point-ft inspect recon.pth
-    point-ft inspect FILE [--keys] [--key=net] [--prefix=student.]
     point-ft inspect shipped:recon_tiny
+    point-ft inspect FILE [--keys] [--key=net] [--prefix=student.]
+    python run.py --config=configs/recon_dapt.py
     point-ft inspect runs/recon_dapt
 
 Prints of a .pth or .safetensors file what it holds, its parameters by part, how it fits each
-backbone that knows any of its keys, and what a load would take, leave and miss; of the folder of a
+backbone half of whose names it has, and what a load would take, leave and miss; of the folder of a
 run or of a delta what model it is; and how either is used. Ends with status 0 if a backbone, or a
 method on one, fits, with 1 if none does, with 2 if nothing can be read. No code in it is run.
 """
 
 import collections
-import dataclasses
-import functools
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
@@ -21,36 +19,22 @@ from typing import Any
 
 import numpy as np
 
+from point_ft_jax.checkpoints import record, shipped, weights
 from point_ft_jax.checkpoints import run as saved
-from point_ft_jax.checkpoints import shipped, weights
 from point_ft_jax.checkpoints.weights import Weights
 from point_ft_jax.commands import _tuned_by
+from point_ft_jax.commands._candidates import SEGMENTATION, Candidate, candidates
 from point_ft_jax.core import flags, plugins
 from point_ft_jax.core.inert_pickle import Opaque, shown
-from point_ft_jax.core.trees import Variables
-from point_ft_jax.models import create_model
 from point_ft_jax.models.model import Model
-from point_ft_jax.models.torch_names import COUNTER, Fit, summary, without_module
+from point_ft_jax.models.spec import Spec
+from point_ft_jax.models.torch_names import COUNTER, summary, without_module
 from point_ft_jax.reports import tables
 
 STATISTICS = ('running_mean', 'running_var', COUNTER)
 HEAD = 'cls_head_finetune.'
 LAST = re.compile(r'\bconvs?\d(_cls)?\.weight$')  # the maps of a segmentation head
-SEGMENTATION = ('label_conv', 'convs', 'propagation', 'dgcnn_pro')
 PROBLEMS_SHOWN = 5
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Candidate:
-    """A backbone in one of its variants, and how the file fits it."""
-
-    backbone: str
-    variant: str
-    fit: Fit
-
-    @property
-    def fits(self) -> bool:
-        return not self.fit.problems
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -172,37 +156,10 @@ def _outputs(state: Mapping[str, np.ndarray]) -> int | None:
     return widths[-1] if widths else None
 
 
-def candidates(state: Mapping[str, np.ndarray]) -> list[Candidate]:
-    """The backbones that know any of the keys, those that fit first, then those that nearly do."""
-    found = []
-    for name in plugins.available('backbones'):
-        best = _candidate(name, 'base', state)
-        report = best.fit.report
-        # Many of the right keys, in other shapes: perhaps another size.
-        if best.fit.misshapen and 2 * len(report.loaded) > len(report.new):
-            others = [v for v in plugins.load('backbones', name).BACKBONE.variants if v != 'base']
-            sizes = [best, *(_candidate(name, variant, state) for variant in others)]
-            best = min(sizes, key=lambda candidate: len(candidate.fit.problems))
-        if best.fit.report.loaded:
-            found.append(best)
-    return sorted(found, key=lambda candidate: len(candidate.fit.problems))
-
-
-def _candidate(backbone: str, variant: str, state: Mapping[str, np.ndarray]) -> Candidate:
-    segments = any(key.startswith(SEGMENTATION) for key in without_module(state))
-    model, shapes = _model(backbone, variant, segments)
-    return Candidate(backbone, variant, model.fit_backbone(shapes, state))
-
-
-@functools.cache
-def _model(backbone: str, variant: str, segments: bool) -> tuple[Model, Variables]:
-    """A file's backbone is looked for in the form that its own head needs."""
-    model = create_model(backbone, 1, num_parts=1 if segments else None, variant=variant)
-    return model, model.shapes()
-
-
 def _headline(source: str, read: Weights) -> str:
     state, beside = read.state, read.beside
+    made = record.of_entries(source, beside)
+    recorded = [f'made as {_recorded(made)}, by its own record'] if made else []
     written = [f'written by {read.project}; named here as the reference names it']
     types = sorted({str(value.dtype) for key, value in state.items() if _is_parameter(key)})
     scalars = (bool, int, float, str)
@@ -213,6 +170,7 @@ def _headline(source: str, read: Weights) -> str:
         if isinstance(v, Opaque)
         else str(k)
         for k, v in beside.items()
+        if k != record.ENTRY
     ]
     first = next(iter(state), '').partition('.')[0] + '.'
     wrapped = f', all below {first!r}' if all(k.startswith(first) for k in state) else ''
@@ -222,8 +180,17 @@ def _headline(source: str, read: Weights) -> str:
             f'{len(state):,} keys, {_count(state):,} parameters of {", ".join(types)}{wrapped}',
             f'beside the weights: {", ".join(others) or "nothing"}',
             *(written if read.project else []),
+            *recorded,
         ]
     )
+
+
+def _recorded(spec: Spec) -> str:
+    """'recon (tiny), num_groups 32, group_size 32'."""
+    fields = (f'{name} {value}' for name, value in spec.geometry.items() if name != 'memory')
+    method = getattr(spec, 'method', '')
+    tuned = [f'tuned by {method}'] if method else []
+    return ', '.join([f'{spec.backbone} ({spec.variant})', *tuned, *fields])
 
 
 def _form(keys: Sequence[str], state: Mapping[str, np.ndarray]) -> str:

@@ -1,5 +1,6 @@
 """Folds a tuner into its backbone: the same outputs, at the cost of the backbone alone.
 
+python run.py --config=configs/recon_dapt.py --config.method.name=lora --config.folder=runs/lora
 point-ft merge runs/lora merged
     writes the run's model, merged, as a run of its own
 point-ft merge runs/lora merged.pth

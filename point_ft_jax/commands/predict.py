@@ -1,6 +1,7 @@
 """Predicts the class of clouds in files, with probabilities.
 
-point-ft predict runs/recon_dapt chair.ply scans/ --top=3
+python run.py --config=configs/recon_dapt.py
+point-ft predict runs/recon_dapt docs/samples/chair.ply docs/samples/scans --normalize --top=3
 point-ft predict uni3d.pt chair.ply --text-features=classes.npz --channels=color
 
 With text features, one row a class name, a published model that has a space of texts classifies

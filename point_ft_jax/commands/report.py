@@ -1,5 +1,6 @@
 """Writes a run's report again, from what the run left for it: no training, no data, no model.
 
+python run.py --config=configs/recon_dapt.py
 point-ft report runs/recon_dapt
 point-ft report runs/recon_dapt --out=elsewhere
     report.md, report.html, result.json and the figures, in the run's folder or in another

@@ -1,5 +1,6 @@
 """Clouds centred on their mean and scaled to reach the unit sphere, as ModelNet40 is used."""
 
+import warnings
 import zlib
 from collections.abc import Sequence
 
@@ -26,21 +27,32 @@ def unit_sphere(points: np.ndarray) -> np.ndarray:
 
 
 def same_size(
-    clouds: Sequence[np.ndarray], names: Sequence[str], num_points: int, seed: int
+    clouds: Sequence[np.ndarray],
+    names: Sequence[str],
+    num_points: int,
+    seed: int,
+    repeat: bool = False,
 ) -> np.ndarray:
     """[S, num_points, 3], of each cloud [N, 3] so many points drawn without replacement, in order.
 
-    What is drawn depends on the seed and the cloud's name alone, not on the clouds beside it.
+    What is drawn depends on the seed and the cloud's name alone, not on the clouds beside it. With
+    `repeat` the points of smaller clouds are repeated, with a warning.
 
     Raises:
-        UserError: clouds of fewer points; nothing is padded.
+        UserError: clouds of fewer points, without `repeat`; nothing is padded.
     """
     small = [
         f'{name} ({len(cloud):,})'
         for cloud, name in zip(clouds, names, strict=True)
         if len(cloud) < num_points
     ]
-    if small:
+    if small and repeat:
+        warnings.warn(
+            f'{len(small):,} clouds have fewer than num_points={num_points:,} points, which are '
+            f'repeated: {some(small)}',
+            stacklevel=4,
+        )
+    elif small:
         raise UserError(
             f'{len(small):,} clouds have fewer than num_points={num_points:,} points: '
             f'{some(small)}; choose a smaller num_points or leave these clouds out'
@@ -52,5 +64,7 @@ def same_size(
 def _draw(cloud: np.ndarray, name: str, num_points: int, seed: int) -> np.ndarray:
     if len(cloud) == num_points:
         return cloud
+    if len(cloud) < num_points:
+        return np.resize(cloud, (num_points, cloud.shape[1]))
     rng = np.random.default_rng([seed, zlib.crc32(composed(name).encode())])
     return cloud[np.sort(rng.choice(len(cloud), num_points, replace=False))]

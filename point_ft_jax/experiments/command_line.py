@@ -1,13 +1,15 @@
 """What the commands share: start-up of JAX, and how mistakes and interrupts end."""
 
+import contextlib
 import functools
 import os
 import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn
 
 import absl.logging
 from absl import app, flags
@@ -48,7 +50,7 @@ def guarded(command: Callable[[], None]) -> None:
     once, and so do those that lose it.
     """
     try:
-        with ending():
+        with ending(), _plain_warnings():
             command()
     except UserError as error:
         _end(str(error), getattr(error, 'status', 2))
@@ -65,6 +67,23 @@ def guarded(command: Callable[[], None]) -> None:
         if not processes.several():
             raise
         processes.lost(error)
+
+
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """While a command runs a warning to its user is a line, without the place in the code."""
+    usual = warnings.formatwarning
+
+    def line(message: Warning | str, category: type[Warning], *place: Any) -> str:
+        if category is UserWarning:
+            return f'warning: {message}\n'
+        return usual(message, category, *place)
+
+    warnings.formatwarning = line
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
 
 
 SAFE = (

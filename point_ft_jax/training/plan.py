@@ -69,11 +69,15 @@ def check(
                 f'the {name} split has no clouds; a class gives one to validation if it has two: '
                 "give more, or set config.validation.fraction=0 and select 'last_epoch'"
             )
-        if split.points.shape[1] < num_points:
-            problems.append(
-                f'the model takes {num_points} points and the {name} clouds have '
-                f'{split.points.shape[1]}: set config.points to {split.points.shape[1]} or less'
-            )
+    fewer = {n: s.points.shape[1] for n, s in splits.items() if s.points.shape[1] < num_points}
+    if fewer:
+        least = min(fewer.values())
+        problems.append(
+            f'the model takes {num_points} points and the clouds of {", ".join(fewer)} have '
+            f'{least}: set config.points to {least} or less, or of clouds of your own '
+            f'config.data.num_points to {num_points}: then the points of smaller clouds are '
+            'repeated'
+        )
     raise_all(problems, 'this cannot be trained:')
 
 

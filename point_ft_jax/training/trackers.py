@@ -22,7 +22,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from point_ft_jax.core.errors import UserError, raise_all
 
 PROJECT = 'point_ft_jax'
-PACKAGES = {'wandb': 'wandb', 'mlflow': 'mlflow-skinny'}  # module -> what pip installs
+PACKAGES = {'wandb': 'wandb', 'mlflow': 'mlflow-skinny sqlalchemy'}  # module -> what pip installs
 
 # Adds the scalars of a step.
 Add = Callable[[int, Mapping[str, float]], None]

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from small import ROOT
 
 from point_ft_jax import __main__ as front
 from point_ft_jax.core import plugins
@@ -29,6 +30,29 @@ def test_help_begins_with_what_the_list_says_and_has_an_example(
         assert (status, err) == (0, '')
         assert first in out
         assert re.search(rf'^ *point-ft {name}( [^\[\]]*)?$', out, re.MULTILINE)
+
+
+@pytest.mark.parametrize('name', COMMANDS)
+def test_the_first_example_can_be_typed_as_it_stands(
+    name: str, capsys: pytest.CaptureFixture
+) -> None:
+    """What it names lies in a clone, or a command of the same help has made it before."""
+    lines = answer([name, '--help'], capsys)[1].splitlines()
+    place, example = next(
+        (i, line.strip()) for i, line in enumerate(lines) if line.strip().startswith('point-ft ')
+    )
+    before = '\n'.join(lines[:place])
+    words = [word.rpartition('=')[2] for word in example.split()[2:]]
+    assert not any(word.isupper() for word in words)
+    for word in words:
+        if word.startswith('runs/'):
+            made = 'recon_dapt.py:probe' if word.endswith('_probe') else 'configs/recon_dapt.py'
+            assert made in before
+            assert word.startswith('runs/recon_dapt') or f'--config.folder={word}' in before
+        elif word.startswith('docs/'):
+            assert (ROOT / word).exists() or name in ('draw_rooms', 'memory')
+    read = {'check_data', 'inspect', 'list', 'compile', 'benchmark'}
+    assert name in read or any(w.startswith(('runs/', 'docs')) for w in words)
 
 
 @pytest.mark.parametrize('name', COMMANDS)

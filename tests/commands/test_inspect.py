@@ -13,7 +13,7 @@ from small import GEOMETRY
 from point_ft_jax.checkpoints import torch_file
 from point_ft_jax.checkpoints.run import save
 from point_ft_jax.checkpoints.weights import Weights
-from point_ft_jax.commands import _tuned_by, inspect
+from point_ft_jax.commands import _candidates, _tuned_by, inspect
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.experiments import papers
 from point_ft_jax.models import create_model
@@ -75,6 +75,22 @@ def test_a_file_that_fits_nothing_says_what_is_nearest(capsys) -> None:
     assert 'more; --keys shows all' in out
     assert inspect.main([str(SMALL_FILE), '--keys']) == 1
     assert len(capsys.readouterr().out) > len(out)
+
+
+def test_only_backbones_and_sizes_that_a_file_may_be_of_are_tried(monkeypatch) -> None:
+    tried = []
+    first = _candidates._candidate
+    monkeypatch.setattr(
+        _candidates,
+        '_candidate',
+        lambda name, variant, state: tried.append((name, variant)) or first(name, variant, state),
+    )
+    inspect.candidates({f'fc{i}.weight': np.zeros((2, 3), np.float32) for i in range(9)})
+    assert tried == []
+    uni3d = state_dict('uni3d_ti', 'point_encoder.')
+    assert [c.variant for c in inspect.candidates(uni3d)] == ['tiny']
+    assert {name for name, _ in tried} == {'uni3d'}
+    assert ('uni3d', 'giant') not in tried
 
 
 def test_weights_of_something_else_are_described_all_the_same(tmp_path, capsys) -> None:
@@ -159,7 +175,9 @@ def test_a_genuine_dapt_state_is_recognised() -> None:
 
 def test_what_ships_and_runs_are_described(capsys, tmp_path) -> None:
     assert inspect.main(['shipped:recon_tiny']) == 0
-    assert 'recon (tiny): 5,753,472 parameters fit' in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert 'recon (tiny): 5,753,472 parameters fit' in out
+    assert 'made as recon (tiny), drop_path 0.0, group_size 32, num_groups 32, by its own' in out
     with pytest.raises(UserError, match='there are shipped:recon_tiny'):
         inspect.main(['shipped:none'])
     model = create_model('recon', 2, method='linear_probe', geometry=GEOMETRY)

@@ -66,7 +66,10 @@ class Listing:
         total = sum(map(len, self.files.values()))
         if unreadable == 'refuse':
             heading = f'{len(problems):,} of {total:,} files cannot be read:'
-            advice = "leave them out yourself, or by unreadable='skip'"
+            advice = (
+                "leave them out yourself, or by unreadable='skip' (in the shell --unreadable=skip, "
+                'of run.py --config.data.unreadable=skip)'
+            )
             raise_all([*problems.values(), *([advice] if problems else [])], heading)
         found = dataclasses.replace(
             self,

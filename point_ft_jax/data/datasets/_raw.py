@@ -1,5 +1,6 @@
 """The splits of a folder as its files hold them, before anything is cut to size or normalised."""
 
+import collections
 import dataclasses
 import pathlib
 import warnings
@@ -88,8 +89,14 @@ class Raw:
     def _left_out(self) -> list[str]:
         if not self.unreadable:
             return []
-        first = next(iter(self.unreadable.values())).splitlines()
+        reasons = [_reason(text) for text in self.unreadable.values()]
+        told = [f'{n:,} times: {text}' for text, n in collections.Counter(reasons).most_common(3)]
         return [
-            f'{len(self.unreadable):,} files cannot be read and are left out: '
-            f'{some(self.unreadable)} (the first: {" ".join(first)[:200]})'
+            f'{len(reasons):,} files cannot be read and are left out: {some(self.unreadable)}; '
+            f'{"; ".join(told)}'
         ]
+
+
+def _reason(text: str) -> str:
+    """Why a file cannot be read, without its name, in a line."""
+    return ' '.join(text.partition(': ')[2].split())[:200] or text[:200]

@@ -57,7 +57,8 @@ def load(
         split: 'train' or 'test'. A class may lack clouds in 'test', not in 'train'.
         root: the folder, or a file that `point-ft convert` wrote.
         num_points: the points kept of every cloud, drawn without replacement and the same in every
-            run; None for as many as the smallest cloud of both splits has.
+            run, those of smaller clouds repeated, with a warning; None for as many as the smallest
+            cloud of both splits has.
         test_fraction: the share of the clouds that is tested on, where the folder has no split. On
             which side a cloud is depends on its class, its name and the seed alone, so that no
             cloud changes sides when others are added. (It once depended on the number of files:
@@ -70,8 +71,8 @@ def load(
             and others, see `files.channels.read`; of an h5 file the arrays of these names.
 
     Raises:
-        UserError: no layout or two of them, files that cannot be read, clouds of fewer than
-            `num_points` points, wrong values or labels.
+        UserError: no layout or two of them, files that cannot be read, wrong values or
+            labels.
     """
     check_folder_options(split, num_points, test_fraction, seed, nonfinite, unreadable)
     asked = SPLITS if num_points is None else (split,)
@@ -233,6 +234,6 @@ def _split(
     channels: tuple[str, ...],
 ) -> Split:
     clouds, names = raw.clouds[split], raw.names[split]
-    points = same_size(clouds, names, num_points or raw.smallest(), seed)
+    points = same_size(clouds, names, num_points or raw.smallest(), seed, repeat=True)
     points = unit_sphere(points) if normalize else to_float32(points, names)
     return Split(points, raw.labels[split], raw.classes, names=tuple(names), channels=channels)

@@ -45,7 +45,8 @@ def load(
         split: 'train' or 'test'.
         root: the folder, or a file that `point-ft convert` wrote.
         num_points: the points kept of every cloud, drawn without replacement and the same in every
-            run; None for as many as the smallest cloud of both splits has.
+            run, those of smaller clouds repeated, with a warning; None for as many as the smallest
+            cloud of both splits has.
         test_fraction: the share of the clouds that is tested on, where the folder has no split;
             drawn as `folder.load` does.
         seed: draws the split and the points.
@@ -145,7 +146,7 @@ def _split(
     normalize: bool,
 ) -> Split:
     names = raw.names[split]
-    table = same_size(raw.clouds[split], names, size, seed)
+    table = same_size(raw.clouds[split], names, size, seed, repeat=True)
     points = np.ascontiguousarray(table[..., :3])
     return Split(
         unit_sphere(points) if normalize else to_float32(points, names),

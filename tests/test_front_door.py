@@ -36,6 +36,17 @@ def test_a_module_of_before_names_its_successor(former: str) -> None:
 
 
 @pytest.mark.parametrize('name', EXAMPLES)
+def test_help_shows_types_that_can_be_read(name: str) -> None:
+    thing = getattr(point_ft_jax, name)
+    own = [thing, *(m for m in vars(thing).values() if isinstance(m, classmethod | staticmethod))]
+    for function in own:
+        for parameter in inspect.signature(
+            getattr(function, '__func__', function)
+        ).parameters.values():
+            assert len(inspect.formatannotation(parameter.annotation)) < 120, parameter.name
+
+
+@pytest.mark.parametrize('name', EXAMPLES)
 def test_the_example_of_a_name_runs(name: str) -> None:
     thing = getattr(point_ft_jax, name)
     thing = getattr(thing, 'from_arrays', thing)

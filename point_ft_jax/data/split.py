@@ -47,10 +47,10 @@ class Split:
     @classmethod
     def from_arrays(
         cls,
-        points: ArrayLike,
-        labels: ArrayLike,
+        points: 'ArrayLike',
+        labels: 'ArrayLike',
         classes: Sequence[str] | None = None,
-        part_labels: ArrayLike | None = None,
+        part_labels: 'ArrayLike | None' = None,
         channels: Sequence[str] = (),
     ) -> 'Split':
         """A split of one's own arrays, checked as the files of a data set are.
@@ -120,7 +120,7 @@ class Split:
         return dataclasses.replace(self, **rows, names=names, features=features)
 
 
-def _array(values: ArrayLike, name: str) -> np.ndarray:
+def _array(values: 'ArrayLike', name: str) -> np.ndarray:
     try:
         return np.asarray(values)
     except ValueError as error:

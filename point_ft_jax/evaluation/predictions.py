@@ -13,9 +13,9 @@ from point_ft_jax.models.tuned import TunedModel
 
 def predict(
     tuned: TunedModel,
-    points: ArrayLike,
+    points: 'ArrayLike',
     *,
-    categories: ArrayLike | None = None,
+    categories: 'ArrayLike | None' = None,
     batch_size: int = 32,
 ) -> np.ndarray:
     """Class probabilities [S, C] of clouds; of a part segmenter part probabilities [S, N, P].
@@ -62,7 +62,7 @@ def predict(
     return np.asarray(jax.nn.softmax(logits))
 
 
-def features(tuned: TunedModel, points: ArrayLike, *, batch_size: int = 32) -> np.ndarray:
+def features(tuned: TunedModel, points: 'ArrayLike', *, batch_size: int = 32) -> np.ndarray:
     """The features [S, F] that the head of a classifier reads, float32.
 
     Args:
@@ -93,7 +93,7 @@ def features(tuned: TunedModel, points: ArrayLike, *, batch_size: int = 32) -> n
     return run(tuned.variables, inference.prepare(clouds, tuned.metadata['points']))
 
 
-def _categories(given: ArrayLike | None, size: int, count: int) -> np.ndarray:
+def _categories(given: 'ArrayLike | None', size: int, count: int) -> np.ndarray:
     if given is None:
         raise UserError('a part segmenter needs the category of each cloud: give categories=[…]')
     labels = np.asarray(given)

@@ -90,7 +90,9 @@ class Raw:
         if not self.unreadable:
             return []
         reasons = [_reason(text) for text in self.unreadable.values()]
-        told = [f'{n:,} times: {text}' for text, n in collections.Counter(reasons).most_common(3)]
+        told = [
+            f'{text} ({n:,} of them)' for text, n in collections.Counter(reasons).most_common(3)
+        ]
         return [
             f'{len(reasons):,} files cannot be read and are left out: {some(self.unreadable)}; '
             f'{"; ".join(told)}'

@@ -253,8 +253,9 @@ def outputs_of(config: ConfigDict, state: Mapping[str, np.ndarray]) -> int | Non
 def with_batch_for(config: ConfigDict, clouds: int) -> ConfigDict:
     """The config with smaller batches where `clouds` are few; see `plan.batch_for`."""
     train = config.train
-    size = min(batch_for(clouds, train.batch_size, train.get('fewest_steps', 0)), clouds)
-    if size == train.batch_size or size % make_mesh().size:
+    steps = train.get('fewest_steps', 0)
+    size = min(batch_for(clouds, train.batch_size, steps), clouds)
+    if not steps or size == train.batch_size or size % make_mesh().size:
         return config
     say(
         f'batches of {size} in place of {train.batch_size}, since there are {clouds} training '

@@ -57,6 +57,11 @@ def settle(config: ConfigDict, given: Mapping[str, str]) -> list[str]:
     return [*lines, *_settled_size(config, given)]
 
 
+def of(config: ConfigDict) -> list[Choice]:
+    """The choices that a config has, and makes."""
+    return [choice for choice in CHOICES if value(config, choice.name)]
+
+
 def _settled_size(config: ConfigDict, given: Mapping[str, str]) -> Iterator[str]:
     """The published size of a backbone that lacks the one of the config's file."""
     if 'model.backbone' not in given or 'model.variant' in given:
@@ -72,7 +77,7 @@ def _settled_size(config: ConfigDict, given: Mapping[str, str]) -> Iterator[str]
 
 
 def _settled(config: ConfigDict, choice: Choice, given: Mapping[str, str]) -> Iterator[str]:
-    before = _at(config, choice.name)
+    before = value(config, choice.name)
     if not isinstance(before, str):
         return
     name = given.get(choice.name, before)
@@ -85,15 +90,15 @@ def _settled(config: ConfigDict, choice: Choice, given: Mapping[str, str]) -> It
         return
     takes = choice.takes(name)
     for section in choice.sections:
-        if replaced and isinstance(_at(config, section), ConfigDict):
-            gone = _give_way(_at(config, section), takes, choice.own, _below(section, choice))
+        if replaced and isinstance(value(config, section), ConfigDict):
+            gone = _give_way(value(config, section), takes, choice.own, _below(section, choice))
             if gone:
                 yield (
                     f'{choice.what} {name} in place of {before}: what the config says for {before} '
                     f'alone gives way ({gone}); --config.{section}.OPTION=VALUE sets others'
                 )
         if replaced and name in OF_ONES_OWN:
-            _complete(_at(config, section), takes)
+            _complete(value(config, section), takes)
         for field in asked:
             if field.startswith(f'{section}.'):
                 _add(config, section, field.removeprefix(f'{section}.'), takes, choice.what, name)
@@ -145,7 +150,7 @@ def _add(
 ) -> None:
     """Makes room in a section for an option that the command line sets."""
     *above, last = option.split('.')
-    place = _at(config, section)
+    place = value(config, section)
     for word in above:
         inner = takes.get(word)
         if not isinstance(inner, Mapping):
@@ -177,7 +182,7 @@ def _default(parameter: inspect.Parameter | Options) -> Any:
     return config_dict.placeholder(hint if hint in (int, float, bool) else str)
 
 
-def _at(config: ConfigDict, dotted: str) -> Any:
+def value(config: ConfigDict, dotted: str) -> Any:
     """The value of a dotted field; None where there is none."""
     for word in dotted.split('.'):
         if not isinstance(config, ConfigDict) or word not in config:

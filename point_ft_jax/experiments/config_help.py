@@ -14,8 +14,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from point_ft_jax.experiments import choices, config_files
 from point_ft_jax.experiments import config as defaults
-from point_ft_jax.experiments import config_files
 
 WIDTH, INDENT = 100, 46  # columns of the help, and where comments begin
 # The functions of config.py that a job's config has its fields from.
@@ -43,10 +43,25 @@ def describe(argument: str, config: ConfigDict) -> str:
     known = {**comments(path), **field_comments(config.job)}
     parts.append('Fields; --config.FIELD=VALUE changes one\n' + '\n'.join(_fields(config, known)))
     parts.append(
-        f'The options of the data are those of point_ft_jax/data/datasets/{config.data.name}.py: '
-        f'point-ft check_data {config.data.name} --help'
+        'What a config names can be another, and has options that are fields too:\n'
+        + '\n'.join(_named(config))
+        + f'\npoint-ft check_data {config.data.name} --help explains those of the data'
     )
     return '\n\n'.join(parts)
+
+
+def _named(config: ConfigDict) -> Iterator[str]:
+    """A line for each choice of the config: the names there are, and the options of its own."""
+    for choice in choices.of(config):
+        listed = ', '.join(choice.takes(choices.value(config, choice.name))) or 'none'
+        field = f'--config.{choice.sections[0]}.'
+        yield textwrap.fill(
+            f'--config.{choice.name}=… ({choice.what}): {field}OPTION of {listed}',
+            WIDTH,
+            initial_indent='  ',
+            subsequent_indent='      ',
+            break_on_hyphens=False,
+        )
 
 
 def variants(path: pathlib.Path) -> list[str]:

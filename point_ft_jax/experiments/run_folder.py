@@ -120,7 +120,7 @@ def model_line(config: ConfigDict) -> str:
 
 def data_line(config: ConfigDict) -> str:
     """The data set and its options, for a report; that it is the official release goes unsaid."""
-    said = {k: v for k, v in sorted(config.data.items()) if v is not None and k != 'name'}
+    said = {k: v for k, v in sorted(config.data.items()) if v not in (None, ()) and k != 'name'}
     options = [f'{k}={v}' for k, v in said.items() if (k, v) != ('official', True)]
     return ' '.join([config.data.name, *options])
 

@@ -50,7 +50,7 @@ MISTAKES = {
     'fewer than no votes': ({'vote.votes': -1}, 'vote.votes is -1'),
     'more points than there are': (
         {'points': 128},
-        'takes 128 points and the train clouds have 64',
+        'takes 128 points and the clouds of train, .* have 64',
     ),
     'more groups than points': (
         {'model.geometry.num_groups': 100},

@@ -29,7 +29,6 @@ LINK = re.compile(r'\]\(([^)#:]+)(?:#[^)]*)?\)')
 # Tutorials that are stored without outputs so far.
 NOT_RUN = (
     'choosing_a_method',
-    'part_segmentation',
     'robust_fine_tuning',
 )
 NOTEBOOKS = sorted(ROOT.glob('docs/**/*.ipynb'))

@@ -96,9 +96,7 @@ def save(tuned: TunedModel, folder: str | os.PathLike) -> None:
         ('chair', 'table')
     """
     trees.check_finite(tuned.variables, 'the model')
-    folder = pathlib.Path(folder).expanduser()
-    if (folder / FACTS).exists() or (folder.is_dir() and any(folder.iterdir())):
-        raise UserError(f'{folder} is not empty; give a new folder, or remove it first')
+    folder = check_new(folder)
     trainable = trees.select(tuned.variables['params'], tuned.model.trainable)
     metadata = json_files.plain(
         {**tuned.metadata, 'history': list(tuned.history), 'scores': tuned.scores}
@@ -194,6 +192,32 @@ def load_run(
     rest = trees.map_paths(lambda path, _: frozen[path], rest)
     variables = {'params': trees.combine(moving, rest), 'batch_stats': statistics}
     return _tuned(model, variables, metadata)
+
+
+def facts(folder: str | pathlib.Path) -> tuple[Spec, dict[str, Any]]:
+    """What model a run or a delta is of, and what else is known of it, without a run's weights.
+
+    Raises:
+        UserError: no run, or one whose facts cannot be read.
+    """
+    folder = find(folder)
+    if (folder / FACTS).exists():
+        metadata = _read_metadata(folder)
+        return spec_file.read(folder, metadata), metadata
+    own = read_delta(folder)
+    return own.model.spec, own.metadata
+
+
+def check_new(folder: str | os.PathLike) -> pathlib.Path:
+    """A folder that is not there yet, or empty.
+
+    Raises:
+        UserError: there is something in it.
+    """
+    folder = pathlib.Path(folder).expanduser()
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise UserError(f'{folder} is not empty; give a new folder, or remove it first')
+    return folder
 
 
 def read_delta(folder: str | pathlib.Path) -> delta.Delta:

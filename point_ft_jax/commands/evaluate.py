@@ -23,9 +23,8 @@ from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.experiments import command_line
 
 if TYPE_CHECKING:
-    from point_ft_jax.checkpoints.delta import Delta
     from point_ft_jax.data.split import Split
-    from point_ft_jax.models.tuned import TunedModel
+    from point_ft_jax.models.spec import Spec
 
 CHECKPOINT = flags.DEFINE_list('checkpoint', None, "A run's or a delta's folder, or a .pth file.")
 BACKBONE = flags.DEFINE_string('backbone', None, "A .pth or a run with a delta's backbone.")
@@ -86,25 +85,30 @@ def compared(
 
     deltas = [saved.read_delta(path) for path in checkpoints]
     stacked, shared = delta.stack(deltas)
-    run = saved.load_run(checkpoints[0], backbone, key=key, prefix=prefix)
-    own = trees.flatten(deltas[0].params)
-    frozen = trees.map_paths(
-        lambda path, leaf: None if path in own else leaf, run.variables['params']
-    )
-    config = config or build.config_of(run.metadata, checkpoints[0])
-    splits = build.load_splits(config, run.metadata['classes'])
+    metadata = deltas[0].metadata
+    config = config or build.config_of(metadata, checkpoints[0])
+    splits = build.load_splits(config, metadata['classes'])
     test = splits['test']
     for path, one in zip(checkpoints, deltas, strict=True):
-        _check_run(path, one, config, test)
-    pairs = zip(checkpoints, deltas, strict=True)
-    others = [line for path, one in pairs for line in _other_data(path, one, splits)]
+        _check_run(path, one.model.spec, one.metadata, config, test)
+    others = [
+        line
+        for path, one in zip(checkpoints, deltas, strict=True)
+        for line in _other_data(path, one.metadata, splits)
+    ]
     if len(counts := {one.metadata['points'] for one in deltas}) > 1:
         raise UserError(
             f'the runs take {", ".join(map(str, sorted(counts)))} points; evaluate those of one '
             'number together'
         )
+    # Weights are read last: a mistake in the data is found before.
+    run = saved.load_run(checkpoints[0], backbone, key=key, prefix=prefix)
+    own = trees.flatten(deltas[0].params)
+    frozen = trees.map_paths(
+        lambda path, leaf: None if path in own else leaf, run.variables['params']
+    )
     task = build.task_of(config, test)
-    points, targets = task.prepare(test, run.metadata['points'])
+    points, targets = task.prepare(test, metadata['points'])
     answer = functools.partial(task.answer, run.model.module)
     many = inference.all_in_batches(answer, make_mesh(), batch_size, shared)
     answers = many((stacked, frozen), points, targets)
@@ -114,7 +118,7 @@ def compared(
         mine = jax.tree.map(lambda array, k=k: array[:, k], answers)
         scores = task.evaluation(0, task.record(mine, targets)).scores()
         rows.append({'checkpoint': path, label: f'{100 * scores[score]:.2f}'})
-    clouds = f'{len(test)} clouds of the test split, {run.metadata["points"]} points each'
+    clouds = f'{len(test)} clouds of the test split, {metadata["points"]} points each'
     head = [clouds, *_absent(test), *others]
     return '\n'.join([*head, '', tables.text(rows)])
 
@@ -144,24 +148,27 @@ def evaluated(
     from point_ft_jax.core.devices import make_mesh
     from point_ft_jax.evaluation import inference
     from point_ft_jax.experiments import build
+    from point_ft_jax.models import AutoencoderSpec
 
     if not pathlib.Path(checkpoint).expanduser().exists():
         raise UserError(f'{checkpoint}: no such file or folder')
     if pathlib.Path(checkpoint).expanduser().is_dir():
+        spec, metadata = saved.facts(checkpoint)
+        if isinstance(spec, AutoencoderSpec):
+            saved.load_run(checkpoint)  # says what to do with it
+        config = config or build.config_of(metadata, checkpoint)
+        splits = build.load_splits(config, metadata['classes'])
+        test, num_points = splits['test'], metadata['points']
+        _check_run(checkpoint, spec, metadata, config, test)
+        others = _other_data(checkpoint, metadata, splits)
         run = saved.load_run(checkpoint, backbone, key=key, prefix=prefix)
-        config = config or build.config_of(run.metadata, checkpoint)
         model, variables, origin = run.model, run.variables, f'run {checkpoint}'
-        num_points = run.metadata['points']
-        splits = build.load_splits(config, run.metadata['classes'])
-        test = splits['test']
-        _check_run(checkpoint, run, config, test)
-        others = _other_data(checkpoint, run, splits)
     else:
         others = []
         if config is None:
             raise UserError(f'{checkpoint} is no run: say what model it is with --config=…')
-        state = weights.read(checkpoint, key, prefix).state
         test = build.load_splits(config)['test']
+        state = weights.read(checkpoint, key, prefix).state
         outputs = build.outputs_of(config, state) or len(test.classes)
         model = build.build_model(config, outputs, len(test.part_names))
         shapes = model.shapes()
@@ -182,15 +189,17 @@ def evaluated(
     return '\n'.join([*lines, *_scores(task.name, evaluation, test.classes)])
 
 
-def _check_run(path: str, run: 'TunedModel | Delta', config: ConfigDict, test: 'Split') -> None:
+def _check_run(
+    path: str, spec: 'Spec', metadata: Mapping[str, Any], config: ConfigDict, test: 'Split'
+) -> None:
     """Raises UserError for data of another task or with other classes than a run's."""
     problems = []
     from point_ft_jax.training.tasks import kinds
 
-    task = kinds.of_model(run.model.spec).name
+    task = kinds.of_model(spec).name
     if task != config.task:
         problems.append(f"its task is {task}, the config's {config.task}")
-    classes = run.metadata['classes']
+    classes = metadata['classes']
     if list(classes) != list(test.classes):
         some = [', '.join(map(str, list(names)[:4])) for names in (classes, test.classes)]
         problems.append(
@@ -209,11 +218,11 @@ def _absent(test: 'Split') -> list[str]:
     return [f'note: no cloud of {", ".join(names)}: means over classes are over the others']
 
 
-def _other_data(path: str, run: 'TunedModel | Delta', splits: Mapping[str, 'Split']) -> list[str]:
+def _other_data(path: str, metadata: Mapping[str, Any], splits: Mapping[str, 'Split']) -> list[str]:
     """How the data differ from those that a run was trained and tested on, in lines."""
     from point_ft_jax.data.fingerprint import changes, fingerprints
 
-    before = run.metadata.get('data', {})
+    before = metadata.get('data', {})
     found = changes(before, fingerprints(splits)) if before else []
     head = f'note: these are not the data of {path}; what is tested here may have been trained on:'
     return [head, *(f'  - {text}' for text in found)] if found else []

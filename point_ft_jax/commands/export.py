@@ -87,6 +87,7 @@ def export(
         raise UserError(NO_ONNX)
     if form == 'delta':
         return _give_delta(run, path, licence)
+    command_line.check_target(path)
     loaded = saved.load_run(run, backbone, pretrained=True, key=key, prefix=prefix)
     if form == 'stablehlo':
         return _write_program(loaded, path)

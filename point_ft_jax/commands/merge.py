@@ -30,6 +30,10 @@ def merge_run(run: str, out: str, backbone: str | None = None) -> str:
     from point_ft_jax.checkpoints import run as saved
     from point_ft_jax.checkpoints import torch_file
 
+    if out.endswith('.pth'):
+        command_line.check_target(out)
+    else:
+        saved.check_new(out)
     merged = merge(saved.load_run(run, backbone))
     size = f'{trees.count(merged.variables["params"]):,} parameters'
     if out.endswith('.pth'):

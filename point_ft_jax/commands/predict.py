@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from point_ft_jax.commands import _cloud_files
-from point_ft_jax.core import flags, json_files
+from point_ft_jax.core import flags
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.data import sampling
 from point_ft_jax.data.likeness import differences
@@ -32,7 +32,6 @@ from point_ft_jax.data.precision import to_float32
 from point_ft_jax.experiments import command_line
 
 Row = dict[str, Any]
-FEW = ('repeat', 'refuse')
 
 
 def predict_files(
@@ -71,22 +70,18 @@ def predict_files(
     from point_ft_jax.core.devices import make_mesh
     from point_ft_jax.evaluation import inference
 
-    facts = saved.find(run) / saved.FACTS
-    metadata = json_files.read_json(facts) if facts.exists() else None
-    read = None
-    if isinstance(metadata, Mapping):  # and mistakes in the files before the model is
-        read = _cloud_files.read(files, metadata.get('channels', ()))
-    loaded = saved.load_run(run, backbone)
-    metadata = loaded.metadata
-    if loaded.model.spec.num_parts is not None:
+    spec, metadata = saved.facts(run)
+    if getattr(spec, 'num_parts', None) is not None:
         raise UserError(
             f'{run} segments parts, and what is predicted here are classes; look at its report, or '
             'evaluate it with point-ft evaluate'
         )
-    read = read or _cloud_files.read(files, metadata.get('channels', ()))
+    # And mistakes in the files before the weights are.
+    read = _cloud_files.read(files, metadata.get('channels', ()))
     size = metadata['points']
     warnings = _small(read, size, few)
     placed = _placed(read.clouds, normalize)
+    loaded = saved.load_run(run, backbone)
     clouds = [sampling.repeated(cloud, size) for cloud in placed]
     predict = inference.make_predict(loaded.model.module, make_mesh(), min(len(clouds), 32))
     points = np.concatenate([inference.prepare(cloud[None], size) for cloud in clouds])
@@ -132,8 +127,8 @@ def _check(top: int, few: str) -> None:
     problems = []
     if top < 1:
         problems.append(f'top is {top}; expected 1 or more')
-    if few not in FEW:
-        problems.append(f'few is {few!r}; expected {" or ".join(FEW)}')
+    if few not in sampling.FEW:
+        problems.append(f'few is {few!r}; expected {" or ".join(sampling.FEW)}')
     raise_all(problems, 'wrong options:')
 
 
@@ -203,14 +198,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--swap-yz', action='store_true', help='for text features: z is up')
     parser.add_argument(
         '--few',
-        choices=FEW,
+        choices=sampling.FEW,
         default='repeat',
         help='what to do with clouds of fewer points than the model takes (default: repeat)',
     )
     parser.add_argument('--csv', help='write a table there too')
     options = parser.parse_args(arguments)
-    if options.csv and not pathlib.Path(options.csv).absolute().parent.is_dir():
-        raise UserError(f'--csv={options.csv}: there is no such folder')
+    if options.csv:
+        command_line.check_target(options.csv)
     _cloud_files.find(options.paths)
     command_line.start()
     shared = {'top': options.top, 'normalize': options.normalize, 'few': options.few}

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from point_ft_jax.core.errors import raise_all, some
+from point_ft_jax.core.errors import UserError, raise_all, some
 from point_ft_jax.data import likeness, precision
+
+COLOURS = ('red', 'green', 'blue')
 
 
 def problems(
@@ -29,6 +31,7 @@ def problems(
     found = [*_shape_problems(points, labels, channels)]
     if not found:
         found += _value_problems(points)
+        found += _colour_problems(points, channels)
         found += _label_problems(labels, classes, complete)
     return found
 
@@ -45,7 +48,7 @@ def check_clouds(
     Raises:
         UserError: everything that is wrong with them, in one message.
     """
-    clouds = np.asarray(points)
+    clouds = as_array(points)
     labels = np.zeros(len(clouds) if clouds.ndim else 0, int)
     found = problems(clouds, labels, [''], complete=False, channels=channels)
     raise_all(found, 'these clouds cannot be used:')
@@ -163,7 +166,8 @@ def _value_problems(points: np.ndarray) -> list[str]:
     low, high = points.min(axis=1), points.max(axis=1)
     finite = ((low >= -limit) & (high <= limit)).all(axis=1)
     broken = np.flatnonzero(~finite)
-    same = (low == high)[:, :3].all(axis=1)
+    # What single precision takes for 0 has no extent.
+    same = (high[:, :3] / 2.0 - low[:, :3] / 2.0 <= np.finfo(np.float32).tiny).all(axis=1)
     flat = np.flatnonzero(finite & same)
     merged = np.flatnonzero(precision.are_merged(points) & finite & ~same)
     found = []
@@ -180,6 +184,44 @@ def _value_problems(points: np.ndarray) -> list[str]:
     if len(merged):
         found.append(_merged(len(merged), f'numbers {some(merged)}'))
     return found
+
+
+def _colour_problems(points: np.ndarray, channels: Sequence[str]) -> list[str]:
+    """A sentence where colours are in another unit than 0..1."""
+    columns = [3 + i for i, name in enumerate(channels) if name in COLOURS]
+    if not columns or (most := points[..., columns].max()) <= 1.001:
+        return []
+    return [
+        f'colours go up to {most:g}; expected 0..1: divide them by {65535 if most > 256 else 255}'
+    ]
+
+
+def as_array(values: ArrayLike) -> np.ndarray:
+    """Values as an array, NaN where they are masked.
+
+    Raises:
+        ValueError: clouds of different sizes.
+    """
+    if isinstance(values, np.ma.MaskedArray) and values.dtype.kind in 'fiu' and values.mask.any():
+        return values.astype(np.result_type(values.dtype, np.float32)).filled(np.nan)
+    return np.asarray(values)
+
+
+def numbered(labels: np.ndarray, where: str) -> tuple[str, ...]:
+    """Class names for labels [S] without any: '0', '1', ...; () where there are no such labels.
+
+    Raises:
+        UserError: a label that is no number of a class; `where` says whose it is.
+    """
+    if labels.dtype.kind not in 'iu' or not labels.size:
+        return ()
+    most, largest = 10 * labels.size + 1000, int(labels.max())
+    if largest > most:
+        raise UserError(
+            f'{where} a label of {largest:,} and {labels.size:,} clouds; expected the numbers of '
+            'classes, from 0 on'
+        )
+    return tuple(str(label) for label in range(largest + 1))
 
 
 def _label_problems(labels: np.ndarray, classes: Sequence[str], complete: bool) -> list[str]:

@@ -8,6 +8,8 @@ origin are never sampled, and copies of another point stand in for them.
 A point is [3 + F]: where it is, and what else is known of it, which goes with it.
 """
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -38,6 +40,32 @@ def repeated(points: np.ndarray, num_points: int) -> np.ndarray:
     Copies of a point change nothing that a model here is told of: it takes the farthest points.
     """
     return points[np.arange(max(len(points), num_points)) % len(points)]
+
+
+FEW = ('repeat', 'refuse')
+
+
+def enough(points: np.ndarray, num_points: int, few: str) -> np.ndarray:
+    """Clouds [S, N, 3 + F] of `num_points` points or more, theirs repeated if few='repeat'.
+
+    Raises:
+        UserError: `few` is none of FEW; or they have fewer points and it is 'refuse'.
+    """
+    if few not in FEW:
+        raise UserError(f'few is {few!r}; expected {" or ".join(FEW)}')
+    if points.shape[1] >= num_points:
+        return points
+    if few == 'refuse':
+        raise UserError(
+            f'the model takes {num_points} points and the clouds have {points.shape[1]}: give '
+            "few='repeat' to have theirs repeated, or clouds of more points"
+        )
+    warnings.warn(
+        f'the clouds have {points.shape[1]} points, of which the model takes {num_points}: they '
+        'are repeated',
+        stacklevel=3,
+    )
+    return points[:, np.arange(num_points) % points.shape[1]]
 
 
 def for_training(key: jax.Array, points: jax.Array, num_points: int) -> jax.Array:

@@ -81,8 +81,7 @@ class Split:
         points, labels = _array(points, 'points'), _array(labels, 'labels')
         complete = classes is None
         if classes is None:
-            count = int(labels.max()) + 1 if labels.size and labels.dtype.kind in 'iu' else 0
-            classes = [str(label) for label in range(count)]
+            classes = checks.numbered(labels, 'there are')
         channels = expand(channels)
         problems = checks.problems(points, labels, classes, complete, channels)
         if len(set(classes)) < len(classes):
@@ -122,7 +121,7 @@ class Split:
 
 def _array(values: 'ArrayLike', name: str) -> np.ndarray:
     try:
-        return np.asarray(values)
+        return checks.as_array(values)
     except ValueError as error:
         raise UserError(
             f'{name} are no regular array ({error}); expected the same number of points in every '

@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike
 
 from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.data import likeness, sampling
 from point_ft_jax.data.checks import check_clouds
 from point_ft_jax.evaluation import inference
 from point_ft_jax.models.tuned import TunedModel
@@ -17,6 +18,7 @@ def predict(
     *,
     categories: 'ArrayLike | None' = None,
     batch_size: int = 32,
+    few: str = 'refuse',
 ) -> np.ndarray:
     """Class probabilities [S, C] of clouds; of a part segmenter part probabilities [S, N, P].
 
@@ -30,6 +32,8 @@ def predict(
             clouds.
         categories: [S] integers, the category of each cloud, for a part segmenter.
         batch_size: clouds at once.
+        few: 'refuse' clouds of fewer points than a classifier takes, or 'repeat' their points, with
+            a warning, as `point-ft predict` does.
 
     Returns:
         float32 in 0..1, in the order of `tuned.classes` (of `tuned.metadata['part_names']`); each
@@ -50,9 +54,10 @@ def predict(
         >>> predict(tuned, clouds).shape
         (3, 2)
     """
-    clouds = check_clouds(points, tuned.metadata.get('channels', ()), tuned.metadata)
+    classifies = tuned.model.spec.num_parts is None
+    clouds = _checked(tuned, points, few if classifies else None)
     module = tuned.model.module
-    if tuned.model.spec.num_parts is None:
+    if classifies:
         run = inference.make_predict(module, make_mesh(), min(len(clouds), batch_size))
         logits = run(tuned.variables, inference.prepare(clouds, tuned.metadata['points']))
     else:
@@ -62,7 +67,9 @@ def predict(
     return np.asarray(jax.nn.softmax(logits))
 
 
-def features(tuned: TunedModel, points: 'ArrayLike', *, batch_size: int = 32) -> np.ndarray:
+def features(
+    tuned: TunedModel, points: 'ArrayLike', *, batch_size: int = 32, few: str = 'refuse'
+) -> np.ndarray:
     """The features [S, F] that the head of a classifier reads, float32.
 
     Args:
@@ -71,6 +78,7 @@ def features(tuned: TunedModel, points: 'ArrayLike', *, batch_size: int = 32) ->
             `load_pretrained`.
         points: [S, N, 3] clouds, as in `predict`.
         batch_size: clouds at once.
+        few: what to do with clouds of few points, as in `predict`.
 
     Raises:
         UserError: clouds as in `predict`, or a part segmenter.
@@ -87,10 +95,19 @@ def features(tuned: TunedModel, points: 'ArrayLike', *, batch_size: int = 32) ->
     """
     if tuned.model.spec.num_parts is not None:
         raise UserError('a part segmenter has features for each point; expected a classifier')
-    clouds = check_clouds(points, tuned.metadata.get('channels', ()), tuned.metadata)
+    clouds = _checked(tuned, points, few)
     size = min(len(clouds), batch_size)
     run = inference.make_predict(tuned.model.module, make_mesh(), size, method='features')
     return run(tuned.variables, inference.prepare(clouds, tuned.metadata['points']))
+
+
+def _checked(tuned: TunedModel, points: 'ArrayLike', few: str | None) -> np.ndarray:
+    """The clouds, sound and of enough points; None for `few` where any number will do."""
+    clouds = check_clouds(points, tuned.metadata.get('channels', ()))
+    if few is not None:
+        clouds = sampling.enough(clouds, tuned.metadata['points'], few)
+    likeness.warn_of_differences(clouds, tuned.metadata)
+    return clouds
 
 
 def _categories(given: 'ArrayLike | None', size: int, count: int) -> np.ndarray:

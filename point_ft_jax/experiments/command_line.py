@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import pathlib
 import re
 import shlex
 import signal
@@ -139,6 +140,15 @@ def numbers(flag: str, text: str) -> list[int]:
     if not all(part.strip().isdecimal() and int(part) for part in parts):
         raise UserError(f'{flag} is {text!r}; expected whole numbers joined by commas, as 8,16')
     return [int(part) for part in parts]
+
+
+def check_target(path: str) -> None:
+    """Raises a `UserError` where a file can't be written, before anything is made for it."""
+    target = pathlib.Path(path).expanduser().absolute()
+    if target.is_dir():
+        raise UserError(f'{path} is a folder; expected the name of a file to write')
+    if not target.parent.is_dir():
+        raise UserError(f'{path} cannot be written: there is no folder {target.parent}')
 
 
 HELP = ('-h', '-help', '--help', '--helpshort', '--helpfull')

@@ -85,6 +85,8 @@ def test_lists_are_not_followed_with_a_word(root, capsys, name):
 LEFT = {
     'README.txt': b'These are clouds of bags.\nMade in 3 days by 2 people.\n',
     'LICENSE.txt': b'Do what you like.\n',
+    'readme.txt': b'The folder of 3 scans holds 1 2 3\n',
+    'sizes.txt': b'points of all classes\nbag with most\nbag 1 2 3\n',
     'notes.csv': b'name,who\nbag,me\n',
     'photo.png': b'\x89PNG',
     '.DS_Store': b'\0\0',
@@ -168,7 +170,7 @@ NAN = np.array([[0, 0, np.nan], [1, 2, 3], [2, 3, np.inf], [4, 5, 6], [7, 8, 9]]
 def test_points_that_are_no_numbers_are_refused_or_dropped(root, name):
     writer = {'a.npy': np.save, 'a.txt': np.savetxt}[name]
     writer(root / 'train/bag' / name, NAN)
-    with pytest.raises(UserError, match=r"2 of 5 points are NaN .* set nonfinite='drop'"):
+    with pytest.raises(UserError, match=r"2 of 5 points are NaN, .* set nonfinite='drop'"):
         folder.load('train', root=str(root))
     assert folder.load('train', root=str(root), nonfinite='drop').points.shape == (7, 3, 3)
     with pytest.raises(UserError, match="nonfinite is 'keep'; expected one of refuse, drop"):
@@ -209,3 +211,35 @@ def test_what_check_data_says_of_the_clouds_themselves(tmp_path, capsys):
         'test has no cloud of cup',
     ):
         assert text in out, text
+
+
+def test_a_cloud_of_an_unlucky_name_is_a_cloud(tmp_path):
+    (tmp_path / 'notice.txt').write_text('1 2 3\n4 5 6\n')
+    assert point_files.is_cloud(tmp_path / 'notice.txt')
+
+
+def test_folders_behind_links_are_counted_and_links_in_circles_end(root, tmp_path_factory, capsys):
+    elsewhere = tmp_path_factory.mktemp('elsewhere')
+    cloud(elsewhere / 'more' / 'a.npy')
+    (root / 'train' / 'bag' / 'linked').symlink_to(elsewhere)
+    (root / 'train' / 'bag' / 'circle').symlink_to(root)
+    out = checked(root, capsys)
+    assert '1 files of data are not used: train/bag/linked/more/a.npy' in out
+
+
+@pytest.mark.parametrize('place', ['one/', 'one/two/', 'one/two/train/', 'data/train/'])
+def test_classes_further_down_are_found_for_the_message(tmp_path, place):
+    for index in range(2):
+        cloud(tmp_path / place / 'bag' / f'{index}.npy')
+        if 'train' in place:
+            cloud(tmp_path / place.replace('train', 'test') / 'bag' / f'{index}.npy')
+    expected = tmp_path / place.replace('train/', '')
+    with pytest.raises(UserError, match=f'lie further down: set root to {expected}$'):
+        loaded(tmp_path)
+
+
+def test_a_split_that_is_missing_is_said_with_what_there_is(tmp_path):
+    cloud(tmp_path / 'train/bag/a.npy')
+    cloud(tmp_path / 'val/bag/a.npy')
+    with pytest.raises(UserError, match=r'no class folders in .*test; .* holds train/, val/'):
+        loaded(tmp_path)

@@ -4,11 +4,14 @@ import dataclasses
 import struct
 
 import numpy as np
+import pytest
+import reader_cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from point_ft_jax.data.files import ply
+from point_ft_jax.data.files import points as point_files
 
 CODES = {'double': 'd', 'float64': 'd', 'uchar': 'B', 'int32': 'i', 'int64': 'q'}
 ORDERS = {'ascii': '<', 'binary_little_endian': '<', 'binary_big_endian': '>'}
@@ -101,3 +104,31 @@ def test_a_first_byte_that_looks_like_a_line_end_is_data() -> None:
         'binary_little_endian', '\r', b'', '', ('x', 'y', 'z'), 'vertex', (), 0, 0, 0, False
     )
     np.testing.assert_array_equal(ply.parse(written(points, dialect)), points)
+
+
+def in_one_stream(separator: str) -> bytes:
+    """A .ply of the corners alone, whose values stand one after the other."""
+    head = reader_cases.ply().partition(b'element face')[0] + b'end_header\n'
+    return head + separator.join(map(repr, reader_cases.CORNERS.ravel().tolist())).encode()
+
+
+UNUSUAL = {
+    'blank lines first': b'\n\n' + reader_cases.ply(),
+    'a remark with a CR in it': reader_cases.ply(remark=b'a\rb', form='binary_little_endian'),
+    'capitals': reader_cases.ply().replace(b'property double', b'PROPERTY Double'),
+    'rows over several lines': in_one_stream('\n'),
+    'all rows on one line': in_one_stream(' '),
+    "Fortran's exponents": reader_cases.ply().replace(b'0.25', b'2.5D-01'),
+}
+
+
+@pytest.mark.parametrize('content', UNUSUAL.values(), ids=UNUSUAL)
+def test_what_is_unusual_and_clear_is_read(content):
+    np.testing.assert_array_equal(ply.parse(content), reader_cases.CORNERS)
+
+
+def test_what_stands_for_no_number_is_one(tmp_path):
+    for word in (b'nan', b'-nan(ind)', b'1.#QNAN'):
+        (tmp_path / 'a.ply').write_bytes(in_one_stream('\n').replace(b'0.0', word, 1))
+        found = point_files.read(tmp_path / 'a.ply', nonfinite='drop')
+        np.testing.assert_array_equal(found, reader_cases.CORNERS[1:])

@@ -6,11 +6,12 @@ import pytest
 
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.data.checks import check_clouds
-from point_ft_jax.data.datasets import folder, part_folder
+from point_ft_jax.data.datasets import folder, part_folder, scanobjectnn
 from point_ft_jax.data.files import points as point_files
 from point_ft_jax.data.normalize import unit_sphere
 from point_ft_jax.data.precision import to_float32
 from point_ft_jax.data.split import Split
+from point_ft_jax.evaluation.corruptions import official
 
 UTM = np.array([452_000.0, 5_412_000.0, 300.0])
 SMALL = np.random.default_rng(0).uniform(-0.1, 0.1, (4, 64, 3))  # clouds of 0.2 m about the origin
@@ -92,3 +93,19 @@ def test_a_grid_of_whole_metres_is_no_rounding():
     grid = np.stack(np.meshgrid(*[np.arange(9.0)] * 3), -1).reshape(1, -1, 3) + UTM
     with pytest.warns(UserWarning, match='far from the origin'):
         assert check_clouds(grid).shape == (1, 729, 3)
+
+
+@pytest.mark.parametrize('data', [FAR, (FAR * 1000).astype(np.int64)])
+def test_scans_and_corrupted_clouds_are_moved_before_they_are_cast(tmp_path, data):
+    (tmp_path / 'main_split').mkdir()
+    for name in ('main_split/training_objectdataset.h5', 'clean.h5'):
+        with h5py.File(tmp_path / name, 'w') as file:
+            file['data'], file['label'] = np.tile(data, (10, 1, 1)), np.arange(40) % 15
+    for read in (
+        lambda: scanobjectnn.load('train', root=str(tmp_path), official=False).points,
+        lambda: official.read(str(tmp_path), official=False).points,
+    ):
+        with pytest.warns(UserWarning, match='40 of 40 clouds lie far from the origin'):
+            points = read()
+        expected = data[0] - data[0].mean(0)
+        np.testing.assert_allclose(points[0], expected, atol=1e-6 * np.ptp(expected))

@@ -169,7 +169,7 @@ MISTAKES = {
     break_size: r'1 clouds have fewer than num_points=32 points: f_cap/c \(20\)',
     break_number: 'part labels that are no whole numbers: f_cap/c',
     break_file: '1 listed shapes have no file: f_cap/c',
-    break_value: 'b.txt: 1 of 40 points are NaN or infinite',
+    break_value: 'b.txt: 1 of 40 points are NaN, infinite or missing',
     break_parts: r'no parts are known of Cup: give .*seg_classes.json as \{"Cup": \[0, 1\]',
     break_table: r'no ShapeNetPart of the form auto in .*: looked for synsetoffset2category.txt',
     break_folder: 'listed folders that synsetoffset2category.txt does not name: f_cap',

@@ -46,3 +46,26 @@ BAD = {
 def test_bad_arrays(points, labels, classes, message):
     with pytest.raises(UserError, match=message):
         Split.from_arrays(points, labels, classes)
+
+
+def test_values_that_are_masked_are_missing():
+    points = np.ma.masked_greater(POINTS, np.quantile(POINTS, 0.9))
+    with pytest.raises(UserError, match='NaN or infinite coordinates'):
+        Split.from_arrays(points, [0, 1, 0, 1])
+
+
+def test_what_single_precision_takes_for_nothing_has_no_extent():
+    with pytest.raises(UserError, match='4 clouds have all points in one place'):
+        Split.from_arrays(POINTS * 1e-45, [0, 1, 0, 1])
+
+
+def test_colours_of_another_unit_are_refused():
+    for most, divisor in ((255, 255), (65535, 65535)):
+        points = np.concatenate([POINTS, POINTS / POINTS.max() * most], axis=-1)
+        with pytest.raises(UserError, match=f'go up to {most}; .* divide them by {divisor}'):
+            Split.from_arrays(points, [0, 1, 0, 1], channels=['color'])
+
+
+def test_a_label_of_a_billion_makes_no_billion_classes():
+    with pytest.raises(UserError, match='there are a label of 1,000,000,000 and 4 clouds'):
+        Split.from_arrays(POINTS, [0, 1, 0, 10**9])

@@ -128,6 +128,9 @@ READ = {
     'latin-1': '\n'.join(['# Größe', *table()]).encode('latin1'),
     'lines ended by CR': lines(*table()).replace(b'\n', b'\r'),
     'a mark for the end': lines(*table()) + b'\x1a',
+    "a spreadsheet's line on separators": lines('sep=;', 'x;y;z', *table(';')),
+    "Fortran's exponents": lines(*table(last='D+00')),
+    'words behind numbers without names': lines(*table(last=' wall')),
 }
 
 
@@ -147,6 +150,12 @@ REFUSED = {
     'an index without a header': (lines(*table(',', '{i}')), 'first column counts the rows'),
     'an index from 1': (lines(*table(first='{i}', rows=ROWS)), 'first column counts the rows'),
     'an index of some rows': (lines(*table(first='7{i}', rows=ROWS)), 'has whole numbers, as'),
+    'one label in all rows': (lines(*table(first='3')), 'has whole numbers, as'),
+    'times': (
+        lines(*table(first='0.{i}', rows=ROWS * 2)),
+        'counts the rows: it can be an index, a',
+    ),
+    'bare numbers and a word': (lines('0 1 2 a', *table(last=' wall')), 'first line counts'),
     'a remark of other columns': (lines('# id x y z', *table()), 'a remark names 4 columns, of 3'),
 }
 
@@ -165,7 +174,12 @@ WRONG = {
     'two axes of one name': (lines('x,y,y', *table(',')), 'names no x, y, z, each once'),
     'decimal commas': (lines('0,5;1,5;2,5', '1,5;3,5;4,5'), 'write a decimal point in the place'),
     'a longer row': (lines('x,y,z', *table(',', last=',1'), '1,2,3'), 'row 5 has 3 columns'),
-    'an empty axis': (lines('x,y,z', *table(','), '1,,3'), 'no table of numbers'),
+    'an empty axis': (lines('x,y,z', *table(','), '1,,3'), '1 of 5 points are NaN, infinite or'),
+    'a word in a row': (
+        lines('x,y,z', *table(','), '1,a,3'),
+        "row 5 has 'a' where a number should",
+    ),
+    'digits that Python alone reads': (lines('1_0 2 3', '1 2 3'), 'names no x, y, z'),
 }
 
 
@@ -185,3 +199,15 @@ def test_the_part_is_found_by_its_name(tmp_path):
     (tmp_path / 'a.csv').write_bytes(lines('label,z,x,y', *table(',', '{i}', SWAPPED)))
     found = point_files.read_table(tmp_path / 'a.csv')
     np.testing.assert_array_equal(found, [(*row, i) for i, row in enumerate(ROWS)])
+
+
+@pytest.mark.parametrize(
+    'row',
+    ['nan nan nan', '-nan(ind) 1 2', '1.#INF -1.#IND 1.#QNAN', 'NA NA NA', 'NULL 1 2', '#N/A 1 2'],
+)
+def test_what_stands_for_no_number_is_counted_and_can_be_dropped(tmp_path, row):
+    for content in (lines(*table(), row), lines(row, *table())):
+        (tmp_path / 'a.txt').write_bytes(content)
+        np.testing.assert_array_equal(point_files.read(tmp_path / 'a.txt', nonfinite='drop'), ROWS)
+        with pytest.raises(UserError, match='1 of 5 points are NaN, infinite or missing'):
+            point_files.read(tmp_path / 'a.txt')

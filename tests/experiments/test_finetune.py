@@ -11,14 +11,15 @@ import pytest
 from ml_collections import ConfigDict
 from small import tiny
 
+from configs import corruptions, voting
 from point_ft_jax.checkpoints import run as saved
-from point_ft_jax.checkpoints import torch_file
+from point_ft_jax.checkpoints import torch_file, weights
 from point_ft_jax.commands import evaluate, export, merge, predict
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.data.datasets import shapes
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation.predictions import predict as predict_arrays
-from point_ft_jax.experiments import build
+from point_ft_jax.experiments import build, jobs
 from point_ft_jax.experiments.config import own_clouds
 from point_ft_jax.experiments.jobs import finetune as pipeline
 from point_ft_jax.models import create_model
@@ -91,6 +92,45 @@ def test_the_saved_model_gives_the_reports_accuracy(run: pathlib.Path) -> None:
     result = json.loads((run / 'result.json').read_text())
     accuracy = 100 * np.trace(result['seeds'][0]['chosen']['confusion']) / 30
     assert f'overall accuracy {accuracy:.2f} %' in text
+
+
+def test_mistakes_are_found_before_weights_are_read(
+    run: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object, **__: object) -> None:
+        raise AssertionError('weights were read')
+
+    monkeypatch.setattr(saved, 'load_run', read)
+    monkeypatch.setattr(weights, 'read', read)
+    (tmp_path / 'a.pth').write_bytes(b'')
+    absent = tiny(tmp_path, **{'data.name': 'folder'})
+    absent.data = ConfigDict({'name': 'folder', 'root': str(tmp_path / 'absent')})
+    of_run = {'run': str(run), 'folder': str(tmp_path / 'judged')}
+    other = {'corruptions.suite': 'modelnet_d', **of_run}
+    (tmp_path / 'flat.npy').write_bytes(b'')
+    for act, message in (
+        (lambda: evaluate.evaluated(str(run), absent, 16), 'no folder .*absent'),
+        (lambda: evaluate.evaluated(str(tmp_path / 'a.pth'), absent, 16), 'no folder .*absent'),
+        (lambda: evaluate.compared([str(run)] * 2, absent, 16), 'no folder .*absent'),
+        (lambda: predict.predict_files(str(run), [str(tmp_path / 'flat.npy')]), 'cannot be used'),
+        (lambda: export.export(str(run), str(tmp_path / 'no' / 'a.pth')), 'there is no folder'),
+        (lambda: merge.merge_run(str(run), str(tmp_path / 'no' / 'a.pth')), 'there is no folder'),
+        (lambda: merge.merge_run(str(run), str(run)), 'is not empty'),
+        (lambda: jobs.run(changed(corruptions.get_config(), other)), 'modelnet_d'),
+        (lambda: jobs.run(changed(voting.get_config(), {'vote.votes': 0, **of_run})), 'votes is 0'),
+        (
+            lambda: jobs.run(changed(voting.get_config(), {'vote.augment': 'flip', **of_run})),
+            'flip',
+        ),
+    ):
+        with pytest.raises(UserError, match=message):
+            act()
+
+
+def changed(config: ConfigDict, changes: dict[str, object]) -> ConfigDict:
+    """A config with other values."""
+    config.update_from_flattened_dict(changes)
+    return config
 
 
 def test_an_exported_model_is_the_same_model(run: pathlib.Path, tmp_path: pathlib.Path) -> None:

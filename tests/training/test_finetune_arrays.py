@@ -65,6 +65,14 @@ def test_predictions_survive_saving_and_merging(tuned: object, tmp_path: pathlib
         save(tuned, tmp_path / 'run')
 
 
+def test_points_of_small_clouds_are_repeated_where_that_is_asked_for(tuned: object) -> None:
+    points = clouds().points[:, :20]
+    for answer in (predict, features):
+        with pytest.warns(UserWarning, match='have 20 points, of which the model takes 32: they'):
+            found = answer(tuned, points, few='repeat')
+        np.testing.assert_array_equal(found, answer(tuned, points[:, np.arange(32) % 20]))
+
+
 def test_features_are_what_the_head_reads(tuned: object) -> None:
     assert features(tuned, clouds().points).shape == (24, 2 * 12)
 
@@ -118,7 +126,11 @@ MISTAKES = {
     'NaN': (lambda t: predict(t, np.full((1, 32, 3), np.nan)), 'NaN or infinite coordinates'),
     'flat': (lambda t: predict(t, np.ones((1, 32, 3))), 'all points in one place'),
     'six columns': (lambda t: predict(t, np.ones((1, 32, 6))), r'keep x, y, z with points'),
-    'few points': (lambda t: predict(t, clouds().points[:, :9]), 'points'),
+    'few points': (
+        lambda t: predict(t, clouds().points[:, :9]),
+        "takes 32 points and the clouds have 9: give few='repeat'",
+    ),
+    'an unknown few': (lambda t: predict(t, clouds().points, few='pad'), "few is 'pad'; expected"),
     'weights': (lambda t: finetune(clouds(), class_weights=[1.0]), 'class_weights are'),
     'a method': (lambda t: finetune(clouds(), method='dapd'), "did you mean 'dapt'"),
 }

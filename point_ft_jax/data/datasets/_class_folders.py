@@ -11,7 +11,7 @@ from point_ft_jax.core.errors import UserError, raise_all, some
 from point_ft_jax.data import checks
 from point_ft_jax.data.datasets._options import SPLITS
 from point_ft_jax.data.datasets._raw import Raw
-from point_ft_jax.data.files import inventory, named
+from point_ft_jax.data.files import h5, inventory, named
 from point_ft_jax.data.files import points as point_files
 from point_ft_jax.data.files.inventory import Unused, composed, is_system
 
@@ -163,7 +163,11 @@ def divided(base: pathlib.Path, places: Mapping[str, pathlib.Path]) -> Listing:
         UserError: a split without folders, a class without clouds, a class of test only.
     """
     found = {split: folders(places[split]) if split in places else {} for split in SPLITS}
-    problems = [f'no class folders in {base / split}' for split in SPLITS if not found[split]]
+    problems = [
+        f'no class folders in {base / split}; {h5.listing(places.get(split, base))}'
+        for split in SPLITS
+        if not found[split]
+    ]
     extra = sorted(set(found['test']) - set(found['train']))
     if extra and found['train']:
         problems.append(f'classes in test that train does not have: {some(extra)}')
@@ -282,6 +286,8 @@ def _layout_problems(base: pathlib.Path, classes: Mapping[str, list[pathlib.Path
     strange = [name for name in classes if name.lower() in (*SPLITS, *OTHER_SPLITS)]
     if strange:
         return [f'{some(strange)} may be splits, not classes; expected train/<class>/ and test/...']
+    if deeper := _deeper(base):
+        return [f'its classes lie further down: set root to {deeper}']
     inside = {name: folders(places[0]) for name, places in classes.items()}
     turned = [
         f'{name}/{split}'
@@ -294,11 +300,20 @@ def _layout_problems(base: pathlib.Path, classes: Mapping[str, list[pathlib.Path
             f'found <class>/<split>/, such as {some(turned, 3)}; expected <split>/<class>/: '
             f'rename {turned[0]} to {"/".join(reversed(turned[0].split("/")))}, and so on'
         ]
-    if len(inside) == 1:
-        (name,) = inside
-        if not clouds(classes[name]) and any(map(clouds, inside[name].values())):
-            return [f'its classes lie a folder further down: set root to {classes[name][0]}']
     return []
+
+
+def _deeper(base: pathlib.Path, most: int = 4) -> pathlib.Path | None:
+    """The folder with classes or splits, below one folder after the other; None for none such."""
+    place = base
+    for _ in range(most):
+        found = folders(place)
+        if len(found) != 1 or clouds(places := next(iter(found.values()))):
+            return None
+        place = places[0]
+        if split_folders(place) or any(map(clouds, folders(place).values())):
+            return place
+    return None
 
 
 def _empty(classes: Mapping[str, list[pathlib.Path]]) -> list[str]:

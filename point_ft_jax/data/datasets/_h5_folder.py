@@ -55,7 +55,7 @@ def read(
         classes = tuple(known)
     else:
         train = found['train'][1] if 'train' in found else h5.read(paths['train'], ['label'])[0]
-        classes = _numbered(train)
+        classes = checks.numbered(train, f'{paths["train"].name} has')
     clouds, labels, names = {}, {}, {}
     for split, (points, label, *values) in found.items():
         if points.ndim == 3 and points.shape[2] > 3 and not checks.is_turned(points.shape[1:]):
@@ -78,19 +78,6 @@ def read(
     unused = inventory.unused(base, [*files(base).values(), *([named] if named.is_file() else [])])
     notes = _other_arrays(files(base), channels)
     return Raw(base, clouds, labels, names, classes, unused, notes, channels=expand(channels))
-
-
-def _numbered(labels: np.ndarray) -> tuple[str, ...]:
-    """Class names for labels without any: '0', '1', ..."""
-    if labels.dtype.kind not in 'iu' or not labels.size:
-        return ()
-    most, largest = 10 * labels.size + 1000, int(labels.max())
-    if largest > most:
-        raise UserError(
-            f'train.h5 has a label of {largest:,} and {labels.size:,} clouds; expected the numbers '
-            'of classes, from 0 on'
-        )
-    return tuple(str(label) for label in range(largest + 1))
 
 
 def _other_arrays(paths: dict[str, pathlib.Path], channels: Sequence[str]) -> list[str]:

@@ -23,7 +23,7 @@ BATCH = 32  # clouds that are sampled in one call
 def read(
     split: str, folder: pathlib.Path, classes: Sequence[str], num_points: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Points [S, num_points, 3] float32 as in the files, and labels [S].
+    """Points [S, num_points, 3] as in the files, and labels [S].
 
     Raises:
         UserError: what is wrong with the published cache, the list of clouds, or their files.
@@ -58,7 +58,7 @@ def _read_published(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
     content = array_pickle.load(path)
     try:
         clouds, labels = content
-        points = np.stack([cloud[:, :3] for cloud in clouds]).astype(np.float32, copy=False)
+        points = np.stack([cloud[:, :3] for cloud in clouds])
         labels = np.concatenate([np.atleast_1d(label) for label in labels])
     except (TypeError, ValueError, IndexError) as error:
         raise UserError(

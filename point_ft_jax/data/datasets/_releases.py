@@ -1,12 +1,13 @@
 """Where a data set lies that was released in several forms."""
 
+import fnmatch
 import pathlib
 from collections.abc import Mapping
 
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.data.datasets._options import check_choice
 from point_ft_jax.data.files import h5
-from point_ft_jax.data.files.folders import existing_root
+from point_ft_jax.data.files.folders import below, existing_root
 
 
 def find(
@@ -34,9 +35,13 @@ def find(
     }
     wanted = [kind for kind in found if form in ('auto', kind)]
     if not wanted:
-        deep = [path for mark in marks.values() for path in _deeper(base, mark)]
+        deep = [path for mark in marks.values() for path in below(base, mark)]
         if deep:
-            raise UserError(f'{name} lies further down in {base}: set root to {deep[0]}')
+            small = any(fnmatch.fnmatchcase(deep[0].name, mark) for mark in marks.values())
+            names = '' if small else ', and write the names of its files in small letters'
+            raise UserError(
+                f'{name} lies further down in {base}: set root to {deep[0].parent}{names}'
+            )
         looked = ' and '.join(f'{mark} ({kind})' for kind, mark in marks.items())
         raise UserError(
             f'no {name} of the form {form} in {base}: looked for {looked}, also in '
@@ -45,11 +50,3 @@ def find(
     if len(wanted) > 1:
         raise UserError(f'{base} holds two forms of {name}; set form to {" or ".join(wanted)}')
     return wanted[0], found[wanted[0]]
-
-
-def _deeper(base: pathlib.Path, mark: str) -> list[pathlib.Path]:
-    """The folders with files of a pattern, up to four levels down."""
-    for depth in range(1, 5):
-        if found := sorted({path.parent for path in base.glob('*/' * depth + mark)}):
-            return found
-    return []

@@ -8,7 +8,8 @@ from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.data import checks
 from point_ft_jax.data.datasets._options import check_choice
 from point_ft_jax.data.files import h5
-from point_ft_jax.data.files.folders import existing_root
+from point_ft_jax.data.files.folders import below, existing_root
+from point_ft_jax.data.precision import to_float32
 from point_ft_jax.data.shared_classes import only_shared
 from point_ft_jax.data.split import Split
 
@@ -59,7 +60,7 @@ def load(
     if official:
         problems += _count_problems(points, COUNTS[variant][split])
     raise_all(problems, f'{path} is not the {split} split of ScanObjectNN {variant}:')
-    found = Split(points.astype(np.float32, copy=False), labels.astype(np.int32), CLASSES)
+    found = Split(to_float32(points), labels.astype(np.int32), CLASSES)
     return only_shared(found, shared)
 
 
@@ -90,10 +91,14 @@ def _path(split: str, root: str, variant: str) -> pathlib.Path:
 
 
 def _missing(base: pathlib.Path, folder: str, candidates: list[pathlib.Path]) -> str:
+    advice = 'download the h5 files from the ScanObjectNN site and give the folder they are in'
     if base.name in {name for name, _ in FILES.values()}:
         advice = f'root is a split folder itself: give the folder above it, {base.parent}'
-    else:
-        advice = 'download the h5 files from the ScanObjectNN site and give the folder they are in'
+    elif deeper := below(base, f'{folder}/{candidates[0].name}'):
+        advice = (
+            f'found {deeper[0]}: set root to {deeper[0].parents[1]}, and call folder and file '
+            f'{folder}/{candidates[0].name}, in small letters'
+        )
     nearest = next((path.parent for path in candidates if path.parent.is_dir()), base)
     looked = ' and '.join(str(path) for path in candidates)
     return f'no file {candidates[0].name}: looked for {looked}; {h5.listing(nearest)}; {advice}'

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.data.checks import COLOURS
 from point_ft_jax.data.files import h5, named, npy, text
 
-COLOURS = ('red', 'green', 'blue')
 NORMALS = ('nx', 'ny', 'nz')
 # What may be asked for with one word, and what else files call a channel.
 TOGETHER = {'color': COLOURS, 'normal': NORMALS}
@@ -143,7 +143,7 @@ def _text(
         header.extend(head)
         return [i for i, word in enumerate(head) if word in known] or [head.index('x')]
 
-    table = text.table(path, pick)
+    table = text.table(path, pick, leave_words=True)
     if not header:
         return [], table
     columns = dict.fromkeys(header, np.empty(0))  # the others are there, to be named in a message

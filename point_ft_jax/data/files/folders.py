@@ -1,4 +1,4 @@
-"""Folders that a user names."""
+"""Folders that a user names, and what lies below them."""
 
 import pathlib
 
@@ -23,3 +23,17 @@ def existing_root(root: str) -> pathlib.Path:
             'set root to the folder of the data set'
         )
     return path
+
+
+def below(base: pathlib.Path, name: str, depth: int = 4) -> list[pathlib.Path]:
+    """What has a name, in whatever capitals, up to `depth` folders below a folder; nearest first.
+
+    Args:
+        base: the folder.
+        name: of a file, with the folders that it lies in, or a pattern of such names.
+        depth: how far it is looked for.
+    """
+    pattern = ''.join(f'[{c.lower()}{c.upper()}]' if c.isalpha() else c for c in name)
+    return [
+        path for level in range(depth + 1) for path in sorted(base.glob('*/' * level + pattern))
+    ]

@@ -25,6 +25,13 @@ REASONS = {
     'truncated file': 'cut off: its end is missing; copy or download it again',
     'is not registered': UNPACKED,
     "can't open directory": UNPACKED,  # where such filters are looked for
+    **dict.fromkeys(
+        ('Input/output error', 'Stale file handle', 'Connection timed out', 'not connected'),
+        'on a disk that does not answer; look after the disk or its network, and try again',
+    ),
+    'Cannot allocate memory': 'more than there is memory for; end other programs',
+    'version number': 'of a newer version of HDF5 than the one installed here, still being '
+    'written, or damaged; update h5py, or copy or download it again',
     'Too many open files': 'one of too many open files; end other programs, or raise `ulimit -n`',
 }
 
@@ -92,7 +99,9 @@ def listing(folder: pathlib.Path) -> str:
 @contextlib.contextmanager
 def _opened(path: pathlib.Path, keys: Sequence[str]) -> Iterator[h5py.File]:
     if not path.is_file():
-        raise UserError(f'no file {path}; {listing(path.parent)}')
+        what = 'a folder' if path.is_dir() else 'a link that leads nowhere'
+        known = path.is_dir() or path.is_symlink()
+        raise UserError(f'{path} is {what}' if known else f'no file {path}; {listing(path.parent)}')
     try:
         with h5py.File(path, 'r') as file:
             for key in keys:

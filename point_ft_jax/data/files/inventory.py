@@ -19,6 +19,10 @@ DATA = (
     *('.h5', '.hdf5', '.mat', '.pt', '.pth', '.pkl', '.dat', '.zip', '.gz', '.tar'),
 )
 TEXT = ('.txt', '.csv', '.tsv', '.lst', '.list', '.json')
+DOCUMENT_NAME = re.compile(
+    '(read.?me|licen[cs]e|copying|change.?log|citation|authors|contributing|notice|attribution)',
+    re.IGNORECASE,
+)
 LIST_NAME = re.compile(r'(?<![a-z])(train|test|val|valid|validation|split|filelist)(?![a-z])')
 LONGEST_LIST = 10_000_000  # bytes; longer ones are not looked into
 
@@ -80,9 +84,14 @@ def unused(base: pathlib.Path, used: Iterable[pathlib.Path]) -> Unused:
     stems = {composed(path.stem) for path in used}
     beside = {(path.parent, path.stem) for path in used}
     kinds: dict[str, list[str]] = {'data': [], 'lists': [], 'documents': [], 'system': []}
-    for folder, subfolders, files in os.walk(base):
-        subfolders.sort()
+    seen: set[str] = set()
+    for folder, subfolders, files in os.walk(base, followlinks=True):
         place = pathlib.Path(folder)
+        if (real := os.path.realpath(folder)) in seen:  # links may lead back
+            subfolders.clear()
+            continue
+        seen.add(real)
+        subfolders.sort()
         hidden = any(map(is_system, place.relative_to(base).parts))
         for path in (place / name for name in sorted(files)):
             if path in used:
@@ -94,9 +103,10 @@ def unused(base: pathlib.Path, used: Iterable[pathlib.Path]) -> Unused:
 
 
 def is_document(path: pathlib.Path) -> bool:
-    """Whether a text file is no cloud: no line of its first 64 KiB begins with three numbers.
+    """Whether a text file is no cloud: less than half of the lines of its first 64 KiB hold points.
 
-    An empty file, or one of bytes that are no text, may be a cloud that was damaged.
+    One that is called README or the like is none unless all its lines begin with three numbers. An
+    empty file, or one of bytes that are no text, may be a cloud that was damaged.
     """
     if path.suffix.lower() not in TEXT:
         return False
@@ -107,14 +117,19 @@ def is_document(path: pathlib.Path) -> bool:
         return False
     if not start.strip() or b'\0' in start:
         return False
-    lines = re.split('[\r\n]+', start.decode('latin1'))
-    return not any(_begins_with_numbers(line) for line in lines)
+    lines = [line for line in re.split('[\r\n]+', start.decode('latin1')) if line.strip()]
+    lines = [line for line in lines if not line.lstrip().startswith(('#', '//', '%'))] or lines
+    if DOCUMENT_NAME.match(path.stem):
+        return not all(re.match(r'([-+.\d]\S*[\s,;|]+){2}[-+.\d]', line.strip()) for line in lines)
+    return 2 * sum(map(_has_a_point, lines)) < len(lines)
 
 
-def _begins_with_numbers(line: str) -> bool:
+def _has_a_point(line: str) -> bool:
+    """Whether a line has three numbers, the last word among them or x, y, z first."""
     words = [word.strip('"\'') for word in re.split(r'[\s;,|]+', line.strip()) if word]
     numbers = [re.fullmatch(r'[-+]?(\d|\.\d|nan|inf).*', word, re.IGNORECASE) for word in words]
-    return sum(found is not None for found in numbers) >= 3 and numbers[-1] is not None
+    several = sum(found is not None for found in numbers) >= 3
+    return several and (numbers[-1] is not None or all(numbers[:3]))
 
 
 def _kind(path: pathlib.Path, stems: set[str], same: bool) -> str:

@@ -6,7 +6,7 @@ import re
 import numpy as np
 
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.data.files import mesh
+from point_ft_jax.data.files import mesh, numbers
 from point_ft_jax.data.files.mesh import Mesh
 
 # By the number of values behind `v`; the fourth of four is a weight.
@@ -50,7 +50,7 @@ def _vertices(rows: list[list[str]]) -> dict[str, np.ndarray]:
     if wrong is not None:
         raise UserError(f'vertex {wrong + 1} has {len(rows[wrong])} values, the first {width}')
     try:
-        table = np.array(rows, np.float64)
+        table = numbers.floats(rows)
     except ValueError as error:
         raise UserError(f'a vertex has a value that is no number ({str(error)[:200]})') from None
     return dict(zip(COLUMNS[width], table.T, strict=True))

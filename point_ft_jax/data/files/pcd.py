@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.data.files import numbers
 
 TYPES = {
     **{('I', size): f'<i{size}' for size in (1, 2, 4, 8)},
@@ -137,7 +138,7 @@ def _ascii(body: bytes, fields: Sequence[_Field], count: int) -> list[np.ndarray
 def _numbers(words: list[bytes], field: _Field) -> np.ndarray:
     """A column of text; a colour as the bytes that its number stands for."""
     try:
-        values = np.array(words, np.float64)
+        values = numbers.floats(words)
     except ValueError as error:
         raise UserError(
             f'{field.name} has a value that is no number ({str(error)[:200]})'

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.data.files import numbers
 from point_ft_jax.data.files.mesh import Mesh, triangles_of
 
 TYPES = {
@@ -112,21 +113,22 @@ def _plain(columns: list[str]) -> list[str]:
 
 
 def _header(content: bytes) -> tuple[str, list[_Element], bytes]:
-    content = content.removeprefix(codecs.BOM_UTF8)
+    content = content.removeprefix(codecs.BOM_UTF8).lstrip()
     # Lines end in one way, and where that is CR alone an LF behind it is the first of the data.
     newline = re.search(rb'\r\n|\r|\n', content)
-    ends = rb'\r' if newline and newline[0] == b'\r' else rb'(?:\r\n|\n|\r)'
-    end = re.search(rb'(?<=[\r\n])[ \t]*end_header[ \t]*' + ends, content)
+    alone = newline is not None and newline[0] == b'\r'
+    starts, ends = (rb'\r', rb'\r') if alone else (rb'\n', rb'\r?\n')
+    end = re.search(rb'(?i)(?<=' + starts + rb')[ \t]*end_header[ \t]*' + ends, content)
     head = content[: end.start()].decode('latin1') if end else ''
-    lines = [line.split() for line in re.split('\r\n|\r|\n', head)]
+    lines = [line.split() for line in head.split('\r' if alone else '\n')]
     if [word.lower() for word in lines[0]] != ['ply']:
         raise UserError('no PLY header: expected a line `ply` first and `end_header` later')
     elements: list[_Element] = []
     order = None
     for words in lines[1:]:
-        match words:
-            case ['format', name, *_] if name in ORDERS:
-                order = ORDERS[name]
+        match [*map(str.lower, words[:-1]), *words[-1:]]:
+            case ['format', name, *_] if name.lower() in ORDERS:
+                order = ORDERS[name.lower()]
             case ['element', name, count] if re.fullmatch('[0-9]{1,15}', count):
                 elements.append(_Element(name, int(count)))
             case ['property', 'list', length, item, name] if elements and {length, item} <= set(
@@ -292,11 +294,13 @@ def _ascii(
 ) -> Mapping[str, np.ndarray]:
     lines = [line for line in re.split(rb'[\r\n]+', body) if line.strip()]
     announced = sum(element.count for element in elements if element.properties)
-    if len(lines) > announced:
-        raise UserError(f'{announced:,} rows announced but {len(lines):,} are there')
     skipped = sum(element.count for element in elements[: elements.index(vertex)])
     rows = [line.split() for line in lines[skipped : skipped + vertex.count]]
-    if len(rows) < vertex.count:
+    if len(lines) != announced and (values := _in_one_stream(body, elements, vertex)):
+        rows = values
+    elif len(lines) > announced:
+        raise UserError(f'{announced:,} rows announced but {len(lines):,} are there')
+    elif len(rows) < vertex.count:
         raise UserError(f'{vertex.count:,} vertices announced but only {len(rows):,} are there')
     names = [p[0] for p in vertex.properties if len(p) == 2]
     if len(names) < len(vertex.properties):
@@ -305,10 +309,24 @@ def _ascii(
     if bad is not None:
         raise UserError(f'vertex {bad + 1} has {len(rows[bad])} values; expected {len(names)}')
     try:
-        table = np.array(rows, dtype=np.float64).reshape(-1, len(names))
+        table = numbers.floats(rows).reshape(-1, len(names))
     except ValueError as error:
         raise UserError(f'a vertex has a value that is no number ({str(error)[:200]})') from None
     return {name: table[:, i] for i, name in enumerate(names)}
+
+
+def _in_one_stream(
+    body: bytes, elements: list[_Element], vertex: _Element
+) -> list[list[bytes]] | None:
+    """The rows of the vertices, of a file without lists whose rows are not one a line."""
+    if any(len(p) == 3 for e in elements for p in e.properties):
+        return None
+    sizes = [e.count * len(e.properties) for e in elements]
+    words = body.split()
+    if len(words) != sum(sizes):
+        return None
+    start, width = sum(sizes[: elements.index(vertex)]), len(vertex.properties)
+    return [words[start + i * width :][:width] for i in range(vertex.count)]
 
 
 def _without_lists(row: list[bytes], vertex: _Element) -> list[bytes]:

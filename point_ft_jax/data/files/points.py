@@ -126,7 +126,8 @@ def _finite(points: np.ndarray, path: str | pathlib.Path, nonfinite: str) -> np.
     broken = np.count_nonzero(~finite)
     advice = 'leave this file out' if nonfinite == 'drop' else "or set nonfinite='drop'"
     raise UserError(
-        f'{path}: {broken:,} of {len(points):,} points are NaN or infinite; remove them, {advice}'
+        f'{path}: {broken:,} of {len(points):,} points are NaN, infinite or missing; remove them, '
+        f'{advice}'
     )
 
 
@@ -150,7 +151,7 @@ def _key(found: Sequence[str]) -> str:
 
 
 def _text(path: pathlib.Path) -> np.ndarray:
-    return text.table(path, lambda names: [names.index(axis) for axis in text.AXES])
+    return text.table(path, lambda names: [names.index(axis) for axis in text.AXES], True)
 
 
 def _text_table(path: pathlib.Path) -> np.ndarray:

@@ -7,6 +7,7 @@ import struct
 import numpy as np
 
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.data.files import numbers
 from point_ft_jax.data.files.mesh import Mesh
 
 HEADER = 84  # bytes, the last four of which are the number of triangles
@@ -58,6 +59,6 @@ def _text(text: str) -> np.ndarray:
     if any(len(row) != 3 for row in rows):
         raise UserError('a corner has other than three values')
     try:
-        return np.array(rows, np.float64).reshape(-1, 3)
+        return numbers.floats(rows).reshape(-1, 3)
     except ValueError as error:
         raise UserError(f'a corner has a value that is no number ({str(error)[:200]})') from None

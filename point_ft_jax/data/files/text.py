@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.data.files import numbers
 
 AXES = ('x', 'y', 'z')
 REMARKS = ('#', '//', '%')  # what a line begins with that is no row
@@ -25,10 +26,12 @@ ALIASES = (  # what exporters call an axis: Points:0, pos_x, x_coord
     re.compile(rf'([xyz])[\s_.-]*(?:{PLACE}|m|mm|cm)'),
 )
 
+SEPARATOR_LINE = re.compile('"?sep=.?"?', re.IGNORECASE)  # a first line for spreadsheets
+
 Pick = Callable[[list[str]], list[int]]
 
 
-def table(path: pathlib.Path, pick: Pick) -> np.ndarray:
+def table(path: pathlib.Path, pick: Pick, leave_words: bool = False) -> np.ndarray:
     """A text file's table [N, C] float64: all of it or, with a header, the columns that are picked.
 
     A header is a line of names before the rows, or a remark (#, // or %) with a name for every
@@ -37,6 +40,8 @@ def table(path: pathlib.Path, pick: Pick) -> np.ndarray:
     Args:
         path: the file; UTF-8 or, with a byte order mark, UTF-16.
         pick: from the names, each axis once among them, to the columns that are wanted.
+        leave_words: whether columns of words behind x, y, z are left out, where columns have no
+            names; else they are refused.
 
     Raises:
         UserError: no text, no table of numbers, a header without x, y, z, or a table that can be
@@ -45,10 +50,13 @@ def table(path: pathlib.Path, pick: Pick) -> np.ndarray:
     lines, remarks = _lines(path)
     if not lines:
         raise UserError('no points in it')
+    if SEPARATOR_LINE.fullmatch(lines[0]):
+        lines = lines[1:]
     shown = '\n'.join(f'    {line[:100]}' for line in lines[:2])
     lines, count = _without_count(lines)
     head = _split([lines[0]], _separator(lines[0]))[0] if lines else []
-    named = not all(map(_is_number, head))
+    are_numbers = [*map(numbers.is_number, head)]
+    named = not all(are_numbers[:3] if leave_words else are_numbers)
     body = lines[1:] if named else lines
     if not body:
         raise UserError('no points in it')
@@ -60,13 +68,18 @@ def table(path: pathlib.Path, pick: Pick) -> np.ndarray:
         names = _header(head, rows, width, empty, lines[0], shown)
     else:
         names = _remarked(remarks, width, shown)
-        if names is None and _counted(head) is not None:
-            names, rows = _numbered(head, rows, shown)
+        counted = [word for word, is_one in zip(head, are_numbers, strict=True) if is_one]
+        if names is None and _counted(counted) is not None:
+            names, rows = _numbered(counted, rows, shown)
     columns = None if names is None else pick(names)
+    if names is None and not all(are_numbers):
+        columns = [index for index, is_one in enumerate(are_numbers) if is_one]
     found = _numbers(rows, separator, columns)
-    if names is None and width > 3:
-        if _is_index(found[:, 0]):
-            raise _ambiguous('its first column counts the rows: it can be an index or x', shown)
+    if names is None and found.shape[1] > 3:
+        if _is_index(found[:, 0]) or _rises_evenly(found[:, 0]):
+            raise _ambiguous(
+                'its first column counts the rows: it can be an index, a time or x', shown
+            )
         if _is_number_of_something(found):
             raise _ambiguous('its first column has whole numbers, as an index or a label', shown)
     return found
@@ -87,7 +100,7 @@ def _lines(path: pathlib.Path) -> tuple[list[str], list[str]]:
     lines, remarks = [], []
     for line in re.split('\r\n|\r|\n', text.rstrip('\x1a')):  # a mark of DOS for the end
         line = line.strip(' \f\v')
-        if line.startswith(REMARKS):
+        if line.startswith(REMARKS) and not numbers.is_number(re.split(r'[\s;,|]', line)[0]):
             if not lines:
                 remarks.append(line.lstrip('#/% \t'))
         elif line.strip():
@@ -105,7 +118,7 @@ def _without_count(lines: list[str]) -> tuple[list[str], int | None]:
 
 def _separator(line: str) -> str | None:
     found = next((s for s in SEPARATORS if s in line), None)
-    blanks = found == '\t' and '\t\t' not in line and all(map(_is_number, line.split()))
+    blanks = found == '\t' and '\t\t' not in line and all(map(numbers.is_number, line.split()))
     return None if blanks and line == line.strip() else found
 
 
@@ -224,9 +237,9 @@ def _are_row_names(rows: list[str] | list[list[str]]) -> bool:
         return False
     separator = _separator(rows[0]) if isinstance(rows[0], str) else None
     first = [row.split(separator)[0] if isinstance(row, str) else row[0] for row in rows]
-    if not any(map(_is_number, first)):
+    if not any(map(numbers.is_number, first)):
         return True
-    return all(map(_is_number, first)) and _is_index(np.array([*map(_number, first)]))
+    return all(map(numbers.is_number, first)) and _is_index(np.array([*map(_number, first)]))
 
 
 def _is_index(column: np.ndarray) -> bool:
@@ -235,25 +248,40 @@ def _is_index(column: np.ndarray) -> bool:
     return len(column) >= 3 and any(np.array_equal(column, counts + start) for start in (0, 1))
 
 
+def _rises_evenly(column: np.ndarray) -> bool:
+    """Whether a column rises by the same step from row to row, as the times of a recording do."""
+    steps = np.diff(column)
+    return len(steps) >= 7 and steps[0] > 0 and bool(np.allclose(steps, steps[0], rtol=1e-3))
+
+
 def _is_number_of_something(table: np.ndarray) -> bool:
-    """Whether the first column has whole numbers of which some differ, and none of the next has."""
+    """Whether the first column has whole numbers, and none of the next has; or the same in all."""
     whole = [bool((column == np.floor(column)).all()) for column in table[:, :4].T]
-    return whole == [True, False, False, False] and np.ptp(table[:, 0]) > 0
+    one = len(table) > 1 and not np.ptp(table[:, 0])
+    return whole[0] and (one or not any(whole[1:]))
 
 
 def _numbers(
     rows: list[str] | list[list[str]], separator: str | None, columns: list[int] | None
 ) -> np.ndarray:
-    try:
-        if isinstance(rows[0], str):
-            if columns is None and rows[0].rstrip(' ').endswith(separator or '\n'):
-                columns = list(range(rows[0].count(separator)))
+    if isinstance(rows[0], str):
+        if columns is None and rows[0].rstrip(' ').endswith(separator or '\n'):
+            columns = list(range(rows[0].count(separator)))
+        try:
             return np.loadtxt(rows, delimiter=separator, usecols=columns, ndmin=2, comments=None)
-        chosen = range(len(rows[0])) if columns is None else columns
-        return np.array([[float(row[i]) for i in chosen] for row in rows])
-    except ValueError as error:
+        except ValueError:
+            rows = _split(rows, separator)
+    chosen = range(len(rows[0])) if columns is None else columns
+    kept = [[row[i] for i in chosen] for row in rows]
+    try:
+        return numbers.floats(kept)
+    except ValueError:
+        found = ((i, word) for i, row in enumerate(kept) for word in row)
+        row, word = next((i, word) for i, word in found if not numbers.is_number(word))
         hint = _hint(_joined(rows[0]), separator)
-        raise UserError(f'no table of numbers: {str(error)[:200]}{hint}') from None
+        raise UserError(
+            f'no table of numbers: row {row + 1} has {word[:80]!r} where a number should be{hint}'
+        ) from None
 
 
 def _hint(line: str, separator: str | None) -> str:
@@ -262,18 +290,7 @@ def _hint(line: str, separator: str | None) -> str:
 
 
 def _number(word: str) -> float:
-    try:
-        return float(word)
-    except ValueError:
-        return np.nan
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word or 0)
-    except ValueError:
-        return False
-    return True
+    return float(numbers.plain(word)) if numbers.is_number(word) else np.nan
 
 
 def _ambiguous(what: str, shown: str) -> UserError:

@@ -12,6 +12,7 @@ from point_ft_jax.data import checks
 from point_ft_jax.data.datasets.modelnet40 import CLASSES
 from point_ft_jax.data.files import h5
 from point_ft_jax.data.files.folders import existing_root
+from point_ft_jax.data.precision import to_float32
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation.corruptions.modelnet_c import CORRUPTIONS
 
@@ -40,7 +41,7 @@ def read(
     if official and len(points) != COUNT:
         problems.append(f'{len(points):,} clouds; the release has {COUNT:,}: download it again')
     raise_all(problems, f'{path} is no file of ModelNet-C:')
-    return Split(points.astype(np.float32), labels.astype(np.int32), CLASSES)
+    return Split(to_float32(points), labels.astype(np.int32), CLASSES)
 
 
 def check(root: str) -> pathlib.Path:

@@ -30,13 +30,24 @@ SAMPLES = ('farthest', 'first')  # points of a cloud, of those it has
 Result = dict[str, Any]
 
 
-def judged_run(config: ConfigDict) -> TunedModel:
+def judged_facts(config: ConfigDict) -> dict[str, Any]:
+    """What is known of the run that is judged, before its weights are read.
+
+    Raises:
+        UserError: no run, or one of other than a classifier.
+    """
     if not config.run:
         raise UserError('say which run is to be judged: --config.run=FOLDER')
-    run = saved.load_run(config.run)
-    if run.model.spec.num_parts is not None:
+    spec, metadata = saved.facts(config.run)
+    if getattr(spec, 'num_parts', None) is not None:
         raise UserError(f'{config.run} segments parts; this protocol judges classifiers')
-    return run
+    return metadata
+
+
+def judged_run(config: ConfigDict) -> TunedModel:
+    """The run that is judged; errors as `judged_facts` and `load_run`."""
+    judged_facts(config)
+    return saved.load_run(config.run)
 
 
 def judged_model(config: ConfigDict, num_classes: int) -> tuple[Model, Variables]:
@@ -56,8 +67,6 @@ def extractor(
     """Stored clouds [S, N, 3] to features [S, F]."""
     built, variables = judged
     plan = config.svm
-    if plan.sample not in SAMPLES:
-        raise UserError(f'svm.sample is {plan.sample!r}; expected {" or ".join(SAMPLES)}')
     module = features.reshaped(built.module, plan.geometry)
     num_points = plan.points or config.points
     readout = tuple(plan.readout) or module.readout
@@ -83,11 +92,20 @@ class SplitFeatures:
 
 def split_features(config: ConfigDict) -> SplitFeatures:
     """The frozen model's features of the config's data."""
+    check(config)
     splits = whole_splits(config)
     classes = splits['train'].classes
     extract = extractor(config, judged_model(config, len(classes)))
     pairs = [(extract(splits[name].points), splits[name].labels) for name in ('train', 'test')]
     return SplitFeatures(*pairs, classes)
+
+
+def check(config: ConfigDict) -> None:
+    """Raises a `UserError` for what is wrong with the config, before data and weights are read."""
+    if 'svm' in config and config.svm.sample not in SAMPLES:
+        raise UserError(f'svm.sample is {config.svm.sample!r}; expected {" or ".join(SAMPLES)}')
+    if config.run:
+        judged_facts(config)
 
 
 def whole_splits(config: ConfigDict) -> Mapping[str, Split]:

@@ -12,7 +12,12 @@ from point_ft_jax.evaluation.adaptation import check_adaptation, make_adapted, n
 from point_ft_jax.evaluation.corruptions import official
 from point_ft_jax.evaluation.corruptions import scores as corruption_scores
 from point_ft_jax.experiments import build, run_folder
-from point_ft_jax.experiments.jobs._frozen_model import Result, finish, judged_run
+from point_ft_jax.experiments.jobs._frozen_model import (
+    Result,
+    finish,
+    judged_facts,
+    judged_run,
+)
 from point_ft_jax.models.tuned import TunedModel
 from point_ft_jax.reports import tables
 from point_ft_jax.reports.report import Report
@@ -45,14 +50,8 @@ def run(config: ConfigDict, command: str = '') -> Report:
         UserError: no run, an unknown suite, severity or adaptation, missing files, other classes.
     """
     folder, _ = run_folder.begin(config)
-    run, plan = judged_run(config), config.corruptions
-    own = build.config_of(run.metadata, config.run)
-    predict = _predictor(config, run)
-
-    def accuracy(split: Split) -> float:
-        points = inference.prepare(split.points, split.points.shape[1])
-        return float(np.mean(predict(run.variables, points).argmax(-1) == split.labels))
-
+    metadata, plan = judged_facts(config), config.corruptions
+    own = build.config_of(metadata, config.run)
     if plan.root:
         official.check(plan.root)
         name, clean = 'ModelNet-C (official files)', official.read(plan.root)
@@ -67,14 +66,21 @@ def run(config: ConfigDict, command: str = '') -> Report:
             plan.suite,
             plan.severities,
             plan.clouds,
-            run.metadata['points'],
+            metadata['points'],
             lambda kind: devices.say(f'made: {kind}'),
         )
-    if tuple(clean.classes) != tuple(run.metadata['classes']):
+    if tuple(clean.classes) != tuple(metadata['classes']):
         raise UserError(
-            f'{config.run} predicts {len(run.metadata["classes"])} classes, which are not the '
+            f'{config.run} predicts {len(metadata["classes"])} classes, which are not the '
             f'{len(clean.classes)} of {name}'
         )
+    run = judged_run(config)  # read last: a mistake in the data is found before
+    predict = _predictor(config, run)
+
+    def accuracy(split: Split) -> float:
+        points = inference.prepare(split.points, split.points.shape[1])
+        return float(np.mean(predict(run.variables, points).argmax(-1) == split.labels))
+
     found = {}
     for kind, levels in sets.items():
         found[kind] = {severity: accuracy(split) for severity, split in levels.items()}

@@ -14,6 +14,7 @@ from point_ft_jax.evaluation import few_shot
 from point_ft_jax.experiments import build, run_folder
 from point_ft_jax.experiments.fitting import Fitting
 from point_ft_jax.experiments.jobs._frozen_model import (
+    check,
     extractor,
     finish,
     judged_model,
@@ -34,6 +35,9 @@ def run(config: ConfigDict, command: str = '') -> Report:
     plan = config.few_shot
     if plan.by not in ('probing', 'tuning'):
         raise UserError(f"few_shot.by is {plan.by!r}; expected 'probing' or 'tuning'")
+    if plan.pool not in ('splits', 'union'):
+        raise UserError(f"few_shot.pool is {plan.pool!r}; expected 'splits' or 'union'")
+    check(config)
     folder, _ = run_folder.begin(config)
     if plan.by == 'tuning':
         clouds = _fold_clouds(config)
@@ -57,8 +61,6 @@ def run(config: ConfigDict, command: str = '') -> Report:
 def _drawn_splits(config: ConfigDict) -> tuple[Split, Split]:
     splits = whole_splits(config)
     pair = splits['train'], splits['test']
-    if config.few_shot.pool not in ('splits', 'union'):
-        raise UserError(f"few_shot.pool is {config.few_shot.pool!r}; expected 'splits' or 'union'")
     return few_shot.union(*pair) if config.few_shot.pool == 'union' else pair
 
 

@@ -9,7 +9,7 @@ from point_ft_jax.core.errors import UserError
 from point_ft_jax.data import augment
 from point_ft_jax.evaluation import metrics
 from point_ft_jax.experiments import build, run_folder
-from point_ft_jax.experiments.jobs._frozen_model import finish, judged_run
+from point_ft_jax.experiments.jobs._frozen_model import finish, judged_facts, judged_run
 from point_ft_jax.reports import samples
 from point_ft_jax.reports.report import Report
 
@@ -21,12 +21,13 @@ def run(config: ConfigDict, command: str = '') -> Report:
         UserError: no run, or what its data has wrong.
     """
     folder, _ = run_folder.begin(config)
-    run = judged_run(config)
-    vote = config.vote
+    metadata, vote = judged_facts(config), config.vote
     if vote.votes < 1:
         raise UserError(f'vote.votes is {vote.votes}; expected 1 or more')
-    run_config, num_points = build.config_of(run.metadata, config.run), run.metadata['points']
+    augment.named(vote.augment)
+    run_config, num_points = build.config_of(metadata, config.run), metadata['points']
     test = build.load_splits(run_config)['test']
+    run = judged_run(config)
     task = build.task_of(run_config, test)
     points, targets = task.prepare(test, num_points)
     augmentation = augment.named(vote.augment, test.channels)

@@ -29,8 +29,8 @@ def check_points(num_points: int, available: int) -> None:
     """Raises UserError if clouds of `available` points can't give `num_points`."""
     if num_points > available:
         raise UserError(
-            f'the model takes {num_points} points and the clouds have {available}: set '
-            f'config.points to {available} or less'
+            f'the model takes {num_points} points and the clouds have {available}: give clouds of '
+            f'more points, or to train set config.points to {available} or less'
         )
 
 

@@ -67,6 +67,8 @@ def in_batches(
     The function raises UserError for results that are not finite, of which nothing can be made,
     unless `check` is False.
     """
+    if batch_size < 1:
+        raise UserError(f'batch_size is {batch_size}; expected 1 or more')
     batch_size = -(-batch_size // mesh.size) * mesh.size
 
     @functools.partial(

@@ -58,6 +58,8 @@ def predict(
     clouds = _checked(tuned, points, few if classifies else None)
     module = tuned.model.module
     if classifies:
+        if categories is not None:
+            raise UserError('categories are for part segmenters, and this model is a classifier')
         run = inference.make_predict(module, make_mesh(), min(len(clouds), batch_size))
         logits = run(tuned.variables, inference.prepare(clouds, tuned.metadata['points']))
     else:

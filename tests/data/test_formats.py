@@ -5,6 +5,7 @@ import pathlib
 import struct
 
 import fuzz
+import h5py
 import numpy as np
 import pytest
 import reader_cases
@@ -270,6 +271,12 @@ def test_parts_are_a_property_of_files_with_names(tmp_path):
 
 def sound_files(folder: pathlib.Path, ending: str) -> None:
     """The files of a format that are read."""
+    if ending == 'h5':
+        for name, packing in (('a', {}), ('b', {'compression': 'gzip', 'shuffle': True})):
+            with h5py.File(folder / f'{name}.h5', 'w') as file:
+                file.create_dataset('points', data=CORNERS, **packing)
+                file['label'] = [0]
+        return
     for index, (content, expected) in enumerate(reader_cases.CASES[ending]().values()):
         if expected is not None:
             write(folder / f'{index}.{ending}', content)
@@ -279,7 +286,7 @@ def sound_files(folder: pathlib.Path, ending: str) -> None:
         laspy.read(folder / '0.las').write(folder / '0.laz')
 
 
-@pytest.mark.parametrize('ending', ['ply', 'obj', 'off', 'stl', 'pcd', 'las', 'e57'])
+@pytest.mark.parametrize('ending', ['ply', 'obj', 'off', 'stl', 'pcd', 'las', 'e57', 'h5', 'csv'])
 @pytest.mark.parametrize(
     'count', [pytest.param(100, id='100'), pytest.param(5_000, id='5000', marks=pytest.mark.slow)]
 )

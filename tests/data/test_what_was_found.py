@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 from point_ft_jax.core.errors import UserError
-from point_ft_jax.data.datasets import folder, modelnet40, part_folder, shapenetpart
+from point_ft_jax.data.datasets import (
+    folder,
+    modelnet40,
+    part_folder,
+    scanobjectnn,
+    shapenetpart,
+)
 from point_ft_jax.data.files import h5
 from point_ft_jax.data.split import Split
 
@@ -109,3 +115,49 @@ def test_a_file_of_which_a_part_is_missing_or_too_new(tmp_path):
     path.write_bytes(whole[:8] + b'\x09' + whole[9:])
     with pytest.raises(UserError, match='of a newer version of HDF5'):
         h5.read(path)
+
+
+@pytest.mark.parametrize(
+    ('reason', 'message'),
+    [
+        ('[Errno 5] Input/output error', 'on a disk that does not answer'),
+        ('[Errno 116] Stale file handle', 'on a disk that does not answer'),
+        ('[Errno 12] Cannot allocate memory', 'more than there is memory for'),
+        ('bad object header version number', 'of a newer version of HDF5 than the one installed'),
+        ("required filter 'lz4' is not registered", 'packed by a filter that is not installed'),
+    ],
+)
+def test_a_reason_that_is_no_damage_is_told(tmp_path, monkeypatch, reason, message):
+    def fails(*_: object) -> None:
+        raise OSError(f'Unable to synchronously open file ({reason})')
+
+    write_h5(tmp_path / 'a.h5', [0])
+    monkeypatch.setattr(h5py, 'File', fails)
+    with pytest.raises(UserError, match=f'a.h5 is {message}'):
+        h5.read(tmp_path / 'a.h5')
+
+
+def test_what_is_no_file_is_told(tmp_path):
+    (tmp_path / 'a.h5').mkdir()
+    (tmp_path / 'b.h5').symlink_to(tmp_path / 'c.h5')
+    for name, message in (
+        ('a', 'is a folder'),
+        ('b', 'is a link that leads nowhere'),
+        ('c', 'no f'),
+    ):
+        with pytest.raises(UserError, match=message):
+            h5.read(tmp_path / f'{name}.h5')
+
+
+def test_scans_further_down_or_in_capitals_are_named(tmp_path):
+    name = 'main_split/training_objectdataset.h5'
+    for place in (
+        tmp_path / 'a' / name,
+        tmp_path / 'b' / 'Main_Split' / 'Training_objectdataset.h5',
+    ):
+        place.parent.mkdir(parents=True)
+        place.touch()
+    with pytest.raises(UserError, match=f'found .*{name}: set root to {tmp_path / "a"},'):
+        scanobjectnn.load('train', root=str(tmp_path))
+    with pytest.raises(UserError, match=f'found .*Main_Split/T.*: set root to {tmp_path / "b"},'):
+        scanobjectnn.load('train', root=str(tmp_path / 'b'))

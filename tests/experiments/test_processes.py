@@ -151,23 +151,28 @@ def test_processes_with_other_configs_do_not_train_together(tmp_path: pathlib.Pa
 def test_kills_of_any_process_for_minutes_leave_the_metrics_of_an_undisturbed_run(
     tmp_path: pathlib.Path,
 ) -> None:
-    """POINT_FT_JAX_KILL_SECONDS says for how long; each time one of the two is killed."""
-    until = time.monotonic() + float(os.environ.get('POINT_FT_JAX_KILL_SECONDS', '120'))
-    cache, epochs, r, kills = tmp_path / 'cache', 400, random.Random(0), [0, 0]
+    """POINT_FT_JAX_KILL_SECONDS says for how long, and _EPOCHS of how long a run.
+
+    Each time one of the two is killed: while they start, or after an epoch was finished.
+    """
+    epochs = int(os.environ.get('POINT_FT_JAX_KILL_EPOCHS', '400'))
+    cache, r, kills = tmp_path / 'cache', random.Random(0), [0, 0]
     assert [status for status, _ in finish(launch(tmp_path / 'one', cache, 2, epochs))] == [0, 0]
+    until = time.monotonic() + float(os.environ.get('POINT_FT_JAX_KILL_SECONDS', '120'))
     while time.monotonic() < until and len(epochs_done(tmp_path / 'run')) < epochs:
         runs, number = launch(tmp_path / 'run', cache, 2, epochs), r.randrange(2)
-        done = len(epochs_done(tmp_path / 'run'))
-        while r.random() < 0.7 and len(epochs_done(tmp_path / 'run')) == done:
-            time.sleep(0.2)
+        done, waits = len(epochs_done(tmp_path / 'run')), r.random() < 0.7
+        while waits and len(epochs_done(tmp_path / 'run')) == done:
+            time.sleep(0.1)
             if any(run.poll() is not None for run in runs):
                 break
-        time.sleep(r.uniform(0, 10))
+        time.sleep(r.uniform(0, 2 if waits else 15))
         kills[number] += runs[number].poll() is None
         runs[number].kill()
         finish(runs)
     assert [status for status, _ in finish(launch(tmp_path / 'run', cache, 2, epochs))] == [0, 0]
     print(f'kills of process 0 and of process 1: {kills}')
+    assert min(kills) > 0
     assert epochs_done(tmp_path / 'run') == epochs_done(tmp_path / 'one')
 
 

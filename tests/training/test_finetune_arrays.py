@@ -130,6 +130,11 @@ MISTAKES = {
         lambda t: predict(t, clouds().points[:, :9]),
         "takes 32 points and the clouds have 9: give few='repeat'",
     ),
+    'no batch': (lambda t: predict(t, clouds().points, batch_size=0), 'batch_size is 0; expected'),
+    'categories of a classifier': (
+        lambda t: predict(t, clouds().points, categories=[0] * 24),
+        'categories are for part segmenters',
+    ),
     'an unknown few': (lambda t: predict(t, clouds().points, few='pad'), "few is 'pad'; expected"),
     'weights': (lambda t: finetune(clouds(), class_weights=[1.0]), 'class_weights are'),
     'a method': (lambda t: finetune(clouds(), method='dapd'), "did you mean 'dapt'"),

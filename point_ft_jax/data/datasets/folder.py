@@ -157,18 +157,7 @@ def _both(
     return {s: _split(s, found, num_points, seed, normalize, names) for s in SPLITS}, found
 
 
-def describe(
-    split: str,
-    *,
-    root: str,
-    num_points: int | None = None,
-    test_fraction: float = 0.2,
-    seed: int = 0,
-    normalize: bool = False,
-    nonfinite: str = 'refuse',
-    unreadable: str = 'refuse',
-    channels: Sequence[str] = (),
-) -> str:
+def describe(split: str, *, root: str, **_: Any) -> str:
     """One line on what is found for a split: the folder and its layout."""
     base, layout = _layout(root)
     return f'{base}, {LAYOUTS[layout]}'

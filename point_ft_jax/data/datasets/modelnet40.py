@@ -6,6 +6,7 @@
 """
 
 import pathlib
+from typing import Any
 
 import numpy as np
 
@@ -90,7 +91,7 @@ def describe(
     form: str = 'auto',
     num_points: int | None = None,
     official: bool = True,
-    shared: str | None = None,
+    **_: Any,
 ) -> str:
     """One line on what is found for a split: release, folder, and files or cache."""
     form, folder = _find(split, root, form)

@@ -12,6 +12,7 @@ seg_classes.json, {"Cup": [0, 1], ...}, or else those that ShapeNetPart has for 
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tqdm
@@ -115,11 +116,9 @@ def describe(
     *,
     root: str,
     form: str = 'auto',
-    num_points: int = 2048,
-    replacement: bool = False,
     use_val: bool = True,
-    seed: int = 0,
     official: bool = True,
+    **_: Any,
 ) -> str:
     """One line on what is found for a split: form, folder and lists."""
     form, folder = _find(split, root, form)

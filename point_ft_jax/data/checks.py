@@ -167,7 +167,8 @@ def _value_problems(points: np.ndarray) -> list[str]:
     finite = ((low >= -limit) & (high <= limit)).all(axis=1)
     broken = np.flatnonzero(~finite)
     # What single precision takes for 0 has no extent.
-    same = (high[:, :3] / 2.0 - low[:, :3] / 2.0 <= np.finfo(np.float32).tiny).all(axis=1)
+    with np.errstate(invalid='ignore'):  # of infinities, which are told of as such
+        same = (high[:, :3] / 2.0 - low[:, :3] / 2.0 <= np.finfo(np.float32).tiny).all(axis=1)
     flat = np.flatnonzero(finite & same)
     merged = np.flatnonzero(precision.are_merged(points) & finite & ~same)
     found = []

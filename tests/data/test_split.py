@@ -37,6 +37,7 @@ BAD = {
     'label beyond': (POINTS, [0, 1, 2, 3], ['a', 'b'], r'out of range: 2, 3; expected 0\.\.1'),
     'repeated class': (POINTS, [0, 1, 0, 1], ['a', 'a'], 'a class name occurs twice'),
     'nan': (nan(), [0, 1, 0, 1], None, r'NaN .* in 1 clouds \(numbers 2\)'),
+    'infinite': (np.full((4, 8, 3), np.inf), [0, 1, 0, 1], None, 'in 4 clouds'),
     'too large': (POINTS * 1e300, [0, 1, 0, 1], None, 'in 4 clouds'),
     'no clouds': (POINTS[:0], [], None, r'shape \[0, 8, 3\]'),
 }

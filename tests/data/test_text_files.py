@@ -201,6 +201,11 @@ def test_the_part_is_found_by_its_name(tmp_path):
     np.testing.assert_array_equal(found, [(*row, i) for i, row in enumerate(ROWS)])
 
 
+def test_infinities_are_no_columns_of_their_own(tmp_path):
+    (tmp_path / 'a.txt').write_bytes(lines(*['inf 0.5 0.5 1'] * 9, *table(last=' 1')))
+    np.testing.assert_array_equal(point_files.read(tmp_path / 'a.txt', nonfinite='drop'), ROWS)
+
+
 @pytest.mark.parametrize(
     'row',
     ['nan nan nan', '-nan(ind) 1 2', '1.#INF -1.#IND 1.#QNAN', 'NA NA NA', 'NULL 1 2', '#N/A 1 2'],

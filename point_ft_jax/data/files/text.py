@@ -75,13 +75,8 @@ def table(path: pathlib.Path, pick: Pick, leave_words: bool = False) -> np.ndarr
     if names is None and not all(are_numbers):
         columns = [index for index, is_one in enumerate(are_numbers) if is_one]
     found = _numbers(rows, separator, columns)
-    if names is None and found.shape[1] > 3:
-        if _is_index(found[:, 0]) or _rises_evenly(found[:, 0]):
-            raise _ambiguous(
-                'its first column counts the rows: it can be an index, a time or x', shown
-            )
-        if _is_number_of_something(found):
-            raise _ambiguous('its first column has whole numbers, as an index or a label', shown)
+    if names is None and found.shape[1] > 3 and (what := _doubt(found)):
+        raise _ambiguous(what, shown)
     return found
 
 
@@ -240,6 +235,16 @@ def _are_row_names(rows: list[str] | list[list[str]]) -> bool:
     if not any(map(numbers.is_number, first)):
         return True
     return all(map(numbers.is_number, first)) and _is_index(np.array([*map(_number, first)]))
+
+
+def _doubt(table: np.ndarray) -> str:
+    """Why the first of more than three columns without names may be another than x; '' if not."""
+    with np.errstate(invalid='ignore'):  # of infinities
+        if _is_index(table[:, 0]) or _rises_evenly(table[:, 0]):
+            return 'its first column counts the rows: it can be an index, a time or x'
+        if _is_number_of_something(table):
+            return 'its first column has whole numbers, as an index or a label'
+    return ''
 
 
 def _is_index(column: np.ndarray) -> bool:

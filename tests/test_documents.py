@@ -27,10 +27,7 @@ LINK = re.compile(r'\]\(([^)#:]+)(?:#[^)]*)?\)')
 
 
 # Tutorials that are stored without outputs so far.
-NOT_RUN = (
-    'choosing_a_method',
-    'robust_fine_tuning',
-)
+NOT_RUN = ('robust_fine_tuning',)
 NOTEBOOKS = sorted(ROOT.glob('docs/**/*.ipynb'))
 TUTORIALS = [path for path in NOTEBOOKS if path.parent.name == 'tutorials']
 

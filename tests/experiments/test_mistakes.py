@@ -127,7 +127,7 @@ def test_a_checkpoint_that_does_not_fit_says_all_that_is_wrong(tmp_path: pathlib
         (['--config=configs/recon_dapt.py', '--config.train.epoch=1'], "did you mean 'epochs'"),
         (
             ['--config=configs/recon_dapt.py', '--config.data.nope=1'],
-            "has no field 'nope'; its file",
+            "data set shapes has no option 'nope'; it has style",
         ),
         (['--config=configs/recon_dapt.py', '--config.train.remat=True'], 'it is train.memory now'),
         (

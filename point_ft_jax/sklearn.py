@@ -152,7 +152,10 @@ class PointCloudClassifier(ClassifierMixin, BaseEstimator):
         return (clouds, *checked[1:]) if y else clouds
 
     def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import TransformerTags  # of versions that ask for tags
+
         tags = super().__sklearn_tags__()
+        tags.transformer_tags = TransformerTags(preserves_dtype=['float32'])  # it has `transform`
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
         tags.non_deterministic = False

@@ -58,13 +58,13 @@ def test_it_passes_the_checks_of_scikit_learn_that_need_no_data(check: str) -> N
 
 
 class OfTables(ours.PointCloudClassifier):
-    """Takes rows [S, F] for clouds of 24 points: scikit-learn's checks make tables only."""
+    """Takes rows [S, F] for clouds of 32 points: scikit-learn's checks make tables only."""
 
     def _clouds(self, X: object, *y: object, reset: bool = False) -> object:
         checked = validate_data(self, X, *y, reset=reset)
         rows = checked[0] if y else checked
-        columns = np.resize(np.arange(rows.shape[1]), 71)
-        clouds = np.hstack([rows[:, columns], np.ones((len(rows), 1))]).reshape(-1, 24, 3)
+        columns = np.resize(np.arange(rows.shape[1]), 95)
+        clouds = np.hstack([rows[:, columns], np.ones((len(rows), 1))]).reshape(-1, 32, 3)
         return (clouds, *checked[1:]) if y else clouds
 
     def __sklearn_tags__(self) -> object:

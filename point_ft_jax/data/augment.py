@@ -98,7 +98,7 @@ AUGMENTATIONS = {
 
 
 def named(name: str, channels: Sequence[str] = ()) -> Augmentation:
-    """The augmentation of a name, or of several joined by '+', applied from left to right.
+    """The augmentation of a name, or of several joined by '+', from left to right; '' for none.
 
     `channels` are the names of what points have beside x, y, z: nx, ny, nz turn as the normals of
     the surface do, and keep their length.
@@ -106,7 +106,7 @@ def named(name: str, channels: Sequence[str] = ()) -> Augmentation:
     Raises:
         UserError: an unknown name; the message lists those there are.
     """
-    parts = name.split('+')
+    parts = name.split('+') if name else ['none']
     unknown = [part for part in parts if part not in AUGMENTATIONS]
     if unknown:
         raise UserError(

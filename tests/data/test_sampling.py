@@ -108,5 +108,6 @@ def test_augmentations_compose_and_unknown_ones_are_said() -> None:
     points = jnp.ones((2, 3, 3))
     both = augment.named('scale+translate')(KEY, points)
     assert both.shape == points.shape
+    np.testing.assert_array_equal(augment.named('')(KEY, points), points)
     with pytest.raises(UserError, match="no augmentation 'flip'; there are none, scale"):
         augment.named('scale+flip')

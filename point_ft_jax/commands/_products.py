@@ -8,23 +8,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from point_ft_jax.core.devices import compiler_options
+from point_ft_jax.core.devices import EIGEN, YNNPACK, compiler_options
 
 PRODUCT = 4096
 FLOPS = 2 * PRODUCT**3
-EIGEN = {'xla_cpu_experimental_ynn_fusion_type': ''}  # XLA's own choice without YNNPACK
+LIBRARIES = {'Eigen': EIGEN, 'YNNPACK': YNNPACK}
 
 
 def products() -> dict[str, Callable[[], Any]]:
     """Functions that compute the product once, by what computes it.
 
-    On a CPU 'XLA' as programs here are compiled, 'XLA, Eigen', 'numpy' and, if installed, 'torch'.
+    On a CPU 'XLA, Eigen' and 'XLA, YNNPACK', one of which computes the products of programs here
+    (`devices.product_library`), 'numpy' and, if installed, 'torch'.
     """
-    run = {'XLA': _xla(compiler_options())}
     if jax.default_backend() != 'cpu':
-        return run
+        return {'XLA': _xla(compiler_options())}
+    run = {f'XLA, {name}': _xla(compiler_options(library)) for name, library in LIBRARIES.items()}
     square = np.ones((PRODUCT, PRODUCT), np.float32)
-    run |= {'XLA, Eigen': _xla({**compiler_options(), **EIGEN}), 'numpy': lambda: square @ square}
+    run['numpy'] = lambda: square @ square
     if importlib.util.find_spec('torch'):
         import torch
 

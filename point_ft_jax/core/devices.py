@@ -1,7 +1,10 @@
 """The devices of a run: one axis, over which batches are spread; everything else is everywhere."""
 
+import functools
 import os
+import pathlib
 import sys
+from collections.abc import Mapping
 
 import jax
 import numpy as np
@@ -10,18 +13,18 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from kernels.dispatch import DATA_AXIS
 
-# FUSION_TYPE: matrix products go to YNNPACK, one by one. XLA's default gives it whole chains of
+# Matrix products go to a library one by one. XLA's default gives YNNPACK whole chains of
 # operations, which makes these models 1.3 times slower; LIBRARY_FUSION_TYPE_DOT gives it products
 # with what stands around them, which keeps a scaled or shifted copy beside each result (a quarter
-# more memory with DAPT). '' leaves products to Eigen: which of the two is faster depends on the
-# machine (docs/performance.md).
-# DISABLE: the XLA of jax 0.10 drops optimisation barriers on the CPU, finds that what is computed
-# again has been computed before, and keeps it after all: no `train.memory` but 'fast' would save
-# anything. Those of 0.11 and 0.12 keep them by themselves.
-CPU_OPTIONS = {
-    'xla_cpu_experimental_ynn_fusion_type': 'LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT',
-    'xla_disable_hlo_passes': 'cse_barrier_expander',
-}
+# more memory with DAPT).
+YNNPACK, EIGEN = 'LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT', ''
+# The barriers: the XLA of jax 0.10 drops optimisation barriers on the CPU, finds that what is
+# computed again has been computed before, and keeps it after all: no `train.memory` but 'fast'
+# would save anything. Those of 0.11 and 0.12 keep them by themselves.
+# The trees: XLA would sum and compare long rows by windows of 32, entry by entry. Without them it
+# does so with vectors: a softmax takes half the time, a sum a third, farthest points a quarter.
+# Sums of columns would take longer, and go another way (`models/rows.py`).
+DISABLED = ('cse_barrier_expander', 'tree_reduction_rewriter')
 
 
 def make_mesh() -> Mesh:
@@ -29,9 +32,40 @@ def make_mesh() -> Mesh:
     return jax.make_mesh((jax.device_count(),), (DATA_AXIS,), axis_types=(AxisType.Auto,))
 
 
-def compiler_options() -> dict[str, str]:
-    """What programs here are compiled with, by the platform of this process."""
-    return dict(CPU_OPTIONS) if jax.default_backend() == 'cpu' else {}
+def compiler_options(library: str | None = None) -> dict[str, str]:
+    """What programs here are compiled with, by the platform of this process.
+
+    On a CPU `library` (EIGEN or YNNPACK) computes the products; None for the one that suits it.
+    """
+    if jax.default_backend() != 'cpu':
+        return {}
+    if library is None:
+        library = product_library(_processor())
+    return {
+        'xla_cpu_experimental_ynn_fusion_type': library,
+        'xla_disable_hlo_passes': ','.join(DISABLED),
+    }
+
+
+def product_library(processor: Mapping[str, str]) -> str:
+    """Which library is to compute products, EIGEN or YNNPACK, on a processor of /proc/cpuinfo.
+
+    XLA's Eigen is built for vectors of 256 bits, YNNPACK takes what there is. A Zen 4 (AMD's family
+    25) computes as much with either, and Eigen is a tenth faster on it; where vectors of 512 bits
+    are computed at once Eigen has little more than half the rate.
+    """
+    zen = processor.get('vendor_id') == 'AuthenticAMD' and processor.get('cpu family') == '25'
+    return EIGEN if zen else YNNPACK
+
+
+@functools.cache
+def _processor() -> dict[str, str]:
+    """The first processor's entry in /proc/cpuinfo; {} where there is no such file."""
+    try:
+        lines = pathlib.Path('/proc/cpuinfo').read_text().split('\n\n')[0].splitlines()
+    except OSError:
+        return {}
+    return {key.strip(): value.strip() for key, _, value in (line.partition(':') for line in lines)}
 
 
 def memory_bytes() -> int | None:

@@ -8,7 +8,8 @@ import jax
 
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.trees import Array
-from point_ft_jax.models.layers import Dtype, Linear, along_last, gelu, token_init
+from point_ft_jax.models.layers import Dtype, Linear, gelu, token_init
+from point_ft_jax.models.rows import along_last
 from point_ft_jax.models.tokens import Tokens
 from point_ft_jax.models.transformer import broadcast_token
 

@@ -11,14 +11,15 @@ import jax
 import jax.numpy as jnp
 
 from point_ft_jax.core.trees import Array
-from point_ft_jax.models.layers import DropPath, Dtype, Linear, along_last, gelu
+from point_ft_jax.models.layers import DropPath, Dtype, LayerNorm, Linear, gelu
+from point_ft_jax.models.rows import along_last
 from point_ft_jax.models.transformer import Block, attend
 from point_ft_jax.models.tuner import Tuner
 
 
-def eva_norm(dtype: Dtype | None, name: str | None = None) -> nn.LayerNorm:
+def eva_norm(dtype: Dtype | None, name: str | None = None) -> LayerNorm:
     """Layer norm over the last axis with epsilon 1e-6."""
-    return nn.LayerNorm(epsilon=1e-6, use_fast_variance=False, dtype=dtype, name=name)
+    return LayerNorm(epsilon=1e-6, dtype=dtype, name=name)
 
 
 class Shift(nn.Module):

@@ -5,20 +5,21 @@ epsilon 1e-5, batch norm whose running variance is unbiased, linear layers that 
 +-1/sqrt(fan in), weights and biases alike.
 """
 
-import functools
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from flax.linen.dtypes import promote_dtype
+from flax.linen.dtypes import canonicalize_dtype, promote_dtype
 
 from kernels import gather_points
 from point_ft_jax.core.trees import Array
 from point_ft_jax.models.lean import gelu as gelu  # one of the small layers too
 from point_ft_jax.models.recomputation import kept
+from point_ft_jax.models.rows import along_last, batch_standardized, product, standardized
 
 Dtype = Any
+EPSILON = 1e-5  # of norms, PyTorch's
 
 
 def leaky(x: Array) -> Array:
@@ -62,33 +63,6 @@ def uniform_init(bound: float) -> nn.initializers.Initializer:
     return init
 
 
-def along_last(vector: Array, like: Array) -> Array:
-    """A [C] vector repeated to the shape of `like` [..., C].
-
-    Its gradient sums rows by a product with ones: XLA's own sum over thousands of rows takes the
-    CPU five to twenty times as long, and a tuned model sums at every layer.
-    """
-    return _repeat(vector, like.shape)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _repeat(vector: Array, shape: tuple[int, ...]) -> Array:
-    return jnp.broadcast_to(vector.reshape((1,) * (len(shape) - 1) + (-1,)), shape)
-
-
-def _repeat_forward(vector: Array, shape: tuple[int, ...]) -> tuple[Array, None]:
-    return _repeat(vector, shape), None
-
-
-def _repeat_backward(shape: tuple[int, ...], _: None, gradient: Array) -> tuple[Array]:
-    rows = gradient.reshape(-1, shape[-1])
-    ones = jnp.ones((1, rows.shape[0]), rows.dtype)
-    return (jnp.matmul(ones, rows, precision=jax.lax.Precision.HIGHEST)[0],)
-
-
-_repeat.defvjp(_repeat_forward, _repeat_backward)
-
-
 class Linear(nn.Module):
     """[..., C] to [..., features]: `kernel` [C, features] and, unless refused, `bias`."""
 
@@ -103,7 +77,7 @@ class Linear(nn.Module):
         fan_in = x.shape[-1]
         kernel = self.param('kernel', self.kernel_init, (fan_in, self.features))
         x, kernel = promote_dtype(x, kernel, dtype=self.dtype)
-        y = x @ kernel
+        y = product(x, kernel)
         if self.use_bias:
             init = self.bias_init or uniform_init(fan_in**-0.5)
             bias = self.param('bias', init, (self.features,))
@@ -111,9 +85,26 @@ class Linear(nn.Module):
         return y
 
 
-def layer_norm(dtype: Dtype | None, name: str | None = None) -> nn.LayerNorm:
+class LayerNorm(nn.Module):
+    """[..., C] with mean 0 and deviation 1 in every row, times `scale`, plus `bias` [C]."""
+
+    epsilon: float = EPSILON
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        width = x.shape[-1]
+        scale = self.param('scale', nn.initializers.ones, (width,))
+        bias = self.param('bias', nn.initializers.zeros, (width,))
+        dtype = canonicalize_dtype(x, scale, bias, dtype=self.dtype)
+        y = standardized(x, self.epsilon)
+        scale, bias = (along_last(vector.astype(y.dtype), y) for vector in (scale, bias))
+        return (y * scale + bias).astype(dtype)
+
+
+def layer_norm(dtype: Dtype | None, name: str | None = None) -> LayerNorm:
     """Layer norm over the last axis with PyTorch's epsilon."""
-    return nn.LayerNorm(epsilon=1e-5, use_fast_variance=False, dtype=dtype, name=name)
+    return LayerNorm(dtype=dtype, name=name)
 
 
 class BatchNorm(nn.Module):
@@ -135,25 +126,18 @@ class BatchNorm(nn.Module):
         scale = self.param('scale', nn.initializers.ones, (width,))
         bias = self.param('bias', nn.initializers.zeros, (width,))
         if self.use_running:
-            mean, var = running_mean.value, running_var.value
-        else:
-            mean, var = _moments(x)
-            if not self.is_initializing():
-                count = x.size // width
-                unbiased = var * (count / max(count - 1, 1))
-                running_mean.value = 0.9 * running_mean.value + 0.1 * mean
-                running_var.value = 0.9 * running_var.value + 0.1 * unbiased
-        factor = jax.lax.rsqrt(var + 1e-5) * scale
-        x, factor, offset = promote_dtype(x, factor, bias - mean * factor, dtype=self.dtype)
-        return x * along_last(factor, x) + along_last(offset, x)
-
-
-def _moments(x: Array) -> tuple[Array, Array]:
-    """Mean and biased variance [C] over all axes but the last, in float32 at least."""
-    axes = tuple(range(x.ndim - 1))
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    mean = x.mean(axes)
-    return mean, jnp.square(x - along_last(mean, x)).mean(axes)
+            factor = jax.lax.rsqrt(running_var.value + EPSILON) * scale
+            offset = bias - running_mean.value * factor
+            x, factor, offset = promote_dtype(x, factor, offset, dtype=self.dtype)
+            return x * along_last(factor, x) + along_last(offset, x)
+        (x,) = promote_dtype(x, dtype=canonicalize_dtype(x, scale, dtype=self.dtype))
+        y, mean, var = batch_standardized(x, scale, bias, EPSILON)
+        if not self.is_initializing():
+            count = x.size // width
+            unbiased = var * (count / max(count - 1, 1))
+            running_mean.value = 0.9 * running_mean.value + 0.1 * mean
+            running_var.value = 0.9 * running_var.value + 0.1 * unbiased
+        return y
 
 
 class DropPath(nn.Module):

@@ -47,7 +47,9 @@ def _gelu_backward(x: Array, gradient: Array) -> tuple[Array]:
     z = jnp.where(gradient == gradient, x, gradient).astype(wide)
     chance = 0.5 * (1 + jax.lax.erf(z * math.sqrt(0.5)))
     density = jnp.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
-    return ((gradient.astype(wide) * (chance + z * density)).astype(x.dtype),)
+    found = (gradient.astype(wide) * (chance + z * density)).astype(x.dtype)
+    # Several products and sums read it; without the barrier each computes it again.
+    return (jax.lax.optimization_barrier(found),)
 
 
 gelu.defvjp(_gelu_forward, _gelu_backward)
@@ -87,19 +89,30 @@ def _attention_forward(q: Array, k: Array, v: Array, mask: Array | None) -> tupl
 def _attention_backward(kept: tuple, gradient: Array) -> tuple[Array, Array, Array, None]:
     q, k, v, weights, mask = kept
     scale = q.shape[-1] ** -0.5
-    queries, keys, values = (jnp.swapaxes(wait(a, gradient), 1, 2) for a in (q, k, v))
+    keys, values = (jnp.swapaxes(wait(a, gradient), 1, 2) for a in (k, v))
     wide = jnp.promote_types(q.dtype, jnp.float32)
-    gradient = jnp.swapaxes(gradient, 1, 2)
-    dv = jnp.einsum('bhnm,bhnd->bhmd', weights, gradient)
-    dweights = jnp.einsum('bhnd,bhmd->bhnm', gradient, values, preferred_element_type=wide)
+    dv = _by_query(weights, gradient)
+    dweights = jnp.einsum(
+        'bhnd,bhmd->bhnm', jnp.swapaxes(gradient, 1, 2), values, preferred_element_type=wide
+    )
     wide_weights = weights.astype(wide)
     dscores = wide_weights * (dweights - (dweights * wide_weights).sum(axis=-1, keepdims=True))
     if mask is not None:
         dscores = jnp.where(mask, dscores, 0)
     dscores = (scale * dscores).astype(q.dtype)
     dq = jnp.einsum('bhnm,bhmd->bhnd', dscores, keys)
-    dk = jnp.einsum('bhnm,bhnd->bhmd', dscores, queries)
-    return *(jnp.swapaxes(d, 1, 2) for d in (dq, dk, dv)), None
+    dk = _by_query(dscores, wait(q, gradient))
+    return jnp.swapaxes(dq, 1, 2), dk, dv, None
+
+
+def _by_query(weights: Array, rows: Array) -> Array:
+    """Sums over queries: [B, H, N, M] and [B, N, H, d] to [B, M, H, d].
+
+    Features go in front of queries: that way both are read as they lie, and the CPU takes half to a
+    quarter of the time.
+    """
+    found = jnp.einsum('bhdn,bhnm->bhdm', jnp.transpose(rows, (0, 2, 3, 1)), weights)
+    return jnp.transpose(found, (0, 3, 1, 2))
 
 
 attention.defvjp(_attention_forward, _attention_backward)

@@ -15,12 +15,12 @@ from point_ft_jax.models.layers import (
     BatchNorm,
     Dtype,
     Linear,
-    along_last,
     edge_products,
     leaky,
     max_pool,
     uniform_init,
 )
+from point_ft_jax.models.rows import along_last
 
 
 def three_nearest(points: Array, centers: Array) -> Array:

@@ -3,7 +3,7 @@
 import contextlib
 import contextvars
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import flax.linen as nn
 import jax
@@ -17,11 +17,11 @@ from point_ft_jax.models.layers import (
     BatchNorm,
     Dtype,
     Linear,
-    along_last,
     max_pool,
     uniform_init,
 )
 from point_ft_jax.models.recomputation import AUTO, keeping
+from point_ft_jax.models.rows import along_last, product
 
 BLOCK_ROWS = 4096  # points at a time; their 512 float32 features fill 8 MiB
 _blocked = contextvars.ContextVar('blocked', default=True)
@@ -75,9 +75,11 @@ class MiniPointNet(nn.Module):
 
         x = Linear(first[0], dtype=self.dtype, name='first_0')(groups)
         for index, width in enumerate(first[1:], 1):
-            x = jax.nn.relu(norm('first_norm' if index == 1 else f'first_norm_{index}')(x))
-            x = Linear(width, dtype=self.dtype, name=f'first_{index}')(x)
-        x = GlobalLocal(second, dtype=self.dtype, name='second_0')(x)
+            h = jax.nn.relu(norm('first_norm' if index == 1 else f'first_norm_{index}')(x))
+            last = Linear(width, dtype=self.dtype, name=f'first_{index}')
+            x = last(h)
+        both = GlobalLocal(second, dtype=self.dtype, name='second_0')
+        x = both(x, h, last.variables['params'] if h.shape[-1] < x.shape[-1] else None)
         x = Linear(self.width, dtype=self.dtype, name='second_1')(
             jax.nn.relu(norm('second_norm')(x))
         )
@@ -126,18 +128,27 @@ class GlobalLocal(nn.Module):
     """A linear map of [maximum over the group, own features], without repeating the maximum.
 
     Its kernel [2C, features] is that of the concatenation; the first half needs one product a
-    group, not one a point: [B, G, K, C] to [B, G, K, features].
+    group, not one a point: [B, G, K, C] to [B, G, K, features]. Where `x` is a linear map of fewer
+    numbers `h`, its parameters `before`, the second half and that map are one.
     """
 
     features: int
     dtype: Dtype | None = None
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(
+        self, x: Array, h: Array | None = None, before: Mapping[str, Array] | None = None
+    ) -> Array:
         width = x.shape[-1]
         kernel = self.param('kernel', KERNEL_INIT, (2 * width, self.features))
         bias = self.param('bias', uniform_init((2 * width) ** -0.5), (self.features,))
-        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
-        shared = max_pool(x) @ kernel[:width]
+        local = kernel[width:]
+        if before:
+            bias = bias + before['bias'] @ local
+            local, own = before['kernel'] @ local, h
+        else:
+            own = x
+        own, x, kernel, local, bias = promote_dtype(own, x, kernel, local, bias, dtype=self.dtype)
+        shared = product(max_pool(x), kernel[:width])
         shared += along_last(bias, shared)
-        return x @ kernel[width:] + shared[..., None, :]
+        return product(own, local) + shared[..., None, :]

@@ -7,7 +7,13 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from point_ft_jax.core.devices import compiler_options, memory_bytes
+from point_ft_jax.core.devices import (
+    EIGEN,
+    YNNPACK,
+    compiler_options,
+    memory_bytes,
+    product_library,
+)
 from point_ft_jax.models.recomputation import keeping
 
 
@@ -17,19 +23,35 @@ def optimized() -> None:
     jax.config.update('jax_disable_most_optimizations', False)
 
 
-def test_products_go_to_the_library_and_nothing_else_does() -> None:
+@pytest.mark.parametrize('library', [EIGEN, YNNPACK], ids=['Eigen', 'YNNPACK'])
+def test_products_go_to_the_library_and_nothing_else_does(library: str) -> None:
     def chain(x: jax.Array, w: jax.Array) -> jax.Array:
         return jnp.tanh(x @ w + 1.0) @ w
 
     x = jnp.ones((256, 256))
-    text = jax.jit(chain, compiler_options=compiler_options()).lower(x, x).compile().as_text()
+    options = compiler_options(library)
+    text = jax.jit(chain, compiler_options=options).lower(x, x).compile().as_text()
     # A fusion's computation, by the fusions that XLA hands to YNNPACK.
     names = re.findall(r'calls=%?([\w.\-]+).*__ynn_fusion', text)
-    assert len(names) == 2
+    entry = text[text.index('ENTRY') :]
+    assert (len(names), len(re.findall(r' dot\(', entry))) == ((0, 2) if not library else (2, 0))
     for name in names:
         body = re.search(rf'%?{re.escape(name)} \(.*?\n}}', text, re.DOTALL)[0]
         operations = re.findall(r' = \S+ ([a-z][\w\-]*)\(', body)
         assert sorted(set(operations) - {'parameter', 'bitcast'}) == ['dot']
+
+
+def test_eigen_computes_the_products_of_a_zen_4() -> None:
+    assert product_library({'vendor_id': 'AuthenticAMD', 'cpu family': '25'}) == EIGEN
+    assert product_library({'vendor_id': 'AuthenticAMD', 'cpu family': '26'}) == YNNPACK
+    assert product_library({'vendor_id': 'GenuineIntel', 'cpu family': '6'}) == YNNPACK
+    assert product_library({}) == YNNPACK
+
+
+def test_long_rows_are_not_summed_by_windows() -> None:
+    scores = jnp.ones((64, 4096))
+    program = jax.jit(jax.nn.softmax, compiler_options=compiler_options()).lower(scores).compile()
+    assert 'reduce-window' not in program.as_text()
 
 
 def test_what_is_to_be_computed_again_is_not_kept() -> None:

@@ -32,6 +32,14 @@ def read(source: str | None) -> Spec | None:
     return of_entries(source, weights.read(shipped.locate(source)).beside)
 
 
+def points(source: str) -> int | None:
+    """How many points of a cloud the run in the folder `source` saw; None if that is not known."""
+    if not pathlib.Path(source).expanduser().is_dir():
+        return None
+    facts = saved.find(source) / saved.FACTS
+    return read_json(facts).get('points') if facts.exists() else None
+
+
 def of_entries(source: str, beside: Mapping[str, object]) -> Spec | None:
     """The spec of what is read, from what it holds beside its weights; see `read`."""
     if source.startswith(shipped.SHIPPED):

@@ -1,7 +1,9 @@
 """What a checkpoint's own record says of its backbone, in the place of what a config says.
 
-Groups, sizes and the like have to be those that the weights were made with, and whoever fine-tunes
-them should not have to remember them.
+Sizes and the like have to be those that the weights were made with, and whoever fine-tunes them
+should not have to remember them. How many groups of how many points there are goes with the number
+of points: the papers pre-train on 1,024 in 64 groups, and fine-tune on 2,048 in 128. So a record's
+groups count where clouds have as many points as it saw.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,6 +16,8 @@ from point_ft_jax.core.errors import UserError
 from point_ft_jax.experiments.build import backbone_spec
 from point_ft_jax.models import geometry
 from point_ft_jax.models.spec import Spec
+
+GROUPS = ('num_groups', 'group_size', 'group_sizes')
 
 
 def settle(config: ConfigDict, given: Mapping[str, str]) -> list[str]:
@@ -47,8 +51,9 @@ def _settled(
         now = backbone_spec(config, given)
     elif now.backbone != made.backbone:
         yield f'{source} is of the backbone {made.backbone} ({made.variant}), by its own record'
+    as_many = record.points(source) == int(given.get('points', config.points))
     for name, (then, here) in geometry.differences(made, now).items():
-        if f'model.geometry.{name}' in given:
+        if f'model.geometry.{name}' in given or (name in GROUPS and not as_many):
             continue  # the report of loading names it
         config.model.geometry[name] = then
         yield f'model.geometry.{name} is {then}, as {source} was made, not {here}'

@@ -31,6 +31,8 @@ def test_a_run_and_the_files_exported_from_it_have_its_spec(run: pathlib.Path) -
     for name in ('a.pth', 'a.safetensors'):
         export.export(str(run), str(run.parent / name))
         assert record.read(str(run.parent / name)) == spec
+        assert record.points(str(run.parent / name)) is None
+    assert record.points(str(run)) == 32
 
 
 def test_what_ships_has_a_record_of_the_model_that_it_fits() -> None:

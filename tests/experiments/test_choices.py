@@ -77,18 +77,26 @@ def test_a_config_that_nothing_is_changed_in_stays_as_it_is(path) -> None:
     assert found.to_dict() == before.to_dict()
 
 
-def test_what_a_checkpoint_was_made_as_replaces_what_the_config_says() -> None:
+@pytest.mark.parametrize('points', [1024, 512, None])
+def test_what_a_checkpoint_was_made_as_replaces_what_the_config_says(
+    points: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its groups only where clouds have as many points as it saw."""
+    monkeypatch.setattr(recorded.record, 'points', lambda source: points)
     found = config('recon_dapt')
+    assert found.points == 1024
     found.model.variant = 'base'
     found.model.geometry.num_groups = 64
     del found.method.options.positions_every_block
     lines = recorded.settle(found, {'model.geometry.group_size': '16'})
+    groups = 'model.geometry.num_groups is 32, as shipped:recon_tiny was made, not 64'
     assert lines == [
         'model.variant is tiny, as shipped:recon_tiny was made, not base',
-        'model.geometry.num_groups is 32, as shipped:recon_tiny was made, not 64',
+        *([groups] if points == 1024 else []),
         'method.options.positions_every_block is True, as shipped:recon_tiny was made',
     ]
-    assert (found.model.variant, found.model.geometry.num_groups) == ('tiny', 32)
+    assert found.model.variant == 'tiny'
+    assert found.model.geometry.num_groups == (32 if points == 1024 else 64)
 
 
 def test_what_the_command_line_says_stays_and_another_backbone_is_named() -> None:

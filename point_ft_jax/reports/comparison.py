@@ -119,10 +119,10 @@ def plot_methods(rows: Sequence[Mapping[str, Any]]) -> Figure:
         if column in LOGARITHMIC:
             figures.plain_logarithm(axes.xaxis)
         figures.clear_frame(axes)
-    low, high = panels[0][0].get_xlim()
-    panels[0][0].set_xlim(max(low, 0), min(high, 100.5))
     told = [(float(row['paper %']), y) for y, row in enumerate(ordered) if row['paper %']]
     if told:
         panels[0][0].plot(*zip(*told, strict=True), 's', color=figures.ORANGE, fillstyle='none')
+    low, high = panels[0][0].get_xlim()  # of all that is drawn, the papers' figures too
+    panels[0][0].set_xlim(max(low, 0), min(high, 100.5))
     panels[0][0].set_yticks(places, [row['method'] for row in ordered])
     return figure

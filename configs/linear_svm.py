@@ -29,7 +29,7 @@ def get_config(variant: str = '') -> ConfigDict:
     config.init = ConfigDict({'checkpoint': config_dict.placeholder(str), 'head': False})
     config.svm.readout = ('cls_max', 'patches_mean_plus_max')
     if variant in ('', 'own'):
-        shapes = ConfigDict({'name': 'shapes', 'style': 'cad', 'seed': 2})
+        shapes = ConfigDict({'name': 'shapes', 'style': 'cad', 'seed': 2, 'classes': 'scan15'})
         config.data = own_clouds() if variant else shapes
         config.model.variant = 'tiny'
         config.model.geometry.num_groups = 32

@@ -31,6 +31,7 @@ from kernels import gather_points
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.trees import Array
 from point_ft_jax.models.layers import Dtype, Linear, layer_norm
+from point_ft_jax.models.lean import wait
 from point_ft_jax.models.tokens import Tokens
 from point_ft_jax.models.tuner import HEAD_AND_CLS, Method, Tuner
 
@@ -59,9 +60,13 @@ def spectrum(centers: Array, local: int, batch_wide: bool) -> Spectrum:
     batch, size, _ = centers.shape
     order = morton_order(centers)
     sorted_centers = gather_points(centers, order).reshape(batch, size // local, local, 3)
+    whole = eigenbasis(centers, batch_wide)
+    # One after the other: of a batch jaxlib's eigensolver waits, on a CPU, for threads of the pool
+    # that it runs in itself, and two of them at once wait for each other for ever.
+    parts = eigenbasis(wait(sorted_centers, whole), batch_wide)
     return Spectrum(
-        eigenbasis(centers, batch_wide),
-        eigenbasis(sorted_centers, batch_wide),
+        whole,
+        parts,
         order,
         place=jnp.argsort(order, axis=-1).astype(jnp.int32),
     )

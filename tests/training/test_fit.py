@@ -190,7 +190,7 @@ def test_clouds_with_too_few_points_are_said() -> None:
     built = small.build()
     variables, trainable = small.start(built)
     few = {**small.splits(), 'test': small.split(12, 2, points=16)}
-    with pytest.raises(UserError, match='takes 32 points and the test clouds have 16'):
+    with pytest.raises(UserError, match='takes 32 points and the clouds of test have 16'):
         fit(small.recipe(built), variables, trainable, few, PLAN)
 
 

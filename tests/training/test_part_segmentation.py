@@ -202,7 +202,10 @@ def test_classes_are_not_predicted_by_a_segmenter(
 MISTAKES = {
     'unknown task': ({'task': 'segment'}, "task is 'segment'; expected one of classification, par"),
     'unknown sampling': ({'sampling': 'all'}, "sampling is 'all'; expected one of subset"),
-    'more points than there are': ({'points': 128}, 'the train clouds have 64'),
+    'more points than there are': (
+        {'points': 128},
+        'takes 128 points and the clouds of train, test, validation have 64',
+    ),
     'option of no head': ({'model.head': ConfigDict({'outputs': 3})}, 'head has no option outputs'),
 }
 

@@ -1,6 +1,7 @@
 """PointGST's graphs: what they depend on, and the order of their points."""
 
 import jax
+import jax.extend
 import jax.numpy as jnp
 import numpy as np
 from golden_models import clouds
@@ -13,6 +14,18 @@ def test_pointgst_decomposes_each_graph_once_a_forward() -> None:
     model, variables = fresh('point_mae', 'pointgst')
     traced = str(jax.make_jaxpr(model.module.apply)(variables, POINTS))
     assert traced.count('eigh[') == 2
+
+
+def test_the_second_eigensolver_needs_what_the_first_gives() -> None:
+    """Two at once on two threads of a CPU wait for each other for ever."""
+    jaxpr = jax.make_jaxpr(lambda c: pointgst.spectrum(c, 4, False))(jnp.zeros((2, 8, 3))).jaxpr
+    solvers = [e for e in jaxpr.eqns if 'eigh' in f'{e.primitive.name} {e.params.get("jaxpr")}']
+    first, second = solvers
+    reached = set(first.outvars)
+    for equation in jaxpr.eqns:
+        if reached & {v for v in equation.invars if isinstance(v, jax.extend.core.Var)}:
+            reached |= set(equation.outvars)
+    assert reached & set(second.invars)
 
 
 def test_pointgsts_graphs_depend_on_the_batch_only_as_the_reference() -> None:

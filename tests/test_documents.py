@@ -217,11 +217,13 @@ def test_notebooks_are_stored_as_they_ran(path: pathlib.Path) -> None:
 def test_a_tutorial_runs(
     path: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Any exception of a cell fails it."""
     monkeypatch.chdir(tmp_path)
     scope: dict[str, Any] = {}
     for code in code_cells(path):
         run(code, scope)
     plt.close('all')
+    assert scope
 
 
 def test_the_quickstart_is_short() -> None:

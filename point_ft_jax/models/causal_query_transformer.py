@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from kernels import Groups, gather_points, knn
 from point_ft_jax.core.trees import Array
-from point_ft_jax.models.autoencoders.reconstruction import chamfer_l1, chamfer_l2
+from point_ft_jax.models.autoencoders.reconstruction import chamfer_l1_l2
 from point_ft_jax.models.channels import PLACE
 from point_ft_jax.models.layers import Dtype, Linear, layer_norm
 from point_ft_jax.models.patch_order import greedy_order, reorder
@@ -109,7 +109,7 @@ class CausalQueryTransformer(QueryTransformer):
         predicted = self.decoder(tokens.patches, centers, train)
         _, indices = knn(centers, points, self.group_size)
         target = gather_points(points, indices) - centers[:, :, None]
-        return (chamfer_l1(predicted, target) + chamfer_l2(predicted, target)).mean()
+        return chamfer_l1_l2(predicted, target).mean()
 
 
 class PatchDecoder(nn.Module):

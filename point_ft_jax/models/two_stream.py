@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from point_ft_jax.core.trees import Array
 from point_ft_jax.models.layers import DropPath, Dtype, Linear, layer_norm
 from point_ft_jax.models.tokens import Tokens
-from point_ft_jax.models.transformer import Attention, Mlp, attend
+from point_ft_jax.models.transformer import Attention, Block, Mlp, attend
 from point_ft_jax.models.tuner import Tuner
 
 
@@ -37,7 +37,7 @@ class CrossAttention(nn.Module):
         return self.tuner.layer(self.proj, attend(q, k, v, mask))
 
 
-class TwoStreamBlock(nn.Module):
+class TwoStreamBlock(Block):
     """ReCon's block, with the four steps of `transformer.Block`.
 
     The first `num_global` tokens of a sequence are the global stream; prompts go with the patches.
@@ -45,15 +45,6 @@ class TwoStreamBlock(nn.Module):
     pre-training has it so, its fine-tuning does not.
     """
 
-    width: int
-    heads: int
-    tuner: Tuner
-    index: int = 0
-    drop_path: float = 0.0
-    train: bool = False
-    dtype: Dtype | None = None
-    qkv_bias: bool = False
-    hold_statistics: bool = False
     num_global: int = 3
     detach: bool = False
 
@@ -68,11 +59,6 @@ class TwoStreamBlock(nn.Module):
         self.mlp_patches = Mlp(self.width, self.tuner, self.dtype)
         self.mlp_global = Mlp(self.width, self.tuner, self.dtype)
         self.drop = DropPath(self.drop_path, self.train)
-
-    def __call__(self, tokens: Tokens) -> Tokens:
-        x = self.attend(tokens)
-        h = self.normalize(x)
-        return tokens.with_sequence(self.join(x, h, self.mlp(h)))
 
     def attend(self, tokens: Tokens) -> Array:
         """Both streams after attention, [B, N, D]."""
@@ -104,10 +90,6 @@ class TwoStreamBlock(nn.Module):
         """The block's output: the update is added to the normalised `h`."""
         cls, patches = self._split(update)
         return h + jnp.concatenate([self.drop(cls), self.drop(patches)], axis=1)
-
-    def finish(self, tokens: Tokens) -> Tokens:
-        """The tokens as they are."""
-        return tokens
 
     def _split(self, x: Array) -> tuple[Array, Array]:
         return x[:, : self.num_global], x[:, self.num_global :]

@@ -1,9 +1,9 @@
 """The masked autoencoder of PCP-MAE (Zhang et al., NeurIPS 2024, arXiv 2408.08753).
 
-Where a hidden patch is, is a secret here: its centre is predicted too. The hidden patches go
-through the backbone's blocks beside the visible ones, without their positions. A visible patch sees
-the visible ones, a hidden patch sees all. What becomes of the hidden ones says where they are; the
-decoder gets the positions that were predicted, and no gradient goes back through them.
+The centres of the hidden patches are predicted too. The hidden patches go through the backbone's
+blocks beside the visible ones, without their positions. A visible patch attends to the visible
+ones, a hidden patch to all. Their centres are predicted from the encoded hidden patches; the
+decoder gets the predicted positions, and no gradient flows back through these.
 """
 
 import flax.linen as nn
@@ -11,10 +11,11 @@ import jax
 import jax.numpy as jnp
 
 from kernels import gather_points
+from point_ft_jax.core.trees import Array
 from point_ft_jax.models.autoencoders import masked, masking
 from point_ft_jax.models.autoencoders.masked import Decoder, take_groups
 from point_ft_jax.models.autoencoders.reconstruction import Reconstruction
-from point_ft_jax.models.layers import Array, Dtype, Linear, layer_norm
+from point_ft_jax.models.layers import Dtype, Linear, layer_norm
 from point_ft_jax.models.point_transformer import PointTransformer
 from point_ft_jax.models.positions import sinusoid
 from point_ft_jax.models.tokens import Tokens
@@ -65,8 +66,7 @@ class CenterPredictingAutoencoder(nn.Module):
         grouped = self.backbone.group(points)
         number = masking.number_hidden(self.mask_ratio, self.backbone.num_groups)
         if mask is None:
-            key = self.make_rng('mask') if self.has_rng('mask') else jax.random.key(0)
-            mask = masking.MASKS[self.mask](key, grouped.centers, number)
+            mask = masking.MASKS[self.mask](masking.key_for(self), grouped.centers, number)
         keep, hide = masking.split(mask, number)
         unknown = self.centers.position()
         encoded = self.backbone.encode(
@@ -91,9 +91,9 @@ class CenterPredictingAutoencoder(nn.Module):
 
 
 def conceal(tokens: Tokens, mask: Array, unknown: Array) -> Tokens:
-    """`tokens`, of which those of `mask` [B, G] are at `unknown` [1, 1, D] and seen by themselves.
+    """`tokens` with those of `mask` [B, G] at the position `unknown` [1, 1, D].
 
-    The others see the others only.
+    They attend to all tokens, the others to those outside the mask only.
     """
     positions = jnp.where(
         mask[..., None], broadcast_token(unknown, tokens.patches), tokens.patch_pos

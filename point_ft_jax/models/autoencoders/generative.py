@@ -9,9 +9,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from point_ft_jax.core.trees import Array
+from point_ft_jax.models.autoencoders import masking
 from point_ft_jax.models.autoencoders.reconstruction import Reconstruction
 from point_ft_jax.models.causal_transformer import CausalTransformer
-from point_ft_jax.models.layers import Array, Dtype
+from point_ft_jax.models.layers import Dtype
 from point_ft_jax.models.tokens import Tokens
 from point_ft_jax.models.tuner import Tuner
 
@@ -49,8 +51,7 @@ class GenerativeAutoencoder(nn.Module):
         """
         grouped = self.backbone.group(points)
         if mask is None:
-            key = self.make_rng('mask') if self.has_rng('mask') else jax.random.key(0)
-            mask = hidden_places(key, self.backbone.num_groups, self.mask_ratio)
+            mask = hidden_places(masking.key_for(self), self.backbone.num_groups, self.mask_ratio)
         mask = jnp.asarray(mask)
         shape = (len(points), len(mask), len(mask))
         sees = jnp.broadcast_to(~mask[None] | jnp.eye(len(mask), dtype=bool), shape)

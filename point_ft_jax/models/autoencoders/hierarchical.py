@@ -8,7 +8,6 @@ hidden neighbourhoods it reconstructs.
 from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from point_ft_jax.core.trees import Array
@@ -73,8 +72,7 @@ class HierarchicalAutoencoder(nn.Module):
         grouped = self.backbone.group(points)
         number = masking.number_hidden(self.mask_ratio, self.backbone.num_groups[-1])
         if mask is None:
-            key = self.make_rng('mask') if self.has_rng('mask') else jax.random.key(0)
-            mask = masking.MASKS[self.mask](key, grouped[-1].centers, number)
+            mask = masking.MASKS[self.mask](masking.key_for(self), grouped[-1].centers, number)
         visible = carry_down(~mask, grouped)
         levels = self.backbone.levels(grouped, self.tuner, train, True, visible)
         fine = grouped[-2]

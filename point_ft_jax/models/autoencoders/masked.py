@@ -1,9 +1,9 @@
 """The masked autoencoder of Point-MAE (Pang et al., ECCV 2022) and ReCon (Qi et al., ICML 2023).
 
-All patches of a cloud but some are hidden. The backbone encodes those, a small transformer of its
-own takes them, with a learned token in the place of each hidden patch, and says where the hidden
-points are. ReCon adds that its global tokens are held against the features that frozen teachers
-have of an image and of a text of the shape, and against the other clouds of the batch.
+Most patches of a cloud are hidden. The backbone encodes the visible ones; a small transformer, the
+decoder, takes them with a learned token in the place of each hidden patch, and predicts the hidden
+points. ReCon also compares its global tokens with the features that frozen teachers have of an
+image and of a text of the shape, and with the other clouds of the batch.
 """
 
 from collections.abc import Mapping
@@ -74,8 +74,7 @@ class MaskedAutoencoder(nn.Module):
         grouped = self.backbone.group(points)
         number = masking.number_hidden(self.mask_ratio, self.backbone.num_groups)
         if mask is None:
-            key = self.make_rng('mask') if self.has_rng('mask') else jax.random.key(0)
-            mask = masking.MASKS[self.mask](key, grouped.centers, number)
+            mask = masking.MASKS[self.mask](masking.key_for(self), grouped.centers, number)
         keep, hide = masking.split(mask, number)
         seen, unseen = (gather_points(grouped.centers, indices) for indices in (keep, hide))
         shown = take_groups(grouped.groups, keep)

@@ -1,5 +1,6 @@
 """Which patches an autoencoder hides."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -25,6 +26,14 @@ def block(key: jax.Array, centers: Array, number: int) -> Array:
 
 
 MASKS = {f.__name__: f for f in (random, block)}
+
+
+def key_for(module: nn.Module) -> jax.Array:
+    """The key of a bound module's mask: from its random numbers 'mask', or else a fixed one.
+
+    There are such numbers in training; in evaluation the mask is always the same.
+    """
+    return module.make_rng('mask') if module.has_rng('mask') else jax.random.key(0)
 
 
 def number_hidden(ratio: float, groups: int) -> int:

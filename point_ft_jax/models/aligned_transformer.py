@@ -1,4 +1,4 @@
-"""A transformer whose class token is taken to a space of texts and images: Uni3D's."""
+"""Uni3D's transformer: its class token is mapped to a space of texts and images."""
 
 from collections.abc import Callable
 

@@ -30,7 +30,7 @@ SIZES = (
     *('num_groups', 'group_size', 'group_sizes', 'radii'),
 )
 DEPTHS = ('depth', 'depths', 'decoder_depth', 'decoder_depths')
-MOST_BLOCKS = 1000  # tracing more would take minutes: a slip of the pen, or a damaged file
+MOST_BLOCKS = 1000  # tracing more would take minutes: a typing error, or a damaged file
 
 
 def build(spec: Spec) -> 'Model | Autoencoder':

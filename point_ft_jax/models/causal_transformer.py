@@ -12,8 +12,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from kernels import Groups, gather_points, knn
+from point_ft_jax.core.trees import Array
 from point_ft_jax.models.autoencoders.reconstruction import chamfer_l1_l2
-from point_ft_jax.models.layers import Array, Dtype, Linear, layer_norm
+from point_ft_jax.models.layers import Dtype, Linear, layer_norm
 from point_ft_jax.models.patch_order import greedy_order, reorder
 from point_ft_jax.models.point_transformer import Admit, PointTransformer
 from point_ft_jax.models.positions import OneFrequency, one_frequency

@@ -1,4 +1,4 @@
-"""What comes after the backbone: readouts by name, and the classification head."""
+"""The classification head: from the features that a readout gives to logits."""
 
 import flax.linen as nn
 import jax

@@ -31,9 +31,9 @@ def whole(spec: Spec) -> dict[str, object]:
 def differences(made: Spec, now: Spec) -> dict[str, tuple[object, object]]:
     """The fields in which a backbone differs from what its weights were made as: (then, now).
 
-    Of two sizes of a backbone what makes the size is none either: its name is what differs.
-    Fields that only one of two kinds of backbone has, or that are of another kind there, as the
-    number of groups of a hierarchical one, are no difference: they are no choice of the user's.
+    Between two sizes of a backbone the fields that make the size do not count: its name says that
+    they differ. Neither do fields that only one of the two backbones has, or whose type differs, as
+    the number of groups of a hierarchical one: the user did not choose them.
     """
     before, after = whole(made), whole(now)
     same = (made.backbone, made.variant) == (now.backbone, now.variant)

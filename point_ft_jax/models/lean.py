@@ -1,8 +1,8 @@
 """Operations whose backward pass keeps their inputs, the probabilities of attention, and no more.
 
-What XLA's automatic derivatives keep of GELU is its input, `erfc` and `exp`; of attention the
-probabilities twice, and queries, keys and values in two layouts. Each operation here has its plain
-form, the definition, and a derivative that computes such things again.
+Automatic derivatives keep of GELU its input, `erfc` and `exp`; of attention the probabilities
+twice, and queries, keys and values in two layouts. Each operation here has a plain form, the
+definition, and a derivative that computes what is not kept again.
 """
 
 import math
@@ -14,12 +14,12 @@ from point_ft_jax.core.trees import Array
 
 
 def wait(value: Array, gradient: Array) -> Array:
-    """`value` [B, ...], which XLA takes to depend on `gradient` [B, ...].
+    """`value` [B, ...] unchanged, but for XLA dependent on `gradient` [B, ...].
 
-    What is computed again from a value that the forward pass has used too is a common
-    subexpression, and XLA would keep the first result for the second use. NaN where the gradient's
-    first entry of a sample is: the gradients behind it are NaN anyway. Unlike an optimisation
-    barrier, XLA can fuse it.
+    Recomputing something from a value that the forward pass has used is a common subexpression:
+    XLA would keep the first result for the second use. With this dependence it can't. Samples
+    with a NaN as the first entry of their gradient become NaN; their gradients are NaN anyway.
+    Unlike an optimisation barrier, XLA can fuse it.
     """
     first = gradient[(slice(None), *(slice(0, 1),) * (gradient.ndim - 1))]
     first = first.reshape(first.shape[:1] + (1,) * (value.ndim - 1)).astype(value.dtype)

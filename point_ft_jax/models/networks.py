@@ -1,4 +1,4 @@
-"""A classifier: a backbone, the tuner at its seams, and a head."""
+"""Classifier and part segmenter: a backbone, the tuner at its seams, and a head."""
 
 import flax.linen as nn
 import jax
@@ -43,7 +43,7 @@ class Classifier(nn.Module):
 class Segmenter(nn.Module):
     """Clouds [B, N, 3 + F] and their categories [B] to logits of parts [B, N, P].
 
-    Its variables lie as those of `networks.Classifier`. The backbone's tree is the same, but for
+    Its variables have the structure of a `Classifier`'s. The backbone's tree is the same, but for
     what the published segmenters leave out (`backbone.Segmentation.geometry`) or add.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""ReCon++'s backbone (Qi et al., ECCV 2024): queries read the patches off, block by block.
+"""ReCon++'s backbone (Qi et al., ECCV 2024): queries attend to the patches after each block.
 
 A local stream of patches, which is a plain transformer, and a global one of learned queries. After
 every block the queries attend to the patches, and nothing flows back: unlike in ReCon's own block

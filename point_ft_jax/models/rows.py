@@ -1,8 +1,8 @@
 """Operations on rows of features, [..., C], with derivatives that a CPU computes fast.
 
-XLA's automatic derivatives of these sum thousands of rows entry by entry, and turn a gradient
-about before a product that could have read it as it lies. Each operation here is its plain form;
-only the derivative is written out.
+Automatic derivatives of these sum thousands of rows entry by entry, and transpose a gradient before
+a product that could read it in its own layout. Each operation computes its plain form; only the
+derivative is written by hand.
 """
 
 import functools
@@ -12,16 +12,16 @@ import jax.numpy as jnp
 
 from point_ft_jax.core.trees import Array
 
-FOLD = 8  # rows that are summed at once, entry by entry
+FOLD = 8  # rows that are summed entry by entry before the product
 
 
 @jax.custom_vjp
 def column_sum(x: Array) -> Array:
     """The sum [C] of `x` [..., C] over all axes but the last, in float32 at least."""
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    # XLA sums few rows as fast as the memory gives them, together with what they are computed from;
-    # thousands of rows it walks through column by column. So it sums eight, and a product with ones
-    # the rest. An axis is divided, and no two merged: a batch may be spread over devices.
+    # XLA sums few rows at the speed of memory, fused with what they are computed from; thousands of
+    # rows it sums column by column. So rows are summed in eights, and these sums by a product with
+    # ones. One axis is divided, and no two are merged: a batch may be spread over devices.
     axis = next((a for a in range(x.ndim - 2, -1, -1) if x.shape[a] % FOLD == 0), None)
     if axis is not None:
         shape = (*x.shape[:axis], -1, FOLD, *x.shape[axis + 1 :])
@@ -112,10 +112,10 @@ standardized.defvjp(_standardize, _standardize_backward)
 def batch_standardized(
     x: Array, scale: Array, bias: Array, epsilon: float
 ) -> tuple[Array, Array, Array]:
-    """`x` [..., C] with each column's mean and deviation those of `bias` and `scale` [C].
+    """`x` [..., C] standardised column by column, times `scale` [C], plus `bias` [C].
 
     Returns:
-        The values in the type of `x`; the mean and the biased variance [C] of the columns before,
+        The values, in the type of `x`; the mean and the biased variance [C] of the columns of `x`,
         in float32 at least, through which no gradient flows.
     """
     return _batch_standardize(x, scale, bias, epsilon)[0]

@@ -27,8 +27,6 @@ COUNTER = 'num_batches_tracked'
 NUMBERED = re.compile(r'\b(block|level)_(\d+)')
 # What PyTorch puts into the names of a model that it wraps.
 PARTS_PUT_IN = ('module', '_orig_mod')
-# Prefixes that some file of any backbone has been seen with, beside the backbone's own.
-WRAPPERS = ('',)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,8 +199,8 @@ def compare(
 ) -> Fit:
     """How a PyTorch state dict fits the trees `variables`; arguments as in `import_variables`."""
     targets = _targets(variables, names)
-    state = _unwrapped(without_module(state), targets, (*prefixes, *WRAPPERS))
-    prefix = _find_prefix(state, targets, (*prefixes, *WRAPPERS))
+    state = _unwrapped(without_module(state), targets, (*prefixes, ''))
+    prefix = _find_prefix(state, targets, (*prefixes, ''))
     inside = {k.removeprefix(prefix): v.shape for k, v in state.items() if k.startswith(prefix)}
     outside = [k for k in state if not k.startswith(prefix)]
     shapes = {k: torch_shape(k, path, leaf.shape, conv) for k, (path, leaf) in targets.items()}
@@ -285,7 +283,7 @@ def import_variables(
         'variant and class count that it was made with:',
     )
     targets = _targets(variables, names)
-    state = _unwrapped(without_module(state), targets, (*prefixes, *WRAPPERS))
+    state = _unwrapped(without_module(state), targets, (*prefixes, ''))
     leaves_by_path = dict(_leaves(variables))
     for key in report.loaded:
         path, leaf = targets[key]

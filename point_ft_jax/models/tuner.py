@@ -93,9 +93,11 @@ class Method:
     torch_twins: Mapping[str, str] = dataclasses.field(default_factory=dict)
     undecayed: tuple[str, ...] = ()
     identity_at_start: bool = False
-    identity: Mapping[str, float] | str = 'nobody has written at which values it does nothing'
+    identity: Mapping[str, float] | str = (
+        'no values are known at which it leaves the backbone as it is'
+    )
     as_pretrained: Mapping[str, object] = dataclasses.field(default_factory=dict)
-    merge: Callable[[Tree, Tree, Tuner], Tree] | str = 'nobody has written how'
+    merge: Callable[[Tree, Tree, Tuner], Tree] | str = 'folding it is not implemented'
 
 
 # What every published method trains beside its own parameters: the head, and of the backbone the

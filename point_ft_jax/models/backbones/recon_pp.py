@@ -1,9 +1,9 @@
 """ReCon++ (Qi et al., ECCV 2024, arXiv 2402.17766) as its files are published, for zero shots.
 
-Queries for images and for texts read coloured clouds off: 10,000 points, colours in 0..1 (0.4
-without), in the unit sphere. Files of base and large were published; the weights behind the
-fine-tuned rows of the paper's tables were not. Their graph is another, which these files do not
-fit: `recon_pp_causal`.
+Learned queries, some aligned with images and some with texts, attend to the patches of coloured
+clouds: 10,000 points, colours in 0..1 (0.4 where there are none), in the unit sphere. Files of base
+and large were published; the weights behind the fine-tuned rows of the paper's tables were not.
+Their graph is another one, `recon_pp_causal`, which these files do not fit.
 
 A readout of 'cls' would be all sixteen queries side by side; 'queries' are their maxima.
 """

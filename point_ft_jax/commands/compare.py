@@ -18,8 +18,8 @@ import numpy as np
 
 from point_ft_jax.core import flags
 from point_ft_jax.core.errors import UserError, raise_all
-from point_ft_jax.core.json_files import read_json
-from point_ft_jax.experiments.run_folder import CONFIG, fields
+from point_ft_jax.core.json_files import fields, read_json
+from point_ft_jax.experiments.run_folder import CONFIG
 from point_ft_jax.reports import intervals, records, tables
 from point_ft_jax.reports.samples import Samples
 

@@ -13,6 +13,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.json_files import fields
 
 ROOT = pathlib.Path(__file__).parents[2]
 LIBRARIES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy')
@@ -29,7 +30,7 @@ def check(facts: Mapping[str, Any]) -> None:
     """
     if jax.process_count() == 1:
         return
-    own = _fields(json.loads(json.dumps(facts, default=str)))
+    own = fields(json.loads(json.dumps(facts, default=str)))
     theirs = [dict(json.loads(text)) for text in _gathered(json.dumps(own, sort_keys=True))]
     first = theirs[0]
     lines = [
@@ -70,14 +71,3 @@ def _gathered(text: str) -> list[str]:
     padded[: len(content)] = content
     rows = multihost_utils.process_allgather(padded)
     return [row[:size].tobytes().decode() for row, size in zip(rows, sizes, strict=True)]
-
-
-def _fields(value: Any, path: str = '') -> dict[str, Any]:
-    """{dotted name: value} of nested mappings."""
-    if not isinstance(value, dict):
-        return {path: value}
-    return {
-        name: item
-        for key, part in value.items()
-        for name, item in _fields(part, f'{path}.{key}' if path else key).items()
-    }

@@ -88,3 +88,14 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return plain(value)
+
+
+def fields(value: Any, path: str = '') -> dict[str, Any]:
+    """{dotted name: value} of nested dicts; a value that is no dict has the name `path`."""
+    if not isinstance(value, dict):
+        return {path: value}
+    return {
+        name: item
+        for key, part in value.items()
+        for name, item in fields(part, f'{path}.{key}' if path else key).items()
+    }

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from point_ft_jax.core import agreement, devices, disk, folder_lock
 from point_ft_jax.core.devices import main_process
 from point_ft_jax.core.errors import UserError, raise_all
-from point_ft_jax.core.json_files import CHECKSUM, read_json, write_json
+from point_ft_jax.core.json_files import CHECKSUM, fields, read_json, write_json
 from point_ft_jax.experiments.saved_config import skeleton
 from point_ft_jax.reports.report import Report
 from point_ft_jax.training import trackers
@@ -216,14 +216,3 @@ def _claim(folder: pathlib.Path, plain: dict[str, Any]) -> None:
     if main_process():
         with disk.writing(f'{path}', 'Give another --config.folder'):
             write_json(path, plain)
-
-
-def fields(value: Any, path: str = '') -> dict[str, Any]:
-    """{dotted name: value} of a nested dict."""
-    if not isinstance(value, dict):
-        return {path: value}
-    return {
-        k: v
-        for name, item in value.items()
-        for k, v in fields(item, f'{path}.{name}' if path else name).items()
-    }

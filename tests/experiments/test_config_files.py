@@ -11,6 +11,7 @@ from absl import flags
 from ml_collections import config_flags
 from small import ROOT, tiny
 
+from point_ft_jax.core import json_files
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.experiments import (
     command_line,
@@ -25,7 +26,7 @@ from point_ft_jax.experiments import (
 def test_every_field_has_a_comment_of_its_own_or_of_its_section() -> None:
     for make, job in ((config.default, 'finetune'), (config.pretraining, 'pretrain')):
         known = config_help.field_comments(job)
-        names = run_folder.fields(json.loads(make().to_json_best_effort()))
+        names = json_files.fields(json.loads(make().to_json_best_effort()))
         bare = [
             name
             for name in names

@@ -120,8 +120,10 @@ def clear(folder: pathlib.Path, *patterns: str) -> None:
     """Removes what a kill left of a removal, and what matches the patterns (`fnmatch`)."""
     for pattern in (f'*{_TRASH}', *patterns):
         for path in folder.glob(pattern):
-            shutil.rmtree(path, ignore_errors=True)
-            path.unlink(missing_ok=True) if path.is_file() else None
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def one_line(error: BaseException) -> str:

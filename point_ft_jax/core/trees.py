@@ -78,6 +78,19 @@ def prune(tree: Tree) -> Tree:
     return unflatten(flatten(tree))
 
 
+def part_of(variables: Variables, part: str) -> Variables:
+    """The variables of a part, such as the head, by collection; {} in one where it has none."""
+    return {name: tree.get(part, {}) for name, tree in variables.items()}
+
+
+def with_part(variables: Variables, part: str, values: Variables) -> Variables:
+    """`variables` with those of a part replaced by `values`, which are as `part_of` gives them."""
+    return {
+        name: {**tree, part: values[name]} if values.get(name) else tree
+        for name, tree in variables.items()
+    }
+
+
 def count(tree: Tree) -> int:
     """The number of scalars in a tree of arrays (or of shapes)."""
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(tree))

@@ -38,12 +38,12 @@ class Ends:
 
 
 def ends(
-    built: Model, pretrained: Variables, finetuned: Variables, lacking: Sequence[str] = ()
+    model: Model, pretrained: Variables, finetuned: Variables, lacking: Sequence[str] = ()
 ) -> Ends:
     """The ends of the path from `pretrained` to `finetuned`.
 
     Args:
-        built: the model of both.
+        model: of both.
         pretrained: what fine-tuning started from; of its tuner nothing is used, since a tuner's
             pre-trained end is its identity (`Method.identity`).
         finetuned: what it came to.
@@ -60,12 +60,11 @@ def ends(
         first['params'] = {'backbone': grafted}
     if 'tuner' in tuned['params']:
         own = tuned['params']['tuner']
-        first['params']['tuner'] = arithmetic.at_identity(own, built.method.identity)
+        first['params']['tuner'] = arithmetic.at_identity(own, model.method.identity)
     if 'tuner' in tuned['batch_stats']:
         first['batch_stats']['tuner'] = tuned['batch_stats']['tuner']
     arithmetic.same_form({'the pre-trained model': first, 'the fine-tuned model': tuned})
-    head = {name: tree.get('head', {}) for name, tree in finetuned.items()}
-    return Ends(first, tuned, head, tuple(lacking))
+    return Ends(first, tuned, trees.part_of(finetuned, 'head'), tuple(lacking))
 
 
 def _moving(tree: trees.Tree) -> trees.Tree:

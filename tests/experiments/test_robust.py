@@ -107,6 +107,19 @@ def test_an_experiment_compares_all_methods_and_goes_on_where_it_was(
     )
 
 
+def test_scores_in_a_damaged_file_are_measured_again(
+    tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stage = job._Stage(ConfigDict(), tmp_path, 0, {})
+    path = tmp_path / 'scores' / 'full_0.npz'
+    measured = {'target/own': np.array([True, False])}
+    assert stage._kept(path, lambda: measured) == measured
+    path.write_bytes(path.read_bytes()[:40])
+    assert stage._kept(path, lambda: measured) == measured
+    assert 'is damaged' in ''.join(capfd.readouterr())
+    np.testing.assert_array_equal(stage._kept(path, dict)['target/own'], measured['target/own'])
+
+
 @pytest.mark.parametrize(
     ('checkpoint', 'statistics', 'taken', 'alike'),
     [

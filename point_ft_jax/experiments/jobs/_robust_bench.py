@@ -145,10 +145,7 @@ def _probe_through(
     seed: int,
 ) -> Variables:
     """The head of one model, trained behind the frozen backbone on augmented clouds."""
-    model = {
-        name: {**tree, **({'head': start_head[name]} if start_head[name] else {})}
-        for name, tree in model.items()
-    }
+    model = trees.with_part(model, 'head', start_head)
     tx, schedule = _optimizer(config, len(train))
     steps = max(len(train) // config.probe.batch_size, 1)
     recipe = build.make_recipe(config, built, steps, make_mesh())
@@ -164,7 +161,7 @@ def _probe_through(
     plan = TrainingPlan(probe.epochs, probe.batch_size, seed, select='last_epoch')
     trainable = trees.select(model['params'], ('head/*',))
     fitted = fit(recipe, model, trainable, {'train': train}, plan, folder)
-    return {name: tree.get('head', {}) for name, tree in fitted.variables.items()}
+    return trees.part_of(fitted.variables, 'head')
 
 
 def _optimizer(

@@ -35,10 +35,15 @@ def check(config: ConfigDict) -> None:
     problems += _run_problems(config)
     if not (plan.transfer or plan.folders):
         problems.append('there is no transfer set: give robust.transfer or robust.folders')
-    empty = [f'robust.{name}' for name in ('settings',) if not plan[name]]
-    empty += ['wise.statistics'] if not config.wise.statistics else []
-    empty += ['robust.svm.cs'] if not plan.svm.cs else []
-    problems += [f'{name} is empty; expected one or more' for name in empty]
+    problems += [
+        f'{name} is empty; expected one or more'
+        for name, values in {
+            'robust.settings': plan.settings,
+            'wise.statistics': config.wise.statistics,
+            'robust.svm.cs': plan.svm.cs,
+        }.items()
+        if not values
+    ]
     if config.select != 'validation' or not config.validation.fraction > 0:
         problems.append(
             'no held-out clouds are left to choose alpha by, since '

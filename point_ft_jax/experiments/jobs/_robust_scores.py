@@ -16,6 +16,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from point_ft_jax.core import devices, trees
 from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.trees import Variables
@@ -125,7 +126,7 @@ class Scorer:
         if not one.probed:  # whose training and held-out clouds nobody asks about
             clouds = {n: c for n, c in clouds.items() if n.split('/')[0] in TESTED}
         seen = {place: self._read(one, own) for place, own in clouds.items()}
-        heads = {'own': _head(one.variables)}
+        heads = {'own': trees.part_of(one.variables, 'head')}
         if one.probed:
             heads['probed'] = self._bench.probe(one.variables, seen['train'][HEAD], name)
         found: Scores = {}
@@ -158,8 +159,9 @@ class Scorer:
             try:
                 run = self._adapting(adapt, options.to_dict(), one)
                 answers = {n: run(one.variables, c.points).argmax(-1) for n, c in few_of.items()}
-            except UserError:
-                continue  # the adaptation does not fit this model
+            except UserError as error:  # the adaptation does not fit this model
+                devices.say(f'{adapt} is left out: {error}')
+                continue
             for name, own in few_of.items():
                 found[f'adapted/{adapt}/{name}'] = answers[name] == own.labels
         return found
@@ -205,14 +207,11 @@ class Scorer:
         return tuple(self._config.svm.readout) or one.model.module.readout
 
     def _right(self, one: Compared, clouds: Clouds) -> np.ndarray:
-        logits = _logits(one, _head(one.variables), self._read(one, clouds)[HEAD])
+        logits = _logits(one, trees.part_of(one.variables, 'head'), self._read(one, clouds)[HEAD])
         return logits.argmax(-1) == clouds.labels
 
     def _with_head(self, one: Compared, head: Variables) -> Compared:
-        variables = {
-            name: {**tree, **({'head': head[name]} if head.get(name) else {})}
-            for name, tree in one.variables.items()
-        }
+        variables = trees.with_part(one.variables, 'head', head)
         return dataclasses.replace(one, variables=variables, probed=False)
 
     def _on_transfer(self, one: Compared) -> dict[str, dict[str, np.ndarray]]:
@@ -301,10 +300,6 @@ def _of_shared(
     split = Split(nowhere, labels, tuple(classes), features={'seen': seen})
     kept = only_shared(split, shared)
     return kept.features['seen'], kept.labels
-
-
-def _head(variables: Variables) -> Variables:
-    return {name: tree.get('head', {}) for name, tree in variables.items()}
 
 
 def _logits(one: Compared, head: Variables, seen: np.ndarray) -> np.ndarray:

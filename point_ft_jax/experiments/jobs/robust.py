@@ -8,7 +8,10 @@ training with the step, where it was.
 
 import copy
 import functools
+import io
 import pathlib
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -16,7 +19,7 @@ from ml_collections import ConfigDict
 
 from point_ft_jax.checkpoints import run as saved
 from point_ft_jax.checkpoints.store import CheckpointStore
-from point_ft_jax.core import devices, trees
+from point_ft_jax.core import devices, disk, trees
 from point_ft_jax.core.devices import main_process
 from point_ft_jax.core.json_files import read_json, write_json
 from point_ft_jax.experiments import build, run_folder
@@ -103,7 +106,7 @@ class _Stage:
         """What measures them."""
         full = self.zoo.full
         start = self.zoo.start if self.config.probe.head == 'fresh' else full.variables
-        head = {name: tree.get('head', {}) for name, tree in start.items()}
+        head = trees.part_of(start, 'head')
         place = self.folder / f'probe_{self.seed}'
         bench = _robust_bench.make_bench(self.config, full.model, head, place, self.seed)
         return Scorer(self.config, bench, self._transfer, full.classes)
@@ -119,15 +122,16 @@ class _Stage:
         return self._kept(path, lambda: self._measure(name))
 
     def _kept(self, path: pathlib.Path, compute: Callable[[], Scores]) -> Scores:
-        if path.exists():
-            with np.load(path) as kept:
-                return dict(kept)
+        """Scores from their file, or else computed and kept there."""
+        if (kept := read_scores(path)) is not None:
+            return kept
         found = compute()
         if main_process():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix('.partial.npz')
-            np.savez_compressed(partial, **found)
-            partial.rename(path)
+            packed = io.BytesIO()
+            np.savez_compressed(packed, **found)
+            with disk.writing(f'{path}'):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                disk.write(path, packed.getvalue())
         return found
 
     def _measure(self, name: str) -> Scores:
@@ -206,6 +210,18 @@ class _Stage:
         """What the pre-trained file lacks, and is fine-tuned at every alpha."""
         self.distance()
         return read_json(self.folder / 'scores' / f'distance_{self.seed}.json')['taken']
+
+
+def read_scores(path: pathlib.Path) -> Scores | None:
+    """The scores in a file; None if there is none, or if it is damaged, after saying so."""
+    try:
+        with path.open('rb') as file, np.load(file) as kept:
+            return dict(kept)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        devices.say(f'{path} is damaged ({disk.one_line(error)}): its scores are measured again')
+        return None
 
 
 def _measure(stages: list[_Stage], names: list[str], label: str) -> None:
@@ -314,6 +330,7 @@ def _protocol(config: ConfigDict, checkpoint: str) -> dict[str, str]:
         'probing': f'{config.probe.epochs} epochs {how}, head: {config.probe.head}',
         'SVM': f'{config.svm.classifier}; standardised, C chosen on {plan.svm.folds} held-out '
         f'folds; raw, {raw}',
+        'nearest neighbours': f'{config.svm.neighbours}, by the cosine of features',
         'few shots': f'ways {tuple(config.few_shot.ways)} and shots {tuple(config.few_shot.shots)} '
         f'at most, {config.few_shot.folds} draws',
         'corruptions': f'{c.suite}, severities {tuple(c.severities)}' if c.suite else 'none',

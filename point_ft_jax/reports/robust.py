@@ -1,6 +1,7 @@
 """The report of the robust experiment: what to use when, conditions, claims, tables, figures."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -68,7 +69,7 @@ def _mean(scores: Scores, start: str) -> np.ndarray | None:
     return np.mean(values, axis=0) if values else None
 
 
-def _cells(found: Comparison, read: callable, columns: dict[str, str]) -> dict[str, str]:
+def _cells(found: Comparison, read: Callable, columns: dict[str, str]) -> dict[str, str]:
     """{column: mean and deviation over settings and seeds, in percent}."""
     scores = [read(models) for models in found.scores.values()]
     cells = {}

@@ -55,82 +55,76 @@ class Claim:
 
 
 def claims(found: Comparison) -> list[Claim]:
-    """The paper's three claims, and what speaks for robustness; pooled over settings."""
+    """The paper's three claims, and two on robustness; pooled over settings."""
     low, high = along(0), along(1)
     middle = along(min(found.alphas, key=lambda a: abs(a - 0.5)))
-    alpha = middle.removeprefix('alpha_')
+    at = f'alpha {middle.removeprefix("alpha_")}'
+    halfway, halfway_probed = (middle, 'own'), (middle, 'probed')
+    tuned, pretrained_probed = (high, 'own'), (low, 'probed')
     make = _Claims(found)
-    shift = 'cad_to_scan' in next(iter(found.scores.values()))[high]
-    corrupted = make.has_corrupted
-    return [
-        *(
-            make.transfer(f'1. Fine-tuning hurts transfer ({MEASURES[k]})', k, high, low, 'less')
-            for k in MEASURES
-        ),
-        *(
-            make.transfer(
-                f'2a. Interpolating (alpha {alpha}) brings it back ({MEASURES[k]})',
-                *(k, middle, high, 'more'),
-            )
-            for k in MEASURES
+    rows = [
+        make.transfer(f'1. Fine-tuning hurts transfer ({label})', measure, high, low, 'less')
+        for measure, label in MEASURES.items()
+    ]
+    rows += [
+        make.transfer(
+            f'2a. Interpolating ({at}) brings it back ({label})', measure, middle, high, 'more'
+        )
+        for measure, label in MEASURES.items()
+    ]
+    rows += [
+        make.target(
+            f'2b. Interpolating ({at}) alone costs target accuracy', halfway, tuned, 'less'
         ),
         make.target(
-            f'2b. Interpolating (alpha {alpha}) alone costs target accuracy',
-            *((middle, 'own'), (high, 'own'), 'less'),
+            f'3a. Probing at {at} recovers target accuracy', halfway_probed, halfway, 'more'
         ),
         make.target(
-            f'3a. Probing at alpha {alpha} recovers target accuracy',
-            *((middle, 'probed'), (middle, 'own'), 'more'),
+            f'3b. Probing at {at} has more than probing the pre-trained backbone',
+            halfway_probed,
+            pretrained_probed,
+            'more',
         ),
         make.target(
-            f'3b. Probing at alpha {alpha} has more than probing the pre-trained backbone',
-            *((middle, 'probed'), (low, 'probed'), 'more'),
-        ),
-        make.target(
-            f'3c. Probing at alpha {alpha} has less than fine-tuning',
-            *((middle, 'probed'), (high, 'own'), 'less'),
-        ),
-        *(
-            make.target(words, *pair, 'more', 'corrupted')
-            for words, pair in (
-                (
-                    f'4a. Corrupted clouds: probing at alpha {alpha} has more than fine-tuning',
-                    ((middle, 'probed'), (high, 'own')),
-                ),
-                (
-                    f'4b. Corrupted clouds: probing at alpha {alpha} has more than probing the '
-                    'pre-trained backbone',
-                    ((middle, 'probed'), (low, 'probed')),
-                ),
-            )
-            if corrupted
-        ),
-        *(
-            make.shift(words, *pair, expected)
-            for words, pair, expected in (
-                ('5a. From CAD to scans: fine-tuning on the scans helps', (high, low), 'more'),
-                (
-                    f'5b. From CAD to scans: alpha {alpha} has more than fine-tuning',
-                    (middle, high),
-                    'more',
-                ),
-            )
-            if shift
+            f'3c. Probing at {at} has less than fine-tuning', halfway_probed, tuned, 'less'
         ),
     ]
+    if make.has_corrupted:
+        probing = f'Corrupted clouds: probing at {at} has more than'
+        rows += [
+            make.corrupted(f'4a. {probing} fine-tuning', halfway_probed, tuned, 'more'),
+            make.corrupted(
+                f'4b. {probing} probing the pre-trained backbone',
+                halfway_probed,
+                pretrained_probed,
+                'more',
+            ),
+        ]
+    if make.has_cad:
+        shift = 'From CAD to scans:'
+        rows += [
+            make.shift(f'5a. {shift} fine-tuning on the scans helps', high, low, 'more'),
+            make.shift(f'5b. {shift} {at} has more than fine-tuning', middle, high, 'more'),
+        ]
+    return rows
+
+
+Headed = tuple[str, str]  # a model and the head that its answers are from
 
 
 class _Claims:
-    """Claims about one comparison, by what they are about."""
+    """Claims about one comparison, by what they are about.
+
+    Attributes:
+        has_corrupted: whether corrupted clouds were measured.
+        has_cad: whether an SVM fitted to CAD models was measured on scans.
+    """
 
     def __init__(self, found: Comparison) -> None:
         self._found = found
-
-    @property
-    def has_corrupted(self) -> bool:
-        """Whether corrupted clouds were measured."""
-        first = next(iter(self._found.scores.values()))[along(1)]
-        return any(name.startswith('corrupted/') for name in first)
+        names = next(iter(found.scores.values()))[along(1)].keys()
+        self.has_corrupted = any(name.startswith('corrupted/') for name in names)
+        self.has_cad = 'cad_to_scan' in names
 
     def transfer(self, words: str, measure: str, new: str, old: str, expected: str) -> Claim:
         """A claim about two models' frozen features, set by set."""
@@ -147,17 +141,16 @@ class _Claims:
         by_set = {name: effect(*pair) for name, pair in pairs.items() if name not in lost}
         return Claim(words, expected, pooled, by_set, lost)
 
-    def target(
-        self,
-        words: str,
-        new: tuple[str, str],
-        old: tuple[str, str],
-        expected: str,
-        score: str = 'target',
-    ) -> Claim:
+    def target(self, words: str, new: Headed, old: Headed, expected: str) -> Claim:
         """A claim about the target's clouds under two models' heads, setting by setting."""
+        return self._by_head('target', words, new, old, expected)
 
-        def read(m: Mapping, of: tuple[str, str]) -> np.ndarray:
+    def corrupted(self, words: str, new: Headed, old: Headed, expected: str) -> Claim:
+        """The same about corrupted clouds, the mean over all corruptions."""
+        return self._by_head('corrupted', words, new, old, expected)
+
+    def _by_head(self, score: str, words: str, new: Headed, old: Headed, expected: str) -> Claim:
+        def read(m: Mapping, of: Headed) -> np.ndarray:
             return mean_of(m[of[0]], f'{score}/{of[1]}')
 
         return self._by_setting(words, read, new, old, expected)
@@ -195,10 +188,11 @@ def advice(found: Comparison) -> list[str]:
             f'The best features of all are those of {best.words()} On the target it has '
             f'{target.mean(best.best):.1f} %.'
         )
-    if _Claims(found).has_corrupted:
+    make = _Claims(found)
+    if make.has_corrupted:
         corrupted = _Ranking(found, 'corrupted/', 'corrupted clouds')
         sentences.append(f'For damaged clouds {use} {corrupted.words()}')
-    if 'cad_to_scan' in next(iter(found.scores.values()))[along(1)]:
+    if make.has_cad:
         shift = _Ranking(found, 'cad_to_scan', 'from CAD to scans')
         sentences.append(
             f'Where CAD models have labels and scans have none, {use} an SVM on the features of '

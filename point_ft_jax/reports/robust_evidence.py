@@ -11,7 +11,7 @@ Scores = Mapping[str, np.ndarray]
 MEASURES = {
     'svm': 'SVM, standardised',
     'svm_raw': 'SVM, raw',
-    'neighbours': '5 nearest',
+    'neighbours': 'nearest neighbours',
     'few_shot': 'few shots',
 }
 NAMES = {

@@ -83,9 +83,11 @@ def test_a_transfer_score_that_cannot_fall_is_left_out_of_the_claims() -> None:
     assert untold(found) == ['neighbours/far']
     assert missed(found) == []
     lines = [claim.line() for claim in claims(found)]
-    assert '1. Fine-tuning hurts transfer (5 nearest): **no set can tell** (far)' in lines
+    assert '1. Fine-tuning hurts transfer (nearest neighbours): **no set can tell** (far)' in lines
     assert any('(SVM, standardised): -20.00' in line for line in lines)
-    assert 'left out of claims and advice: 5 nearest on far.' in make_report(found).markdown()
+    assert (
+        'left out of claims and advice: nearest neighbours on far.' in make_report(found).markdown()
+    )
     for model in ('alpha_0', 'random'):
         scores[model] = {**scores[model], 'svm/far': np.ones((3, 800), bool)}
     assert 'a transfer set on which' in missed(found)[0].what

@@ -47,10 +47,10 @@ class Split:
     @classmethod
     def from_arrays(
         cls,
-        points: 'ArrayLike',
-        labels: 'ArrayLike',
+        points: ArrayLike,
+        labels: ArrayLike,
         classes: Sequence[str] | None = None,
-        part_labels: 'ArrayLike | None' = None,
+        part_labels: ArrayLike | None = None,
         channels: Sequence[str] = (),
     ) -> 'Split':
         """A split of one's own arrays, checked as the files of a data set are.
@@ -119,7 +119,7 @@ class Split:
         return dataclasses.replace(self, **rows, names=names, features=features)
 
 
-def _array(values: 'ArrayLike', name: str) -> np.ndarray:
+def _array(values: ArrayLike, name: str) -> np.ndarray:
     try:
         return checks.as_array(values)
     except ValueError as error:
@@ -127,6 +127,15 @@ def _array(values: 'ArrayLike', name: str) -> np.ndarray:
             f'{name} are no regular array ({error}); expected the same number of points in every '
             'cloud: subsample the clouds to one size'
         ) from None
+
+
+def require_split(value: object, name: str) -> None:
+    """Raises UserError, which calls the value `name`, unless it is a `Split`."""
+    if not isinstance(value, Split):
+        raise UserError(
+            f'{name} is a {type(value).__name__}; expected a Split, such as one of those that '
+            'load_dataset returns, or Split.from_arrays(points, labels)'
+        )
 
 
 def hold_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
@@ -137,8 +146,10 @@ def hold_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
     Raises:
         UserError: a fraction that is not between 0 and 1.
     """
-    if not 0 < fraction < 1:
-        raise UserError(f'the validation fraction is {fraction}; expected a number between 0 and 1')
+    if not (isinstance(fraction, int | float | np.number) and 0 < fraction < 1):
+        raise UserError(
+            f'the validation fraction is {fraction!r}; expected a number between 0 and 1'
+        )
     r = np.random.default_rng([seed, 0])
     held = np.zeros(len(split), bool)
     for label in np.unique(split.labels):

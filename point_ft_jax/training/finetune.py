@@ -10,12 +10,12 @@ from point_ft_jax.checkpoints import record
 from point_ft_jax.checkpoints.pretrained import load_pretrained
 from point_ft_jax.core import plugins, trees
 from point_ft_jax.core.devices import make_mesh
-from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.core.trees import Variables
 from point_ft_jax.data import augment as augmentations
 from point_ft_jax.data.checks import check_clouds
 from point_ft_jax.data.likeness import measures
-from point_ft_jax.data.split import FEW, Split, few_clouds, hold_out
+from point_ft_jax.data.split import FEW, Split, few_clouds, hold_out, require_split
 from point_ft_jax.models import Model, ModelSpec, create_model
 from point_ft_jax.models.build import known
 from point_ft_jax.models.geometry import differences
@@ -103,10 +103,13 @@ def finetune(
         >>> tuned.history[0]['epoch'], sorted(tuned.parameters)
         (1, ['backbone', 'head'])
     """
+    require_split(data, 'data')
+    _check_numbers(epochs, batch_size, lr, patience, seed)
     check_clouds(data.points, data.channels)
-    training, held_out = _splits(data, validation, seed)
     kind = kinds.of_data(data) if task is None else kinds.named(task)
     kind.check(data)
+    training, held_out = _splits(data, validation, seed)
+    kind.check(held_out, 'the validation split')
     num_points = data.points.shape[1]
     made = record.read(checkpoint)
     backbone = backbone or (made.backbone if made else 'recon')
@@ -169,9 +172,29 @@ def training_metadata(train: Split, num_points: int) -> dict[str, Any]:
     }
 
 
+def _check_numbers(
+    epochs: int, batch_size: int | None, lr: float, patience: int | None, seed: int
+) -> None:
+    """Raises UserError for numbers that nothing can be trained with."""
+    whole = {'epochs': (epochs, 1), 'seed': (seed, 0)}
+    whole |= {} if batch_size is None else {'batch_size': (batch_size, 1)}
+    whole |= {} if patience is None else {'patience': (patience, 0)}
+    problems = [
+        f'{name} is {value!r}; expected a whole number from {least} on'
+        for name, (value, least) in whole.items()
+        if not (isinstance(value, int | np.integer) and value >= least)
+    ]
+    if not (isinstance(lr, int | float | np.number) and 0 < lr < np.inf):
+        problems.append(f'lr is {lr!r}; expected a number above 0')
+    raise_all(problems, 'this cannot be trained:')
+
+
 def _splits(data: Split, validation: Split | float, seed: int) -> tuple[Split, Split]:
     if not isinstance(validation, Split):
         return hold_out(data, validation, seed)
+    if validation.channels != data.channels:
+        names = (', '.join(('x', 'y', 'z', *split.channels)) for split in (validation, data))
+        raise UserError('the validation clouds have {}; expected {}, as the data'.format(*names))
     if tuple(validation.classes) != tuple(data.classes):
         raise UserError(
             f'the validation clouds have the classes {", ".join(validation.classes[:4])}, …; '

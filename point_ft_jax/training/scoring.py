@@ -10,7 +10,7 @@ import numpy as np
 from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.data.checks import check_clouds
-from point_ft_jax.data.split import Split
+from point_ft_jax.data.split import Split, require_split
 from point_ft_jax.evaluation import inference
 from point_ft_jax.evaluation.adaptation import make_adapted
 from point_ft_jax.models.tuned import TunedModel
@@ -56,6 +56,7 @@ def evaluate(
         >>> sorted(evaluate(tuned, test).scores())
         ['mean_class_accuracy', 'overall_accuracy']
     """
+    require_split(split, 'split')
     check_split(tuned, split)
     check_clouds(split.points, split.channels, tuned.metadata)
     task = kinds.of_model(tuned.model.spec).task(split, {})

@@ -37,6 +37,12 @@ def clouds(size: int = 24, parts: bool = False) -> Split:
     return Split.from_arrays(points, labels, ('ball', 'stick'), halves if parts else None)
 
 
+def with_heights() -> Split:
+    plain = clouds()
+    points = np.concatenate([plain.points, plain.points[..., 1:2]], -1)
+    return Split.from_arrays(points, plain.labels, plain.classes, channels=('height',))
+
+
 @pytest.fixture(scope='module')
 def tuned() -> object:
     return finetune(clouds(), method='lora', epochs=2, **OPTIONS)
@@ -136,6 +142,28 @@ MISTAKES = {
         'categories are for part segmenters',
     ),
     'an unknown few': (lambda t: predict(t, clouds().points, few='pad'), "few is 'pad'; expected"),
+    'points instead of a split': (
+        lambda t: finetune(clouds().points),
+        r'data is a ndarray; expected a Split, .* Split\.from_arrays\(points, labels\)',
+    ),
+    'points to evaluate': (lambda t: evaluate(t, clouds().points), 'split is a ndarray; expected'),
+    'numbers': (
+        lambda t: finetune(clouds(), epochs=0, batch_size=2.5, lr=np.nan, patience=-1, seed=-1),
+        '(?s)epochs is 0; expected a whole number from 1 on.*seed is -1; expected .* from 0 on'
+        '.*batch_size is 2.5;.*patience is -1;.*lr is nan; expected a number above 0',
+    ),
+    'a validation fraction': (
+        lambda t: finetune(clouds(), validation=None),
+        'the validation fraction is None; expected a number between 0 and 1',
+    ),
+    'validation without parts': (
+        lambda t: finetune(clouds(parts=True), validation=clouds()),
+        'the validation split has no part labels',
+    ),
+    'validation with other channels': (
+        lambda t: finetune(clouds(), validation=with_heights()),
+        'the validation clouds have x, y, z, height; expected x, y, z, as the data',
+    ),
     'weights': (lambda t: finetune(clouds(), class_weights=[1.0]), 'class_weights are'),
     'a method': (lambda t: finetune(clouds(), method='dapd'), "did you mean 'dapt'"),
 }

@@ -32,7 +32,7 @@ FIELDS = ('step', 'epoch', 'timing', CHECKSUM)  # what is no scalar
 @contextlib.contextmanager
 def writer(
     folder: str | os.PathLike | None,
-    resume_step: int | None = None,
+    resume_step: int = -1,
     log: Sequence[str] = ('tensorboard',),
 ) -> Iterator[Callable[..., None]]:
     """Opens the metrics of a run for writing.
@@ -44,8 +44,8 @@ def writer(
     Args:
         folder: the run's folder, made if missing; None for a writer that does nothing, as in all
             processes but the first.
-        resume_step: the step of the checkpoint that the run goes on from, -1 for a restart from
-            the beginning; lines of later steps are dropped. None for a new run.
+        resume_step: the step of the checkpoint that the run goes on from, -1 for the beginning;
+            lines of later steps are dropped.
         log: where to they are mirrored; see `trackers`.
 
     Yields:
@@ -54,20 +54,15 @@ def writer(
         no names for scalars (TypeError).
 
     Raises:
-        UserError: a new run in a folder that has metrics already, a broken file, or a tracker that
-            there is not.
+        UserError: a broken file, or a tracker that there is not.
     """
     if folder is None:
         yield lambda *_, **__: None
         return
     path = pathlib.Path(folder) / FILE
-    if resume_step is None and path.exists():
-        raise UserError(
-            f'{path} exists: the folder holds another run. Resume that run, or choose a new folder.'
-        )
     with disk.writing(f'{path}', SAFE):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _drop_after(path, -1 if resume_step is None else resume_step)
+        _drop_after(path, resume_step)
     board = trackers.opened(log, path.parent, resume_step)
     with board as track, path.open('a', encoding='utf-8', newline='\n') as file:
 

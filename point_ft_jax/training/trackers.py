@@ -40,7 +40,7 @@ def check(names: Sequence[str]) -> None:
 
 
 @contextlib.contextmanager
-def opened(names: Sequence[str], folder: pathlib.Path, resume_step: int | None) -> Iterator[Add]:
+def opened(names: Sequence[str], folder: pathlib.Path, resume_step: int) -> Iterator[Add]:
     """What adds to all trackers of these names.
 
     Args:
@@ -73,7 +73,7 @@ def opened(names: Sequence[str], folder: pathlib.Path, resume_step: int | None) 
 
 
 @contextlib.contextmanager
-def _tensorboard(folder: pathlib.Path, resume_step: int | None) -> Iterator[Add]:
+def _tensorboard(folder: pathlib.Path, resume_step: int) -> Iterator[Add]:
     """An event file in the folder itself, of a name of its own.
 
     Written here and now: tensorboardX's own writer does it in a thread, where a full disk is a
@@ -84,8 +84,8 @@ def _tensorboard(folder: pathlib.Path, resume_step: int | None) -> Iterator[Add]
     def write(step: int, **what: Any) -> None:
         events.write_event(Event(step=step, wall_time=time.time(), **what))
 
-    if resume_step is not None:  # TensorBoard hides what was written from the next step on
-        write(resume_step + 1, session_log=SessionLog(status=SessionLog.START))
+    # TensorBoard hides what an earlier file of the folder has from this step on.
+    write(resume_step + 1, session_log=SessionLog(status=SessionLog.START))
 
     def add(step: int, scalars: Mapping[str, float]) -> None:
         for name, value in scalars.items():
@@ -100,7 +100,7 @@ def _tensorboard(folder: pathlib.Path, resume_step: int | None) -> Iterator[Add]
 
 
 @contextlib.contextmanager
-def _wandb(folder: pathlib.Path, resume_step: int | None) -> Iterator[Add]:
+def _wandb(folder: pathlib.Path, resume_step: int) -> Iterator[Add]:
     """A run of the project point_ft_jax, named after the last two folders of its path."""
     import wandb
 
@@ -119,7 +119,7 @@ def _wandb(folder: pathlib.Path, resume_step: int | None) -> Iterator[Add]:
 
 
 @contextlib.contextmanager
-def _mlflow(folder: pathlib.Path, resume_step: int | None) -> Iterator[Add]:
+def _mlflow(folder: pathlib.Path, resume_step: int) -> Iterator[Add]:
     """A run of the experiment point_ft_jax, found again by a tag."""
     from mlflow import MlflowClient
     from mlflow.entities import Metric
@@ -151,7 +151,7 @@ def _identity(folder: pathlib.Path) -> str:
     return hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]
 
 
-TRACKERS: dict[str, Callable[[pathlib.Path, int | None], AbstractContextManager[Add]]] = {
+TRACKERS: dict[str, Callable[[pathlib.Path, int], AbstractContextManager[Add]]] = {
     'tensorboard': _tensorboard,
     'wandb': _wandb,
     'mlflow': _mlflow,

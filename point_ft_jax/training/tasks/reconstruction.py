@@ -18,6 +18,7 @@ from point_ft_jax.models.autoencoders.reconstruction import CHAMFER, Reconstruct
 from point_ft_jax.training.tasks.task import Task
 
 CONTRAST_BY = ('class', 'cloud')
+TEMPERATURE = 0.1  # of the contrastive loss
 
 
 def reconstruction(
@@ -115,9 +116,6 @@ def _one_view(key: jax.Array, targets: Array) -> Array:
     return jnp.take_along_axis(targets, view, axis=1)[:, 0]
 
 
-TEMPERATURE = 0.1
-
-
 def losses(
     found: Reconstruction, targets: Mapping[str, Array], chamfer: str = 'chamfer_l2'
 ) -> dict[str, Array]:
@@ -155,7 +153,7 @@ def smooth_l1(found: Array, target: Array) -> Array:
     return jnp.where(difference < 1, 0.5 * jnp.square(difference), difference - 0.5)
 
 
-def contrast(projections: Array, labels: Array, temperature: float = TEMPERATURE) -> Array:
+def contrast(projections: Array, labels: Array) -> Array:
     """[B], ReCon's supervised contrastive loss of projections [B, D] with labels [B].
 
     Among the cosines to a cloud's batch, the mean of those of its own class (itself among them)
@@ -165,6 +163,6 @@ def contrast(projections: Array, labels: Array, temperature: float = TEMPERATURE
     cosines = jnp.matmul(unit, unit.T, precision=jax.lax.Precision.HIGHEST)
     same = labels[:, None] == labels[None]
     own = jnp.where(same, cosines, 0).sum(axis=1) / same.sum(axis=1)
-    others = jnp.where(same, -jnp.inf, cosines / temperature)
-    both = jnp.concatenate([own[:, None] / temperature, others], axis=1)
-    return jax.nn.logsumexp(both, axis=1) - own / temperature
+    others = jnp.where(same, -jnp.inf, cosines / TEMPERATURE)
+    both = jnp.concatenate([own[:, None] / TEMPERATURE, others], axis=1)
+    return jax.nn.logsumexp(both, axis=1) - own / TEMPERATURE

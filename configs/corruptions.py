@@ -36,6 +36,6 @@ def get_config(variant: str = '') -> ConfigDict:
         config.corruptions = ConfigDict(suite)
     if variant == 'tent':
         config.adapt = ConfigDict({'name': variant, 'options': {'lr': 1e-3, 'variations': 1}})
-    if variant.startswith('purge_gate'):
+    if variant in ('purge_gate', 'purge_gate_sp'):
         config.adapt = ConfigDict({'name': variant, 'options': {'purged': (0, 2, 4, 8)}})
     return config

@@ -15,9 +15,9 @@
         a method on Point-MAE; likewise point_mae_dapt, point_mae_linear_probe
 
 Class and instance mIoU that the tables have: point_mae 84.19 and 86.1, pcp_mae 84.9 (class; its
-segmenter is taken to be Point-MAE's), point_mae_idpt 83.79 and
-85.7, point_mae_dapt 84.01 and 85.7, point_bert 84.11 and 85.6. DAPT's segmenter was never released:
-here it is IDPT's decoder with adapters of rank 30, which has the published count.
+segmenter is taken to be Point-MAE's), point_mae_idpt 83.79 and 85.7, point_mae_dapt 84.01 and 85.7,
+point_bert 84.11 and 85.6. DAPT's segmenter was never released: here it is IDPT's decoder with
+adapters of rank 30, which has the published count.
 
 These variants follow the references, quirks included: points are drawn with replacement, in testing
 too (here from a fixed seed), every batch is stepped on twice (Point-BERT's once), the best test

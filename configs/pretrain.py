@@ -60,7 +60,7 @@ def get_config(variant: str = '') -> ConfigDict:
         config = _unlabelled(UNLABELLED[variant])
     else:
         config = _tiny(TINY.get(variant, 'recon'))
-    if variant.endswith('own'):
+    if variant in ('own', 'unlabelled_own'):
         config.data = own_clouds()
     config.name = f'pretrain_{variant}' if variant else 'pretrain'
     return config
@@ -89,7 +89,7 @@ def _tiny(backbone: str) -> ConfigDict:
     config.pretrain.decoder = ConfigDict(
         {'decoder_depth': 2, 'decoder_heads': 3, 'embed_hidden': False}
     )
-    config.pretrain.contrast = backbone.startswith('recon')
+    config.pretrain.contrast = backbone in ('recon', 'recon_two_stream')
     if backbone == 'pcp_mae':
         del config.pretrain.decoder.embed_hidden  # its hidden patches are encoded
     if backbone == 'pointgpt':

@@ -89,7 +89,7 @@ def run(config: ConfigDict, command: str = '') -> Report:
             task=fitting.task.name,
             classes=train.classes,
             seeds=[outcome.result for outcome in outcomes],
-            parameters=parameter_counts(shapes, fitting.trainable),
+            parameters=trees.counts(shapes, fitting.trainable),
             cost=Cost(**outcomes[0].cost),
             gallery=outcomes[0].gallery,
             model=run_folder.model_line(config),
@@ -222,17 +222,11 @@ def _gallery(fitting: Fitting, fitted: Fitted) -> Gallery | Samples:
     return TASKS[recipe.task.name].gallery(fitted.records['chosen'], test, outputs)
 
 
-def parameter_counts(shapes: trees.Tree, trainable: trees.Tree) -> dict[str, tuple[int, int]]:
-    """Part of the model -> (parameters, trainable parameters)."""
-    moving, _ = trees.partition(shapes, trainable)
-    return {part: (trees.count(shapes[part]), trees.count(moving[part])) for part in shapes}
-
-
 def describe(splits: Mapping[str, Split], shapes: trees.Tree, trainable: trees.Tree) -> str:
     """Two lines: the clouds, and how many parameters train."""
     clouds = ', '.join(f'{len(split)} {name}' for name, split in splits.items())
     total = trees.count(shapes)
-    trains = sum(number for _, number in parameter_counts(shapes, trainable).values())
+    trains = sum(number for _, number in trees.counts(shapes, trainable).values())
     return (
         f'{clouds} clouds of {splits["train"].points.shape[1]} points, '
         f'{len(splits["train"].classes)} classes\n'

@@ -7,7 +7,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from point_ft_jax import models
-from point_ft_jax.core import devices
+from point_ft_jax.core import devices, trees
 from point_ft_jax.core.devices import main_process
 from point_ft_jax.core.trees import Variables
 from point_ft_jax.data import teachers
@@ -16,7 +16,7 @@ from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation import inference
 from point_ft_jax.experiments import build, run_folder
 from point_ft_jax.experiments.fitting import Fitting
-from point_ft_jax.experiments.jobs.finetune import describe, parameter_counts
+from point_ft_jax.experiments.jobs.finetune import describe
 from point_ft_jax.models.autoencoders.build import Autoencoder
 from point_ft_jax.models.autoencoders.masked import CONTRAST
 from point_ft_jax.reports.pretraining import Example, Pretraining, SeedResult, make_report
@@ -69,7 +69,7 @@ def run(config: ConfigDict, command: str = '') -> Report:
             command=run_folder.command_of(folder, command),
             protocol=_protocol(config, widths),
             seeds=[result for result, _ in results],
-            parameters=parameter_counts(shapes, fitting.trainable),
+            parameters=trees.counts(shapes, fitting.trainable),
             cost=results[0][1],
             clouds={name: len(split) for name, split in splits.items()},
         )

@@ -72,7 +72,7 @@ def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]
             metadata = _checked_metadata(stream, os.fstat(stream.fileno()).st_size)
             stream.seek(0)
             entries = package.deserialize(stream.read())
-        return {name: _array(name, entry) for name, entry in entries}, metadata
+        return {name: _array(entry) for name, entry in entries}, metadata
     except UserError as error:
         raise UserError(f'{path}: {error}') from error
     except OSError as error:
@@ -156,5 +156,5 @@ def _checked_metadata(stream: Any, size: int) -> dict[str, str]:
     return metadata if isinstance(metadata, dict) else {}
 
 
-def _array(name: str, entry: Mapping[str, Any]) -> np.ndarray:
+def _array(entry: Mapping[str, Any]) -> np.ndarray:
     return np.frombuffer(entry['data'], TYPES[entry['dtype']]).reshape(entry['shape'])

@@ -60,11 +60,12 @@ def only_shared(split: Split, shared: str | None) -> Split:
     Raises:
         UserError: another name, or shared classes that the split has no class for.
 
-    >>> points, labels = np.zeros((3, 1, 3), np.float32), np.arange(3)
-    >>> few = Split(points, labels, ('bench', 'car', 'chair'))
-    >>> few = dataclasses.replace(few, classes=('bench', 'car', 'desk'))
-    >>> only_shared(few, None) is few
-    True
+    Examples:
+        >>> from point_ft_jax.data.datasets import shapes
+        >>> cad = shapes.load('test', style='cad', classes='cad40', num_points=8, test_size=40)
+        >>> kept = only_shared(cad, 'scan11')
+        >>> len(cad), len(kept), kept.classes[:3]
+        (40, 14, ('cabinet', 'chair', 'desk'))
     """
     if shared is None:
         return split

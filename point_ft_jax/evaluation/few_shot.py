@@ -8,7 +8,7 @@ folds are drawn.
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ import numpy as np
 import optax
 
 from point_ft_jax.core.devices import compiler_options
-from point_ft_jax.core.errors import UserError, raise_all
+from point_ft_jax.core.errors import UserError, raise_all, some
 from point_ft_jax.core.trees import Array
 from point_ft_jax.data import checks
 from point_ft_jax.data.files import array_pickle
@@ -77,7 +77,7 @@ def sample_folds(
         short = {int(k): int((found == k).sum()) for k in labels if (found == k).sum() < needed}
         if short:
             split = 'training' if what == 'shots' else 'test'
-            listed = checks.some(f'class {k} has {n}' for k, n in short.items())
+            listed = some(f'class {k} has {n}' for k, n in short.items())
             problems.append(f'{needed} {what} a class, but of the {split} clouds {listed}')
     raise_all(problems, 'these few-shot tasks cannot be drawn:')
     return [
@@ -155,7 +155,7 @@ def read_official(
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
         raise UserError(
-            f'{folder} lacks {len(missing)} of {folds} folds: {checks.some(missing)}; give the '
+            f'{folder} lacks {len(missing)} of {folds} folds: {some(missing)}; give the '
             'folder ModelNetFewshot as root, or none to have folds drawn'
         )
     return [_read_one(path, ways, shots) for path in paths]
@@ -205,7 +205,7 @@ def probe_folds(
 
 
 @functools.cache
-def _probe_all(ways: int) -> callable:
+def _probe_all(ways: int) -> Callable:
     def folds(train: Array, test: Array, train_rows: Array, test_rows: Array) -> Array:
         # The folds of one model together, model after model: features are copied a fold.
         return jax.lax.map(

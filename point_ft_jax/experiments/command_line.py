@@ -99,7 +99,7 @@ def _end(message: str, status: int) -> NoReturn:
     After a failed write at once, too: threads that were writing would say it again in a regular
     end.
     """
-    _fail(message, status)
+    _print_error(message)
     if processes.several() or status == disk.DiskError.status:
         folder_lock.release_all()
         processes.leave(status)
@@ -109,7 +109,7 @@ def _end(message: str, status: int) -> NoReturn:
 def _interrupted(number: int) -> NoReturn:
     """Ends at once: a compiler or a program at work in a thread would crash in a regular end."""
     name = signal.Signals(number).name
-    _fail(f'interrupted ({name}); what was finished is kept, and the same command goes on', 0)
+    _print_error(f'interrupted ({name}); what was finished is kept, and the same command goes on')
     folder_lock.release_all()
     processes.leave(128 + number)
 
@@ -223,6 +223,5 @@ def _plain(message: str) -> str:
     return message[1:-1] if message[:1] == message[-1:] and message[:1] in '"\'' else message
 
 
-def _fail(message: str, status: int) -> int:
+def _print_error(message: str) -> None:
     print(f'error: {message}', file=sys.stderr)
-    return status

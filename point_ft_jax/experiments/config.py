@@ -5,12 +5,10 @@ from ml_collections import ConfigDict, config_dict
 
 def own_clouds() -> ConfigDict:
     """The section `data` for clouds of one's own: a folder, given on the command line."""
-    data = ConfigDict(
-        {'name': 'folder', 'root': config_dict.placeholder(str)}
-    )  # a folder for each class
-    data.num_points = config_dict.placeholder(
-        int
-    )  # kept of each cloud; None for those of the smallest
+    data = ConfigDict({'name': 'folder'})
+    data.root = config_dict.placeholder(str)  # a folder for each class
+    # Kept of each cloud; None for as many as the smallest has.
+    data.num_points = config_dict.placeholder(int)
     data.normalize = True  # centre each cloud and scale it to radius 1
     data.nonfinite = 'refuse'  # or 'drop' points that are NaN or infinite
     data.unreadable = 'refuse'  # or 'skip' files that cannot be read

@@ -66,8 +66,7 @@ METHOD = Method(
     trainable=('tuner/*', *HEAD_AND_CLS),
     tuner=LoraTuner,
     identity_at_start=True,
-    identity={
-        '*/up/kernel': 0.0
-    },  # one factor only: the product is to scale with alpha, not alpha²
+    # Of one factor only: the product is to scale with alpha, not with its square.
+    identity={'*/up/kernel': 0.0},
     merge=_merge,
 )

@@ -163,7 +163,7 @@ def _headline_score(found: Finetuning) -> tuple[str, str]:
     """The name of the task's first score and, in percent, its mean over the seeds."""
     name, label = next(iter(TASKS[found.task].SCORES.items()))
     values = [evaluation.scores()[name] for evaluation in _chosen(found)]
-    return label.removesuffix(', %'), tables.percent(values) or 'unknown, no'
+    return label.removesuffix(', %'), tables.percent(values) or 'nan'
 
 
 def _scores(found: Finetuning) -> dict[str, str]:

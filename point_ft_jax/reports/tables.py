@@ -58,6 +58,7 @@ def percent(values: Sequence[float]) -> str | None:
 def cells(
     rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None
 ) -> tuple[list[str], list[list[str]], list[bool]]:
+    """The header, the cells of every row as texts, and which columns are aligned on the right."""
     header = list(
         dict.fromkeys(name for row in rows for name in row) if columns is None else columns
     )

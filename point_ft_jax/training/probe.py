@@ -6,6 +6,7 @@ the same at every step: no augmentation, and no resampling of larger clouds.
 """
 
 import functools
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -108,5 +109,5 @@ def head_logits(head: nn.Module, variables: Variables, features: np.ndarray) -> 
 
 
 @functools.cache
-def _logits(head: nn.Module) -> callable:
+def _logits(head: nn.Module) -> Callable:
     return jax.jit(jax.vmap(head.apply), compiler_options=compiler_options())

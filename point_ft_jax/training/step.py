@@ -50,7 +50,7 @@ class State:
     step: Array
     trainable: trees.Tree
     batch_stats: trees.Tree
-    opt_state: 'optax.OptState | Averaged'
+    opt_state: optax.OptState | Averaged
 
     @property
     def weights(self) -> trees.Tree:

@@ -27,9 +27,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from point_ft_jax.core import trees as params
 from point_ft_jax.core.errors import UserError, raise_all
-from point_ft_jax.core.trees import Tree
+from point_ft_jax.core.trees import Tree, flatten, map_paths, matches
 
 Alpha = float | Mapping[str, float]
 
@@ -153,7 +152,12 @@ def add(theta: Tree, *vectors: Tree) -> Tree:
 
 
 def scale(vector: Tree, factor: float) -> Tree:
-    """A task vector times a number: less of the task, more, or (below 0) its opposite."""
+    """A task vector times a number: less of the task, more, or (below 0) its opposite.
+
+    Examples:
+        >>> scale({'x': np.float32([2, -1])}, -0.5)['x'].tolist()
+        [-1.0, 0.5]
+    """
     return jax.tree.map(lambda leaf: _narrow(factor * _wide(leaf), leaf), vector)
 
 
@@ -174,8 +178,8 @@ def distance(theta0: Tree, theta1: Tree, *, relative: bool = False) -> dict[str,
     same_form({'theta0': theta0, 'theta1': theta1})
     squares: dict[str, float] = {}
     norms: dict[str, float] = {}
-    after = params.flatten(theta1)
-    for path, leaf in params.flatten(theta0).items():
+    after = flatten(theta1)
+    for path, leaf in flatten(theta0).items():
         a, b = np.asarray(leaf, np.float64), np.asarray(after[path], np.float64)
         block = block_of(path)
         squares[block] = squares.get(block, 0.0) + float(np.square(b - a).sum())
@@ -216,10 +220,8 @@ def graft(theta: Tree, donor: Tree, patterns: Sequence[str]) -> Tree:
     """
     same_form({'theta': theta, 'donor': donor})
     _check_patterns(theta, patterns)
-    given = params.flatten(donor)
-    return params.map_paths(
-        lambda path, leaf: given[path] if params.matches(path, patterns) else leaf, theta
-    )
+    given = flatten(donor)
+    return map_paths(lambda path, leaf: given[path] if matches(path, patterns) else leaf, theta)
 
 
 def at_identity(tuner: Tree, identity: Mapping[str, float] | str) -> Tree:
@@ -249,11 +251,11 @@ def at_identity(tuner: Tree, identity: Mapping[str, float] | str) -> Tree:
 
     def value(path: str, leaf: jax.Array) -> jax.Array:
         for pattern, number in identity.items():
-            if params.matches(path, [pattern]):
+            if matches(path, [pattern]):
                 return jnp.full_like(leaf, number)
         return leaf
 
-    return params.map_paths(value, tuner)
+    return map_paths(value, tuner)
 
 
 def same_form(trees: Mapping[str, Tree]) -> None:
@@ -279,7 +281,7 @@ def same_form(trees: Mapping[str, Tree]) -> None:
 
 
 def _forms(tree: Tree) -> dict[str, tuple]:
-    return {path: (tuple(a.shape), str(a.dtype)) for path, a in params.flatten(tree).items()}
+    return {path: (tuple(a.shape), str(a.dtype)) for path, a in flatten(tree).items()}
 
 
 def _form(form: tuple) -> str:
@@ -301,16 +303,16 @@ def _alphas(tree: Tree, alpha: Alpha, extrapolate: bool) -> Tree:
 
     def number(path: str, _: jax.Array) -> jax.Array:
         for pattern, value in alpha.items():
-            if params.matches(path, [pattern]):
+            if matches(path, [pattern]):
                 return jnp.asarray(value, jnp.float32)
         raise UserError(f"no pattern of alpha fits {path}: add '*' for all that is left")
 
-    return params.map_paths(number, tree)
+    return map_paths(number, tree)
 
 
 def _check_patterns(tree: Tree, patterns: Sequence[str]) -> None:
-    paths = params.flatten(tree)
-    idle = [p for p in patterns if not any(params.matches(path, [p]) for path in paths)]
+    paths = flatten(tree)
+    idle = [p for p in patterns if not any(matches(path, [p]) for path in paths)]
     if idle:
         raise UserError(
             f'{", ".join(map(repr, idle))} fits no path; there are {", ".join(list(paths)[:6])}'

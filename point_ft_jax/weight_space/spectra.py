@@ -10,7 +10,7 @@ from point_ft_jax.core.trees import Tree
 from point_ft_jax.weight_space.arithmetic import same_form
 from point_ft_jax.weight_space.deltas import wide
 
-ENERGY_FLOOR = 1e-12  # added to the energy of a change, as the golden needs
+ENERGY_FLOOR = 1e-12  # added to the energy of a change, as in the reference
 SMALLEST_CHANGE = 1e-6  # of a tensor's norm; below it the tensor counts as unchanged
 
 

@@ -3,7 +3,7 @@
 The builders hold what the readers `scanobjectnn` and `modelnet40` give, checked by them, and `load`
 returns the same arrays bit for bit:
 
-    from point_ft_jax.data import tfds
+    from point_ft_jax.data.datasets import tfds
     tfds.prepare('scan_object_nn/pb_t50_rs', data_dir='tensorflow_datasets', manual_dir='h5_files')
 """
 

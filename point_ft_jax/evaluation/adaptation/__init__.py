@@ -5,17 +5,15 @@ class token looks for or by what the training clouds were like. None sees a labe
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import flax.linen as nn
-import numpy as np
 from jax.sharding import Mesh
 
 from point_ft_jax.core.errors import UserError, raise_all
-from point_ft_jax.core.trees import Variables
 from point_ft_jax.evaluation.adaptation import purge_gate, tent
+from point_ft_jax.evaluation.inference import Predict
 
-Predict = Callable[[Variables, np.ndarray], np.ndarray]
 ADAPTATIONS = {
     'tent': tent.make_predict,
     'purge_gate': purge_gate.make_predict,

@@ -17,6 +17,7 @@ from jax.sharding import Mesh
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.trees import Array, Variables
 from point_ft_jax.evaluation import inference
+from point_ft_jax.evaluation.inference import Predict
 from point_ft_jax.models.point_transformer import PointTransformer
 from point_ft_jax.models.readout import read_out
 from point_ft_jax.models.tokens import Tokens
@@ -28,7 +29,7 @@ Distances = Callable[[nn.Module, Variables, Array], Array]
 
 def make_predict(
     module: nn.Module, mesh: Mesh, batch_size: int, *, purged: Sequence[int] = (0, 2, 4, 8)
-) -> Callable[[Variables, np.ndarray], np.ndarray]:
+) -> Predict:
     """A function of variables and points [S, n, 3] to logits [S, C] without what fits worst.
 
     A patch's distance is 1 less the cosine of the first block's query of the class token and the
@@ -57,7 +58,7 @@ def make_predict_by_source(
     *,
     source: np.ndarray,
     purged: Sequence[int] = (0, 2, 4, 8),
-) -> Callable[[Variables, np.ndarray], np.ndarray]:
+) -> Predict:
     """A function of variables and points [S, n, 3] to logits [S, C] without what is least known.
 
     A patch's distance is that of its token, with its position and standardised over the channels,

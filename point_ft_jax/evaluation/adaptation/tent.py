@@ -7,7 +7,6 @@ Adaptation in Point Clouds: Leveraging Sampling Variation with Weight Averaging,
 """
 
 import functools
-from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -20,6 +19,7 @@ from point_ft_jax.core import trees
 from point_ft_jax.core.devices import compiler_options
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.core.trees import Array, Variables
+from point_ft_jax.evaluation.inference import Predict
 
 
 def make_predict(
@@ -32,7 +32,7 @@ def make_predict(
     variations: int = 1,
     episodic: bool = False,
     seed: int = 0,
-) -> Callable[[Variables, np.ndarray], np.ndarray]:
+) -> Predict:
     """A function of variables and points [S, n, 3] to the logits [S, C] of the adapted model.
 
     For every batch in turn, the scales and shifts of all norms take `steps` of Adam down the mean

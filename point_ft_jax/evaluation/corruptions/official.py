@@ -7,7 +7,7 @@ import pathlib
 
 import numpy as np
 
-from point_ft_jax.core.errors import UserError, raise_all
+from point_ft_jax.core.errors import UserError, raise_all, some
 from point_ft_jax.data import checks
 from point_ft_jax.data.datasets.modelnet40 import CLASSES
 from point_ft_jax.data.files import h5
@@ -52,7 +52,7 @@ def check(root: str) -> pathlib.Path:
     if missing:
         raise UserError(
             f'{folder} lacks {len(missing)} of the 36 files of ModelNet-C: '
-            f'{checks.some(missing)}; {h5.listing(folder)}'
+            f'{some(missing)}; {h5.listing(folder)}'
         )
     return folder
 

@@ -14,7 +14,6 @@ import functools
 import flax.linen as nn
 import jax
 
-from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.trees import Array
 from point_ft_jax.methods._modules import ScaleShift
 from point_ft_jax.models.layers import Dtype, Linear, gelu, layer_norm
@@ -64,8 +63,6 @@ class DaptTuner(Tuner):
     def block(self, block: nn.Module, tokens: Tokens) -> Tokens:
         if not self.positions_every_block:
             tokens = tokens.settle()
-        if self.slots < 0:
-            raise UserError(f'slots is {self.slots}; expected 0 for none, or more')
         if self.slots:
             tokens = tokens.with_room(self.slots)
         x = block.attend(tokens)

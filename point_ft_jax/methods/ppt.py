@@ -15,7 +15,6 @@ import functools
 
 import flax.linen as nn
 
-from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.trees import Array
 from point_ft_jax.methods._modules import SmallMlp, recall
 from point_ft_jax.models.embedding import Embedding
@@ -40,11 +39,6 @@ class PptTuner(Tuner):
         return max(self.num_groups, self.group_size)
 
     def tokens(self, embedding: Embedding, points: Array) -> Tokens:
-        if min(self.num_groups, self.group_size) < 1:
-            raise UserError(
-                f"PPT's second grouping is {self.num_groups} groups of {self.group_size}; expected "
-                'more than 0 of each'
-            )
         tokens = super().tokens(embedding, points)
         prompts = embedding.tokens(embedding.group(points, self.num_groups, self.group_size))
         memo = {**tokens.memo, 'ppt': prompts.centers}

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
-import numpy as np
 
 from point_ft_jax.core import plugins, trees
 from point_ft_jax.core.errors import UserError, raise_all
+from point_ft_jax.models import options
 from point_ft_jax.models.backbone import Backbone
 from point_ft_jax.models.classification_head import ClassificationHead
 from point_ft_jax.models.layers import Dtype
@@ -23,14 +23,6 @@ from point_ft_jax.models.zero_shot import ALIGNED, TextHead
 
 if TYPE_CHECKING:
     from point_ft_jax.models.autoencoders.build import Autoencoder
-
-# The fields of backbones that are sizes, and those that are numbers of blocks.
-SIZES = (
-    *('width', 'widths', 'depth', 'depths', 'decoder_depth', 'decoder_depths', 'heads'),
-    *('num_groups', 'group_size', 'group_sizes', 'radii'),
-)
-DEPTHS = ('depth', 'depths', 'decoder_depth', 'decoder_depths')
-MOST_BLOCKS = 1000  # tracing more would take minutes: a typing error, or a damaged file
 
 
 def build(spec: Spec) -> 'Model | Autoencoder':
@@ -117,17 +109,15 @@ def _build_model(spec: ModelSpec) -> Model:
     if spec.trainable:
         method = dataclasses.replace(method, trainable=spec.trainable)
     form = None if spec.num_parts is None else plugin.segmentation
-    what = f'backbone {spec.backbone}'
     fields = {**variant_of(spec, plugin), **(form.geometry if form else {}), **spec.geometry}
-    check_options(what, plugin.build, fields)
+    options.check(f'backbone {spec.backbone}', plugin.build, fields)
     make_head = form.head if form else functools.partial(ClassificationHead, **plugin.head)
     head = {**method.head, **spec.head}
     texts = 'kind' in head
     if texts:
         _check_text_head(spec, plugin)
         make_head, head = TextHead, {}
-    check_options('head', make_head, head)
-    check_geometry(what, fields)
+    options.check('head', make_head, head)
     if spec.batch_norm == 'hold':
         # Held for the sake of frozen norms; norms that train need the batch's own statistics.
         scales = (f'backbone/{norm}/scale' for norm in plugin.batch_norms)
@@ -179,55 +169,22 @@ def known(backbone: str, geometry: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-def _method(name: str, options: Mapping[str, object], segmentation: bool) -> tuple[Method, Tuner]:
+def _method(name: str, given: Mapping[str, object], segmentation: bool) -> tuple[Method, Tuner]:
     """The method, or the chain of methods, of that name, and its tuner."""
     names = name.split('+')
     plans = {part: plugins.load('methods', part).METHOD for part in names}
     if segmentation:
         plans = {part: plan.segmentation or plan for part, plan in plans.items()}
-    by_method = options if len(names) > 1 else {name: options}
+    by_method = given if len(names) > 1 else {name: given}
     if unknown := [part for part in by_method if part not in plans]:
         raise UserError(
             f'method {name} has no part {", ".join(unknown)}: the options of several methods are '
             f'keyed by their names, {{{names[0]!r}: {{…}}}}'
         )
-    for part, given in by_method.items():
-        check_options(f'method {part}', plans[part].tuner, given)
+    for part, own in by_method.items():
+        options.check(f'method {part}', plans[part].tuner, own)
     plan = chain(plans) if len(names) > 1 else plans[name]
-    return plan, plan.tuner(**options)
-
-
-def check_options(what: str, make: object, options: Mapping[str, object]) -> None:
-    """Raises UserError unless `make` takes all of `options`; the message lists what it takes."""
-    hidden = {'parent', 'name', 'dtype', 'num_classes', 'num_parts'}
-    known = [name for name in inspect.signature(make).parameters if name not in hidden]
-    unknown = [name for name in options if name not in known]
-    if unknown:
-        raise UserError(
-            f'{what} has no option {", ".join(unknown)}; it has {", ".join(known) or "none"}'
-        )
-
-
-def check_geometry(what: str, fields: Mapping[str, object]) -> None:
-    """Raises UserError for sizes that no model can have."""
-    sizes = {n: np.atleast_1d(fields[n]) for n in SIZES if fields.get(n) is not None}
-    problems = [
-        f'{name} is {fields[name]}; expected more than 0'
-        for name, values in sizes.items()
-        if (values <= 0).any()
-    ]
-    problems += [
-        f'{name} is {fields[name]}; expected {MOST_BLOCKS} blocks at most'
-        for name in DEPTHS
-        if name in sizes and (sizes[name] > MOST_BLOCKS).any()
-    ]
-    width = next((name for name in ('width', 'widths') if name in sizes), '')
-    number = fields.get('heads', 1)
-    if width and not problems and (sizes[width] % number).any():
-        problems.append(f'{width} is {fields[width]}; expected a multiple of {number} heads')
-    if not 0 <= fields.get('drop_path', 0) < 1:
-        problems.append(f'drop_path is {fields["drop_path"]}; expected 0 or more and less than 1')
-    raise_all(problems, f'{what} cannot be built:')
+    return plan, plan.tuner(**given)
 
 
 def compute_type(name: str) -> Dtype | None:

@@ -194,7 +194,7 @@ def spec_with(**changes: object) -> str:
         ('null', 'holds None; expected the fields of a spec'),
         (spec_with(version=2), 'of a newer point_ft_jax'),
         (spec_with(backbone='nothing'), "no 'nothing' among the backbones"),
-        (spec_with(geometry={'width': 'wide'}), 'cannot be built, since spec.json has options'),
+        (spec_with(geometry={'width': 'wide'}), "width is 'wide'; expected a whole number"),
         (spec_with(geometry={'depth': 10**6}), 'expected 1000 blocks at most'),
         (spec_with(geometry={'colour': 1}), 'backbone recon has no option colour'),
         (spec_with(method='lora', method_options={'rank': 'x'}), 'cannot be built'),

@@ -159,10 +159,16 @@ def test_mistakes_are_named(built, variables) -> None:
         UserError, match="adapt is 'tenth'; expected one of tent, purge_gate, purge_gate_sp"
     ):
         make_adapted('tenth', built.module, mesh, 4)
-    with pytest.raises(UserError, match="'rate'; there are lr, steps, variations"):
+    with pytest.raises(UserError, match='tent has no option rate; it has lr, steps, variations'):
         make_adapted('tent', built.module, mesh, 4, {'rate': 1})
     with pytest.raises(UserError, match='lr is -1'):
         make_adapted('tent', built.module, mesh, 4, {'lr': -1})
+    with pytest.raises(UserError, match="lr is 'fast'; expected a finite number"):
+        make_adapted('tent', built.module, mesh, 4, {'lr': 'fast'})
+    with pytest.raises(UserError, match='purged is 8; expected a list'):
+        make_adapted('purge_gate', built.module, mesh, 4, {'purged': 8})
+    with pytest.raises(UserError, match='batch_size is 0; expected 1 or more'):
+        make_adapted('tent', built.module, mesh, 0)
     with pytest.raises(
         UserError, match=r'purged is \(0, 8\); expected one or more numbers in 0..7'
     ):

@@ -4,22 +4,23 @@
 class token looks for or by what the training clouds were like. None sees a label.
 """
 
+import functools
 import inspect
 from collections.abc import Mapping
 
 import flax.linen as nn
 from jax.sharding import Mesh
 
-from point_ft_jax.core.errors import UserError, raise_all
+from point_ft_jax.core.errors import UserError
 from point_ft_jax.evaluation.adaptation import purge_gate, tent
 from point_ft_jax.evaluation.inference import Predict
+from point_ft_jax.models.options import check
 
 ADAPTATIONS = {
     'tent': tent.make_predict,
     'purge_gate': purge_gate.make_predict,
     'purge_gate_sp': purge_gate.make_predict_by_source,
 }
-_OWN = ('module', 'mesh', 'batch_size')  # what is no option
 
 
 def make_adapted(
@@ -44,6 +45,8 @@ def make_adapted(
             not fit.
     """
     check_adaptation(name, options or {})
+    if batch_size < 1:
+        raise UserError(f'batch_size is {batch_size}; expected 1 or more')
     if needs_source(name) and 'source' not in (options or {}):
         raise UserError(
             f"{name} needs the option 'source': clouds [S, n, 3] that the model was trained on"
@@ -52,14 +55,11 @@ def make_adapted(
 
 
 def check_adaptation(name: str, options: Mapping[str, object]) -> None:
-    """Raises UserError for a name or options that there are not."""
+    """Raises UserError for a name or an option that there is not, or a wrong value of one."""
     if name not in ADAPTATIONS:
         raise UserError(f'adapt is {name!r}; expected one of {", ".join(ADAPTATIONS)}')
-    known = [n for n in inspect.signature(ADAPTATIONS[name]).parameters if n not in _OWN]
-    raise_all(
-        [f'{o!r}; there are {", ".join(known)}' for o in options if o not in known],
-        f'{name} has no such option:',
-    )
+    own = (None, None, 0)  # module, mesh and batch_size, which are no options
+    check(name, functools.partial(ADAPTATIONS[name], *own), options)
 
 
 def needs_source(name: str) -> bool:

@@ -53,7 +53,7 @@ def check(config: ConfigDict) -> None:
     problems += [*_merge_problems(config), *_shared_problems(config)]
     raise_all(problems, 'this experiment makes no sense:')
     for name, options in plan.adapt.items():
-        check_adaptation(name, options)
+        check_adaptation(name, options.to_dict())
     for choice in config.wise.statistics:
         batch_statistics.check_choice(choice)
     suite = config.corruptions.suite

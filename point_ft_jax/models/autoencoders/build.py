@@ -11,7 +11,7 @@ import numpy as np
 from point_ft_jax.core import plugins
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.core.trees import Variables
-from point_ft_jax.models import torch_names
+from point_ft_jax.models import options, torch_names
 from point_ft_jax.models.autoencoders import (
     center_prediction,
     generative,
@@ -21,7 +21,7 @@ from point_ft_jax.models.autoencoders import (
 )
 from point_ft_jax.models.autoencoders.masked import CONTRAST, CONTRAST_WIDTH, TOKENS
 from point_ft_jax.models.backbone import Backbone
-from point_ft_jax.models.build import check_geometry, check_options, compute_type, variant_of
+from point_ft_jax.models.build import compute_type, variant_of
 from point_ft_jax.models.model import Drawn, below
 from point_ft_jax.models.spec import AutoencoderSpec
 
@@ -111,18 +111,14 @@ def build_autoencoder(spec: AutoencoderSpec) -> Autoencoder:
         )
     dtype = compute_type(spec.dtype)
     fields = {**variant_of(spec, plugin), **spec.geometry, **plugin.pretraining}
-    check_options(f'backbone {backbone}', plugin.build, fields)
-    check_geometry(f'backbone {backbone}', fields)
+    options.check(f'backbone {backbone}', plugin.build, fields)
     module = plugin.build(**fields, dtype=dtype)
     make = KINDS[plugin.autoencoder].AUTOENCODER
-    options = dict(spec.options)
-    check_options('the autoencoder', make, options)
-    check_geometry('the autoencoder', options)
+    options.check('the autoencoder', make, spec.options)
     projections = {**spec.teachers, **({CONTRAST: CONTRAST_WIDTH} if spec.contrast else {})}
-    _check(module, backbone, options, projections)
-    if projections:
-        options['projections'] = projections
-    return Autoencoder(spec, make(backbone=module, **options, dtype=dtype), plugin)
+    _check(module, backbone, spec.options, projections)
+    taught = {'projections': projections} if projections else {}
+    return Autoencoder(spec, make(backbone=module, **spec.options, **taught, dtype=dtype), plugin)
 
 
 def _plugin(name: str) -> Backbone:
@@ -130,7 +126,7 @@ def _plugin(name: str) -> Backbone:
 
 
 def _check(
-    module: nn.Module, backbone: str, options: Mapping[str, object], projections: Mapping[str, int]
+    module: nn.Module, backbone: str, given: Mapping[str, object], projections: Mapping[str, int]
 ) -> None:
     tokens = getattr(module, 'global_tokens', (hierarchical.POOLED,))
     problems = [
@@ -139,10 +135,10 @@ def _check(
         for name in projections
         if TOKENS[name] not in tokens
     ]
-    if (mask := options.get('mask', 'random')) not in masking.MASKS:
+    if (mask := given.get('mask', 'random')) not in masking.MASKS:
         problems.append(f'mask is {mask!r}; expected one of {", ".join(masking.MASKS)}')
     raise_all(problems, 'this can not be pre-trained:')
     groups = module.num_groups
-    if 'mask_ratio' in options:
+    if 'mask_ratio' in given:
         number = groups if isinstance(groups, int) else groups[-1]
-        masking.number_hidden(options['mask_ratio'], number)
+        masking.number_hidden(given['mask_ratio'], number)

@@ -148,7 +148,8 @@ def read_official(
         folds: how many, from 0.pkl on.
 
     Raises:
-        UserError: no folder, folds that are missing, or a fold that is not ways x shots.
+        UserError: no folder, folds that are missing or damaged, a fold that is not ways x shots, or
+            one with more clouds of one class than of another.
     """
     folder = existing_root(root) / f'{ways}way_{shots}shot'
     paths = [folder / f'{number}.pkl' for number in range(folds)]
@@ -165,21 +166,28 @@ def _read_one(path: pathlib.Path, ways: int, shots: int) -> tuple[Split, Split]:
     fold = array_pickle.load(path)
     if not isinstance(fold, dict) or not {'train', 'test'} <= fold.keys():
         raise UserError(f'{path} is no fold: expected a dict with train and test')
-    splits = [_clouds(fold[name], ways) for name in ('train', 'test')]
-    if len(splits[0]) != ways * shots:
+    train, test = (_clouds(fold[name], ways, f'{name} of {path}') for name in ('train', 'test'))
+    if len(train) != ways * shots:
+        raise UserError(f'{path} has {len(train)} clouds to learn from; expected {ways} x {shots}')
+    return train, test
+
+
+def _clouds(entries: Sequence[tuple], ways: int, name: str) -> Split:
+    """Entries of (points [N, 6], label, ...) as a split, with as many clouds of every class."""
+    try:
+        points = np.stack([np.asarray(entry[0])[:, :3] for entry in entries])
+        labels = np.array([int(np.ravel(entry[1])[0]) for entry in entries], np.int32)
+    except (TypeError, ValueError, LookupError, OverflowError):
         raise UserError(
-            f'{path} has {len(splits[0])} clouds to learn from; expected {ways} x {shots}'
-        )
-    return tuple(splits)
-
-
-def _clouds(entries: Sequence[tuple], ways: int) -> Split:
-    """Entries of (points [N, 6], label, ...) as a split."""
-    points = unit_sphere(np.stack([np.asarray(entry[0])[:, :3] for entry in entries]))
-    labels = np.array([int(np.ravel(entry[1])[0]) for entry in entries], np.int32)
+            f'{name} is no list of clouds: expected entries (points [N, 3 or more], label), with '
+            'as many points in all'
+        ) from None
     classes = tuple(str(k) for k in range(ways))
-    raise_all(checks.problems(points, labels, classes), 'a fold is damaged:')
-    return Split(points, labels, classes)
+    raise_all(checks.problems(points, labels, classes), f'{name} is damaged:')
+    counts = np.bincount(labels).tolist()
+    if len(set(counts)) > 1:  # `probe` takes them to be equal
+        raise UserError(f'{name} has {counts} clouds of its classes; expected as many of each')
+    return Split(unit_sphere(points), labels, classes)
 
 
 def probe_folds(
@@ -219,7 +227,10 @@ def _probe_all(ways: int) -> Callable:
 
 
 def probe(train: Array, test: Array, ways: int) -> Array:
-    """The accuracy [] of softmax regression on one fold's features [n * k, F] and [n * q, F]."""
+    """The accuracy [] of softmax regression on one fold's features [n * k, F] and [n * q, F].
+
+    Rows are ordered by class, with equally many of each.
+    """
     mean = train.mean(0, keepdims=True)
     deviation = jnp.sqrt(jnp.square(train - mean).mean(0, keepdims=True)) + 1e-6
     train, test = (train - mean) / deviation, (test - mean) / deviation

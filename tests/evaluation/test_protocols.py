@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import pickle
 from collections.abc import Callable
 
 import jax
@@ -175,6 +176,30 @@ def test_the_official_folds_are_read(tmp_path: pathlib.Path) -> None:
         few_shot.read_official(str(tmp_path), 5, 10)
     with pytest.raises(UserError, match='10way_20shot lacks 10 of 10 folds'):
         few_shot.read_official(str(tmp_path), 10, 20)
+
+
+CLOUD = np.random.default_rng(0).standard_normal((32, 6))
+DAMAGED = {
+    'unequal clouds': ([(CLOUD, 0), (CLOUD[:9], 1)], r'train of .*0\.pkl is no list of clouds'),
+    'no label': ([(CLOUD,), (CLOUD,)], 'is no list of clouds: expected entries'),
+    'a label too high': ([(CLOUD, 0), (CLOUD, 5)], r'(?s)train of .*0\.pkl is damaged:.*labels'),
+    'one class more often': (
+        [(CLOUD, 0), (CLOUD, 0), (CLOUD, 0), (CLOUD, 1)],
+        r'train of .* has \[3, 1\] clouds of its classes; expected as many of each',
+    ),
+    'too few': ([(CLOUD, 0), (CLOUD, 1)], 'has 2 clouds to learn from; expected 2 x 2'),
+}
+
+
+@pytest.mark.parametrize('fault', DAMAGED)
+def test_what_is_wrong_with_an_official_fold_is_said(fault: str, tmp_path: pathlib.Path) -> None:
+    entries, message = DAMAGED[fault]
+    folder = tmp_path / '2way_2shot'
+    folder.mkdir()
+    fold = {'train': entries, 'test': [(CLOUD, 0), (CLOUD, 1)]}
+    (folder / '0.pkl').write_bytes(pickle.dumps(fold))
+    with pytest.raises(UserError, match=message):
+        few_shot.read_official(str(tmp_path), 2, 2, folds=1)
 
 
 LABELS = np.arange(30) % 3

@@ -102,8 +102,8 @@ def soup(thetas: Sequence[Tree], weights: Sequence[float] | None = None) -> Tree
     problems = [] if thetas else ['no tree is given; expected one or more']
     if len(weights) != len(thetas):
         problems.append(f'{len(weights)} weights for {len(thetas)} trees; expected one each')
-    if thetas and not sum(weights) > 0:
-        problems.append(f'the weights {weights} sum to {sum(weights)}; expected more than 0')
+    if thetas and not 0 < sum(weights) < np.inf:
+        problems.append(f'the weights {weights} sum to {sum(weights)}; expected a number above 0')
     raise_all(problems, 'cannot average these trees:')
     same_form({f'tree {i}': theta for i, theta in enumerate(thetas)})
     shares = [w / sum(weights) for w in weights]
@@ -294,8 +294,9 @@ def _alphas(tree: Tree, alpha: Alpha, extrapolate: bool) -> Tree:
         alpha = {'*': alpha}
     _check_patterns(tree, tuple(alpha))
     numbers = {k: v for k, v in alpha.items() if not isinstance(v, jax.core.Tracer)}
-    outside = [v for v in numbers.values() if not (np.ndim(v) == 0 and 0 <= v <= 1)]
-    if outside and not (extrapolate and np.isfinite(outside).all()):
+    wrong = [v for v in numbers.values() if not _is_number(v)]
+    outside = wrong or [v for v in numbers.values() if not 0 <= v <= 1]
+    if wrong or (outside and not (extrapolate and np.isfinite(outside).all())):
         raise UserError(
             f'alpha is {outside[0]}; expected a number in 0..1 (0 gives theta0, 1 theta1), or '
             'extrapolate=True'
@@ -308,6 +309,10 @@ def _alphas(tree: Tree, alpha: Alpha, extrapolate: bool) -> Tree:
         raise UserError(f"no pattern of alpha fits {path}: add '*' for all that is left")
 
     return map_paths(number, tree)
+
+
+def _is_number(value: object) -> bool:
+    return np.ndim(value) == 0 and np.asarray(value).dtype.kind in 'biuf'
 
 
 def _check_patterns(tree: Tree, patterns: Sequence[str]) -> None:

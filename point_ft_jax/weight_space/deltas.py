@@ -242,6 +242,8 @@ def _dropped(
     """The m_t v_t / density."""
     if not 0 < density <= 1:
         raise UserError(f'density is {density}; expected a probability above 0 and at most 1')
+    if seed < 0:
+        raise UserError(f'seed is {seed}; expected a whole number from 0 on')
     changes = vectors(base, thetas)
     if masks is None:
         masks = _random_masks(changes, density, seed)

@@ -182,6 +182,12 @@ MISTAKES = {
         lambda a, b: interpolate(a, b, float('nan'), extrapolate=True),
         'alpha is nan; expected a number',
     ),
+    'a text': (lambda a, b: interpolate(a, b, 'half'), 'alpha is half; expected a number'),
+    'several numbers': (lambda a, b: interpolate(a, b, np.ones(2)), 'expected a number in 0'),
+    'an infinite weight': (
+        lambda a, b: arithmetic.soup([a, b], (np.inf, 1)),
+        'expected a number above 0',
+    ),
     'one layer beyond': (lambda a, b: interpolate(a, b, {'*': 7}), 'alpha is 7'),
     'a layer without': (
         lambda a, b: interpolate(a, b, {'backbone/block_*': 0.5}),

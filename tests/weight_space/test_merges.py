@@ -296,6 +296,7 @@ def test_without_a_gain_chosen_alphas_are_the_smallest_of_the_grid() -> None:
 
 
 MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
+    'seed': (lambda: run('dare', [BASE], density=0.5, seed=-1), 'seed is -1; expected a whole'),
     'method': (lambda: merge([BASE], 'tie'), "no merging method 'tie'; expected one of soup, "),
     'no base': (lambda: merge([BASE], 'ties'), 'ties needs the weights before fine-tuning'),
     'option': (

@@ -1,7 +1,7 @@
 """A finished run on corrupted test clouds.
 
     python run.py --config=configs/corruptions.py --config.run=runs/recon_dapt
-        the seven corruptions of ModelNet-C made anew from the run's own test clouds
+        the seven corruptions of ModelNet-C generated from the run's own test clouds
     python run.py --config=configs/corruptions.py:modelnet40_c_13 --config.run=runs/recon_dapt
         likewise the thirteen of ModelNet40-C that need no mesh
     python run.py --config=configs/corruptions.py:modelnet_c --config.run=runs/full_modelnet40 \\
@@ -12,7 +12,7 @@
         adapting at test time, by the entropy of its answers; likewise purge_gate, which leaves out
         the patches that fit worst, and purge_gate_sp, those least like the training clouds'
 
-What is made anew has the suites' recipes and other random draws: no number of it is a number of the
+What is generated has the suites' recipes and other random draws: no number of it is a number of the
 suite. mCE and RmCE are given for ModelNet40 only, against the published errors of DGCNN.
 """
 

@@ -12,7 +12,7 @@
 `configs/robust.py` has every other method in the same table. Both say first whether the run can
 tell anything: see `robust.limits`.
 
-Of the paper (arXiv 2404.16422) only the abstract and summaries were at hand: the three steps are
+Of the paper (arXiv 2404.16422) only the abstract and summaries were available: the three steps are
 its own, fine-tune, interpolate the backbone, probe. The grid of alphas, the schedule of probing,
 the treatment of batch norms and the choice of alpha are this project's; no table is reproduced.
 Fine-tuning is as the backbones' own papers have it, but held-out clouds choose the epoch. The SVM

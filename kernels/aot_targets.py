@@ -1,4 +1,4 @@
-"""Chips to compile for, without one at hand: their topologies come from the compilers alone.
+"""Chips to compile for, without having one: their topologies come from the compilers alone.
 
 TPUs need the package libtpu, GPUs the CUDA plug-in of JAX and NVIDIA's compiler, as wheels: the
 extras `aot-tpu` and `aot-gpu`.

@@ -78,7 +78,7 @@ def interleaved(runs: dict[str, Run], rounds: int, seconds: float) -> dict[str, 
 
 
 def right_picks(points: np.ndarray, picks: np.ndarray) -> float:
-    """The share of picks [B, G] that are farthest points of clouds [B, N, 3], but for the first."""
+    """The share of picks [B, G] that are farthest points of clouds [B, N, 3], except the first."""
     right = []
     for cloud, indices in zip(points.astype(np.float64), picks, strict=True):
         nearest = np.full(len(cloud), np.inf)

@@ -32,7 +32,7 @@ def chamfer_distance(
         [B, N], of each point of `first` to `second`, and [B, M], the other way; float32, or the
         type of the clouds if that is wider. Each is differentiable in both clouds. Which points
         are nearest is decided in float32, ties by the lowest index; a point with a NaN or an
-        infinity is nobody's nearest while there is another.
+        infinity is the nearest only where there is no other.
 
     Raises:
         ValueError: wrong rank or type, or batches that differ.

@@ -35,14 +35,14 @@ def farthest_point_sample(
         points: [B, N, 3] floating; computed in float32, whatever the type.
         num_samples: G, 1 to N.
         start_index: the first index of every cloud, or one a cloud, [B] int32; clipped to 0..N-1.
-        skip_near_origin: never choose points with x^2+y^2+z^2 <= 1e-3 (but for the start). The
+        skip_near_origin: never choose points with x^2+y^2+z^2 <= 1e-3 (except the start). The
             published models need it, MaskPoint's tokenizer excepted.
         backend: 'auto', 'reference', 'xla', 'cpu' (XLA in cache-sized chunks), 'tpu' or 'cuda' (the
             kernels; 'cuda' needs a compute capability of 9.0).
 
     Returns:
         [B, G] int32. When the selectable points are used up, the lowest selectable index follows
-        again and again. Points with a NaN or an infinity are never chosen, but for the start; an
+        again and again. Points with a NaN or an infinity are never chosen, except the start; an
         index is always in 0..N-1. No gradient flows through indices. Backends agree where float32
         holds the squared distances exactly; elsewhere they round them differently (a GPU fuses
         product and sum), and each pick is a farthest point up to that rounding.

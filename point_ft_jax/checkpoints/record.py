@@ -14,7 +14,7 @@ ENTRY = 'spec'  # of a .pth, or of the metadata of a .safetensors file: a spec's
 
 
 def read(source: str | None) -> Spec | None:
-    """The spec of the model that the weights at `source` are of; None where nobody wrote it down.
+    """The spec of the model that the weights at `source` are of; None where it is not recorded.
 
     Args:
         source: the folder of a run or of a delta, a .pth or .safetensors file, or 'shipped:NAME';

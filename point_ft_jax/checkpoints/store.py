@@ -192,7 +192,7 @@ class CheckpointStore:
         if not self.is_sound(step):
             raise UserError(
                 f'{checksums.told(self._place(step), self._problems(step))}: bring it back from a '
-                'copy, or give the command that made it again, which makes it anew where it can'
+                'copy, or give the command that made it again, which makes it again where it can'
             )
         return step
 

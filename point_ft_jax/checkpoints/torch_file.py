@@ -207,7 +207,7 @@ def _look_alike(head: bytes) -> str:
     if text.startswith(b'<') and (b'html' in text or b'<!doctype' in text):
         return 'a web page, as from a download that needs a login; download it in a browser'
     if head[257:262] == b'ustar':
-        return 'a tar archive; unpack it, or if PyTorch before 0.1.10 wrote it, save it anew'
+        return 'a tar archive; unpack it, or if PyTorch before 0.1.10 wrote it, save it again'
     if head[8:10] == b'{"':
         return 'a safetensors file; name it .safetensors'
     known = [what for magic, what in LOOK_ALIKES.items() if head.startswith(magic)]

@@ -1,6 +1,6 @@
 """Where on disk is kept what takes long to make, and how arrays are kept there.
 
-Nothing depends on it: what cannot be kept, or be read again, is made anew, and a warning says so.
+Nothing depends on it: what cannot be kept, or be read again, is made again, and a warning says so.
 """
 
 import contextlib

@@ -25,7 +25,7 @@ class Meeting:
 
     Attributes:
         peers: by the number of the process.
-        lost: the numbers of those whose connection closed without a word.
+        lost: the numbers of those whose connection closed without a message.
     """
 
     peers: dict[int, socket.socket]

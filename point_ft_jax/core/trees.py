@@ -19,7 +19,7 @@ from point_ft_jax.core.errors import UserError, some
 Array = jax.Array
 Tree = dict
 Variables = dict[str, Tree]  # 'params' and 'batch_stats'
-Targets = Any  # an array [S, ...], or a tree of them: what is known of clouds beside their points
+Targets = Any  # an array [S, ...], or a tree of them: what is known of clouds besides their points
 
 
 def flatten(tree: Tree) -> dict[str, jax.Array]:

@@ -100,7 +100,7 @@ AUGMENTATIONS = {
 def named(name: str, channels: Sequence[str] = ()) -> Augmentation:
     """The augmentation of a name, or of several joined by '+', from left to right; '' for none.
 
-    `channels` are the names of what points have beside x, y, z: nx, ny, nz turn as the normals of
+    `channels` are the names of what points have besides x, y, z: nx, ny, nz turn as the normals of
     the surface do, and keep their length.
 
     Raises:

@@ -55,7 +55,7 @@ def changes(
 def are_rounded(
     before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]]
 ) -> bool:
-    """Whether splits are the same but for small differences of coordinates."""
+    """Whether splits are the same except for small differences of coordinates."""
     both = [name for name in before if name in now]
     other = any(before[name]['content'] != now[name]['content'] for name in both)
     return other and not changes(before, now)

@@ -2,7 +2,7 @@
 
 Training takes the farthest points of a slightly larger pool and then a random subset of them, one
 subset for the whole batch; testing takes the farthest points. Farthest points of a whole cloud are
-only an order, which no model here depends on, but for one effect that is kept: points near the
+only an order, which no model here depends on, except for one effect that is kept: points near the
 origin are never sampled, and copies of another point stand in for them.
 
 A point is [3 + F]: where it is, and what else is known of it, which goes with it.

@@ -21,8 +21,8 @@ _MODELNET = {
     **{'bench': 'chair', 'stool': 'chair', 'dresser': 'cabinet', 'wardrobe': 'cabinet'},
     **{'monitor': 'display', 'bookshelf': 'shelf'},
 }
-# Synsets of ShapeNet. The nine are those that both have, but for bins; the list of the benchmark's
-# own files was not at hand.
+# Synsets of ShapeNet. The nine are those that both have, except bins; the list of the benchmark's
+# own files was not available.
 _SHAPENET = {
     **{'02773838': 'bag', '02933112': 'cabinet', '03001627': 'chair', '03211117': 'display'},
     **{'02871439': 'shelf', '04379243': 'table', '02818832': 'bed', '03938244': 'pillow'},

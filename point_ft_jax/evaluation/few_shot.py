@@ -120,7 +120,7 @@ def take(fold: Fold, train: Split, test: Split) -> tuple[Split, Split]:
 
 
 def union(train: Split, test: Split) -> tuple[Split, Split]:
-    """Both splits as one pool, divided anew: the first half of every class, and the second.
+    """Both splits as one pool, divided again: the first half of every class, and the second.
 
     For data with too few test clouds to draw queries from.
     """

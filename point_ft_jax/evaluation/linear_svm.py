@@ -30,7 +30,7 @@ def answers(
 
     Args:
         train, test: features [S, F] as they are, neither scaled nor centred, and labels [S].
-        classifier: 'LinearSVC', or 'SVC' (with a linear kernel); scikit-learn's defaults but for C.
+        classifier: 'LinearSVC', or 'SVC' (with a linear kernel); scikit-learn's defaults except C.
         c: their C: a smaller one regularises more.
         seed: of LinearSVC's solver.
 

@@ -361,7 +361,7 @@ def _check_channels(config: ConfigDict, built: Model) -> None:
 
 
 def channels_of(config: ConfigDict) -> tuple[str, ...]:
-    """The names of what the data's points have beside x, y, z."""
+    """The names of what the data's points have besides x, y, z."""
     return expand(config.data.get('channels', ()))
 
 

@@ -12,7 +12,7 @@ def own_clouds() -> ConfigDict:
     data.normalize = True  # centre each cloud and scale it to radius 1
     data.nonfinite = 'refuse'  # or 'drop' points that are NaN or infinite
     data.unreadable = 'refuse'  # or 'skip' files that cannot be read
-    data.channels = ()  # of a point beside x, y, z: 'color', 'normal', …
+    data.channels = ()  # of a point besides x, y, z: 'color', 'normal', …
     return data
 
 

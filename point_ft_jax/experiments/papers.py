@@ -72,7 +72,7 @@ def paper(dataset: str, name: str) -> ConfigDict:
 def part_segmentation(backbone: str, method: str, name: str) -> ConfigDict:
     """The references' protocol on ShapeNetPart; where it lies is to be given.
 
-    Their trainers are Point-MAE's, copied, but for Point-BERT's.
+    Their trainers are Point-MAE's, copied, except Point-BERT's.
     """
     config = paper('modelnet40_2k', name)
     config.task = 'part_segmentation'
@@ -96,7 +96,7 @@ def part_segmentation(backbone: str, method: str, name: str) -> ConfigDict:
     if method == 'idpt':
         config.train.augment = 'batch_scale_translate+shift'
     if backbone == 'recon_two_stream':
-        # Names that contain 'conv' and not 'encoder': the head but for most of its norms.
+        # Names that contain 'conv' and not 'encoder': the head except most of its norms.
         config.optim.lr = 1e-4
         config.optim.factor = 10.0
         config.optim.decay_faster = True

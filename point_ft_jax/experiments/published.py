@@ -1,9 +1,9 @@
-"""What papers and their authors' pages report, to stand beside what this project measures.
+"""What papers and their authors' pages report, to compare with what this project measures.
 
 Overall accuracy in per cent without voting; nearly all of it is the best epoch on the test split,
-of a run whose seed is not said. In a source, `readme` is the authors' page of their released code;
-who prints a figure of another's method is named. Augmentation is part of the key: rotation is worth
-some points on scans.
+of a run with no stated seed. In a source, `readme` is the authors' page of their released code;
+where a paper prints a figure of another's method, that paper is named. Augmentation is part of the
+key: rotation is worth some points on scans.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""What every job of run.py begins with: a config that makes sense, and a folder of its own."""
+"""How every job of run.py begins: with a checked config and its own folder."""
 
 import json
 import pathlib
@@ -199,7 +199,7 @@ def _claim(folder: pathlib.Path, plain: dict[str, Any]) -> None:
         except UserError as error:
             raise UserError(
                 f'{path} cannot be read ({error}); give another --config.folder, or remove it to '
-                'start anew'
+                'start over'
             ) from None
         # A field that an older run lacks had its default's meaning.
         known = fields(json.loads(skeleton(plain['job']).to_json_best_effort()))
@@ -210,7 +210,7 @@ def _claim(folder: pathlib.Path, plain: dict[str, Any]) -> None:
             lines = [f'{k}: {there.get(k)} there, {now.get(k)} now' for k in wrong]
             raise UserError(
                 f'{folder} holds a run of another config; give another --config.folder, or remove '
-                'it to start anew:\n  - ' + '\n  - '.join(lines)
+                'it to start over:\n  - ' + '\n  - '.join(lines)
             )
         return
     if main_process():

@@ -33,7 +33,7 @@ FREE = ('data', 'compare', 'pretraining', 'geometry', 'options', 'decoder')
 def get_config(path: str) -> ConfigDict:
     """The config in a run's config.json, with the run's folder as its own.
 
-    The run goes on where it was, and a finished one is read back; --config.folder=NEW trains anew.
+    The run goes on where it was, and a finished one is read back; --config.folder=NEW trains again.
 
     Raises:
         UserError: the file cannot be read or holds no config.

@@ -50,7 +50,7 @@ class Backbone:
         told_apart: PyTorch names to what it means that a file has another shape there: the model
             that the file is of.
         undecayed: patterns (`fnmatch`) over the tree paths below 'backbone' of what weight decay
-            spares beside vectors: what has 'token' in its PyTorch name; see `optimizer.decays`.
+            spares besides vectors: what has 'token' in its PyTorch name; see `optimizer.decays`.
         batch_norms: tree paths below 'backbone' of its batch norms, those of the first block or
             level standing for all: where none of them trains, their running statistics can be held.
         pretraining: fields of the module that differ while a masked autoencoder pre-trains it; None

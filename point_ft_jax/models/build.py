@@ -119,7 +119,7 @@ def _build_model(spec: ModelSpec) -> Model:
         make_head, head = TextHead, {}
     options.check('head', make_head, head)
     if spec.batch_norm == 'hold':
-        # Held for the sake of frozen norms; norms that train need the batch's own statistics.
+        # Held because the norms are frozen; norms that train need the batch's own statistics.
         scales = (f'backbone/{norm}/scale' for norm in plugin.batch_norms)
         fields['hold_statistics'] = not any(trees.matches(s, method.trainable) for s in scales)
     parts = {
@@ -150,7 +150,7 @@ def _check_text_head(spec: ModelSpec, plugin: Backbone) -> None:
 
 
 def variant_of(spec: Spec, plugin: Backbone) -> Mapping[str, object]:
-    """The fields of the backbone's size that a spec names; UserError where it has none such."""
+    """The fields of the backbone's size that a spec names; UserError for another name."""
     if spec.variant not in plugin.variants:
         raise UserError(
             f'no variant {spec.variant!r} of {spec.backbone}; there are '

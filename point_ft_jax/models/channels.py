@@ -1,4 +1,4 @@
-"""What a point has beside its place: colours, normals, intensity.
+"""What a point has besides its position: colours, normals, intensity.
 
 Points enter a model as [B, N, 3 + F]. Where they are, the first three channels say: sampling and
 neighbours look at nothing else. A tokenizer sees all channels of a neighbourhood, the first three

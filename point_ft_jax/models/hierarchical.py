@@ -98,7 +98,7 @@ class HierarchicalTransformer(nn.Module):
             before, each is made of.
         radii: how far attention reaches at each level; None, or (), for everywhere.
         unmasked: encode as the autoencoder does a cloud of which it hides nothing: attention has no
-            reach, but what `carry_down` leaves out is seen by nobody. The published linear SVM has
+            reach, but nothing reads what `carry_down` leaves out. The published linear SVM has
             it so. No parameter depends on it.
         level_norm: end with the last level's own norm, which pre-training trains, in place of the
             classifier's `norm`. The published linear SVM has it so. The tree then has the norms of
@@ -263,7 +263,7 @@ def _encode_visible(
     the most visible tokens that a cloud of the batch has. In its mask visible tokens see each other
     whatever their distance, and the zeros count as tokens: what is nearer to the origin than the
     radius sees them. Here the hidden tokens stand in for the zeros, as many as there would be, and
-    the rest of them is seen by nobody: the same numbers at fixed shapes. (The reference also keeps
+    nothing reads the rest of them: the same numbers at fixed shapes. (The reference also keeps
     the distances of a finer level where two levels happen to be filled up to one length; that has
     not been taken over.)
     """

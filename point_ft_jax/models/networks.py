@@ -43,7 +43,7 @@ class Classifier(nn.Module):
 class Segmenter(nn.Module):
     """Clouds [B, N, 3 + F] and their categories [B] to logits of parts [B, N, P].
 
-    Its variables have the structure of a `Classifier`'s. The backbone's tree is the same, but for
+    Its variables have the structure of a `Classifier`'s. The backbone's tree is the same, except
     what the published segmenters leave out (`backbone.Segmentation.geometry`) or add.
 
     Attributes:

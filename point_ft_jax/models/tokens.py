@@ -176,5 +176,5 @@ class Tokens:
 
 
 def no_prompts(patches: Array) -> Array:
-    """[B, 0, D]: the prompts of a backbone that nobody prompts; no gradient, not even of zeros."""
+    """[B, 0, D]: no prompts; no gradient, not even of zeros."""
     return jax.lax.stop_gradient(patches[:, :0])

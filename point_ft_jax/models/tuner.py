@@ -19,7 +19,7 @@ class Tuner(nn.Module):
 
     @property
     def fewest_points(self) -> int:
-        """What a cloud must have for the method's sake."""
+        """How many points of a cloud the method needs."""
         return 0
 
     def tokens(self, embedding: Embedding, points: Array) -> Tokens:

@@ -54,7 +54,7 @@ def problems(evaluation: Evaluation, classes: Sequence[str]) -> list[str]:
 
 
 def summary(classes: Sequence[str], chosen: Sequence[Evaluation]) -> dict[str, Any]:
-    """What result.json holds beside the headline."""
+    """What result.json holds besides the headline."""
     recall = np.mean([metrics.per_class_accuracy(e.confusion) for e in chosen], axis=0)
     return {'accuracy_by_class': dict(zip(classes, recall, strict=True))}
 

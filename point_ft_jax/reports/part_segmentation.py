@@ -133,7 +133,7 @@ def problems(evaluation: PartEvaluation, classes: Sequence[str]) -> list[str]:
 
 
 def summary(classes: Sequence[str], chosen: Sequence[PartEvaluation]) -> dict[str, Any]:
-    """What result.json holds beside the headline."""
+    """What result.json holds besides the headline."""
     mious = np.mean([evaluation.by_category() for evaluation in chosen], axis=0)
     return {'miou_by_category': dict(zip(classes, mious, strict=True))}
 

@@ -48,7 +48,7 @@ def progress(
 
 
 class _Progress:
-    """What is shown of a run: its line, its pace, and what it does beside training."""
+    """What is shown of a run: its line, its pace, and what it does besides training."""
 
     def __init__(self, epochs: int, label: str, stream: TextIO, clock: Callable[[], float]) -> None:
         self._epochs, self._label, self._stream, self._clock = epochs, label, stream, clock
@@ -91,7 +91,7 @@ class _Progress:
         self._redraw(now)
 
     def _finish(self) -> None:
-        """What was done beside training is over."""
+        """What was done besides training is over."""
         if self._doing is None:
             return
         doing, since = self._doing
@@ -115,7 +115,7 @@ class _Progress:
             self._write(status + '\n')
 
     def _tick(self) -> None:
-        """Counts the seconds of what is done beside training."""
+        """Counts the seconds of what is done besides training."""
         while not self._ended.wait(TICK):
             with self._lock:
                 self._redraw(self._clock())
@@ -155,7 +155,7 @@ def line(
         epoch: epochs done; a fraction is shown as the epoch under way.
         epochs: of how many.
         elapsed: seconds so far.
-        left: seconds to go, or None if nobody knows yet.
+        left: seconds to go, or None if not yet known.
         label: what stands in front.
         loss: of the training.
         accuracy: a fraction in 0..1, shown in percent.

@@ -1,7 +1,7 @@
 """What a report was made from, on disk: one file of arrays, and the rest as JSON.
 
 A record is a dataclass of this package whose module has `make_report`: from the file alone the
-report can be made again, in seconds, where the data and the model are no longer at hand.
+report can be made again, in seconds, where the data and the model are no longer available.
 """
 
 import dataclasses
@@ -51,7 +51,7 @@ def read(path: str | os.PathLike) -> Any:
     ) as error:  # fmt: skip
         raise UserError(
             f'{path} cannot be read ({type(error).__name__}: {error}): it is broken, or of another '
-            "version; the run's command, given again, writes it anew"
+            "version; the run's command, given again, writes it again"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""The claims on robust fine-tuning, each with what speaks for it, and which method to use when."""
+"""The claims on robust fine-tuning, each with its evidence, and which method to use when."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from point_ft_jax.reports.robust_evidence import (
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """One claim and what speaks for it.
+    """One claim and its evidence.
 
     Attributes:
         words: the claim.

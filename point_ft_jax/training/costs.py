@@ -68,7 +68,7 @@ def step_memory(
         model: what trains.
         recipe: how; it says how many points a cloud has.
         batch: clouds a step.
-        channels: of a point beside x, y, z.
+        channels: of a point besides x, y, z.
         device: what to compile for, which may be none of this machine's; None for this machine.
 
     Returns:

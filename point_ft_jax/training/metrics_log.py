@@ -37,7 +37,7 @@ def writer(
 ) -> Iterator[Callable[..., None]]:
     """Opens the metrics of a run for writing.
 
-    A run that is killed and resumed leaves the file of an uninterrupted one, but for `timing`: what
+    A run that is killed and resumed leaves the file of an uninterrupted one, except `timing`: what
     was written after the checkpoint is dropped here and written again. It takes a step's line to be
     written before the step's checkpoint is saved.
 

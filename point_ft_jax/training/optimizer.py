@@ -57,7 +57,7 @@ def make(
         steps: how many there will be, for `clip_percentile`, which remembers their norms.
         faster: paths that learn by `faster_schedule`.
         decay_faster: decays every one of them, vectors and biases too, as ReCon's optimizer does.
-        undecayed: patterns over the paths of what does not decay beside vectors; the model's own.
+        undecayed: patterns over the paths of what does not decay besides vectors; the model's own.
         double_step: makes every step two, as the references' part segmenters train: one with the
             gradient as it is, one with the same gradient clipped.
 

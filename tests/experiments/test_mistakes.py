@@ -99,7 +99,7 @@ def test_a_folder_that_cannot_hold_a_run_is_said(tmp_path: pathlib.Path) -> None
         run_folder.begin(tiny(tmp_path / 'file'))
     (tmp_path / 'torn' / 'seed_0').mkdir(parents=True)
     (tmp_path / 'torn' / 'config.json').write_text('{')
-    with pytest.raises(UserError, match=r'config.json cannot be read .*remove it to start anew'):
+    with pytest.raises(UserError, match=r'config.json cannot be read .*remove it to start over'):
         run_folder.begin(tiny(tmp_path / 'torn'))
 
 

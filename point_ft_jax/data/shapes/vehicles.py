@@ -20,6 +20,7 @@ from point_ft_jax.data.shapes.solids import (
 )
 
 SIDES = (-1, 1)
+UP = (0.0, 1.0, 0.0)
 AHEAD = (0.0, 0.0, 1.0)
 # A cylinder's axis to z, and to x.
 LENGTHWAYS = turn(0, np.pi / 2)

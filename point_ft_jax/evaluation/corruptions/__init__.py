@@ -1,4 +1,4 @@
-"""Corruptions of clean clouds, made anew on the device: two published suites by their recipes.
+"""Corruptions of clean clouds, made on the device: two published suites by their recipes.
 
 The suites' own test sets are files with random draws of their own. What is made here follows the
 same recipes with other draws, and every name says so: it is `modelnet_c_regenerated` or

@@ -1,7 +1,7 @@
 """Thirteen corruptions of ModelNet40-C (Sun et al., 2022, arXiv 2201.12296), by their recipes.
 
 Each is (key, points [N, 3] in the unit sphere, severity 1..5) to [N', 3]. The suite's occlusion and
-lidar are missing: they render meshes. Clouds are a random 1,024 of 2,048 points, but for
+lidar are missing: they render meshes. Clouds are a random 1,024 of 2,048 points, except
 `density_inc`, which starts from all of them. Most corruptions end by centring the bounding box and
 scaling its longest side to 2.
 """

@@ -123,7 +123,7 @@ class Scorer:
             kept: its transfer scores, if they are known.
         """
         clouds = self._clouds()
-        if not one.probed:  # whose training and held-out clouds nobody asks about
+        if not one.probed:  # its other clouds are not needed
             clouds = {n: c for n, c in clouds.items() if n.split('/')[0] in TESTED}
         seen = {place: self._read(one, own) for place, own in clouds.items()}
         heads = {'own': trees.part_of(one.variables, 'head')}

@@ -39,7 +39,7 @@ class _Suite:
 def run(config: ConfigDict, command: str = '') -> Report:
     """The accuracies of a finished run on corrupted test clouds, and what follows from them.
 
-    The official ModelNet-C below `config.corruptions.root`, or `config.corruptions.suite` made anew
+    The official ModelNet-C below `config.corruptions.root`, or `config.corruptions.suite` generated
     from the run's own test clouds. mCE and RmCE are of ModelNet40 alone, whose reference they have.
 
     With `config.adapt.name` the run adapts to every set of clouds as it answers, each time from the

@@ -5,10 +5,10 @@ head reads mean and maximum of the patches. A method whose published readout is 
 one here.
 
 In the released code the enhancements are called `cls`, and what is tuned is chosen by that very
-substring: "linear probing" of this backbone would train 5,336,064 parameters of it beside the head.
-Here they belong to the backbone and are frozen with it; `trainable=('head/*', *SUBSTRING_CLS)` is
-the other choice. Neither code nor weights have a licence: ask their authors before you pass them
-on.
+substring: "linear probing" of this backbone would train 5,336,064 parameters of it besides the
+head. Here they belong to the backbone and are frozen with it; `trainable=('head/*',
+*SUBSTRING_CLS)` is the other choice. Neither code nor weights have a licence: ask their authors
+before you pass them on.
 """
 
 import functools

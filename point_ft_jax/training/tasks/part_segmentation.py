@@ -39,7 +39,7 @@ def part_segmentation(
     Args:
         parts: the part ids of each category.
         num_parts: P.
-        sampling: 'with_replacement' samples points anew in every step, and from a fixed seed for
+        sampling: 'with_replacement' samples points again in every step, and from a fixed seed for
             testing, as the papers do; 'subset' samples without replacement, in testing too.
         smoothing: of the labels.
 

@@ -27,7 +27,7 @@ class Task:
         loss: (module, variables, points [B, N, 3], targets [B, ...], key) to the loss [], the
             scalars named in `scalars`, and the statistics after the pass. `key` is for dropout and
             for every other random number of the pass.
-        scalars: what a step logs beside 'train_loss' and 'gradient_norm'.
+        scalars: what a step logs besides 'train_loss' and 'gradient_norm'.
         targets: the arrays [S, ...] of a split that the loss needs: one, or a tree of them.
         sample: (key, points [B, N, 3], targets, number) to the points that a step uses, before they
             are augmented, and their targets.

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike  # quoted in signatures: help() then shows its name
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
@@ -94,7 +94,7 @@ class PointCloudClassifier(ClassifierMixin, BaseEstimator):
         self.progress = progress
         self.random_state = random_state
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> 'PointCloudClassifier':
+    def fit(self, X: 'ArrayLike', y: 'ArrayLike') -> 'PointCloudClassifier':
         """This estimator, fine-tuned on clouds X [S, N, 3 + F] of classes y [S]."""
         X, y = self._clouds(X, y, reset=True)
         check_classification_targets(y)
@@ -112,22 +112,22 @@ class PointCloudClassifier(ClassifierMixin, BaseEstimator):
         )
         return self
 
-    def predict_proba(self, X: ArrayLike) -> np.ndarray:
+    def predict_proba(self, X: 'ArrayLike') -> np.ndarray:
         """Probabilities [S, C] of clouds X [S, N, 3 + F], in the order of `classes_`."""
         check_is_fitted(self)
         return predict(self.tuned_, self._clouds(X), batch_size=self.batch_size or BATCH)
 
-    def predict(self, X: ArrayLike) -> np.ndarray:
+    def predict(self, X: 'ArrayLike') -> np.ndarray:
         """The likeliest class of each cloud, [S]."""
         best = self.predict_proba(X).argmax(axis=1)
         return self.classes_[best]
 
-    def transform(self, X: ArrayLike) -> np.ndarray:
+    def transform(self, X: 'ArrayLike') -> np.ndarray:
         """What the head reads of each cloud, [S, features]: for another classifier or a plot."""
         check_is_fitted(self)
         return features(self.tuned_, self._clouds(X), batch_size=self.batch_size or BATCH)
 
-    def _clouds(self, X: ArrayLike, *y: ArrayLike, reset: bool = False) -> Any:
+    def _clouds(self, X: 'ArrayLike', *y: 'ArrayLike', reset: bool = False) -> Any:
         # Values and shape are judged by this project's own checks, whose messages name clouds.
         checked = validate_data(
             self,

@@ -37,7 +37,7 @@ def problems(
 
 
 def check_clouds(
-    points: ArrayLike, channels: Sequence[str] = (), measured: Mapping[str, Any] | None = None
+    points: 'ArrayLike', channels: Sequence[str] = (), measured: Mapping[str, Any] | None = None
 ) -> np.ndarray:
     """Clouds as float32 [S, N, 3 + F], after the checks of every reader: at every door of a model.
 

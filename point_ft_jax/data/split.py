@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike  # quoted in signatures: help() then shows its name
 
 from point_ft_jax.core.errors import UserError, raise_all, some
 from point_ft_jax.data import checks, precision
@@ -47,10 +47,10 @@ class Split:
     @classmethod
     def from_arrays(
         cls,
-        points: ArrayLike,
-        labels: ArrayLike,
+        points: 'ArrayLike',
+        labels: 'ArrayLike',
         classes: Sequence[str] | None = None,
-        part_labels: ArrayLike | None = None,
+        part_labels: 'ArrayLike | None' = None,
         channels: Sequence[str] = (),
     ) -> 'Split':
         """A split of one's own arrays, checked as the files of a data set are.
@@ -119,7 +119,7 @@ class Split:
         return dataclasses.replace(self, **rows, names=names, features=features)
 
 
-def _array(values: ArrayLike, name: str) -> np.ndarray:
+def _array(values: 'ArrayLike', name: str) -> np.ndarray:
     try:
         return checks.as_array(values)
     except ValueError as error:

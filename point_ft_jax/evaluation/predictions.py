@@ -2,7 +2,7 @@
 
 import jax
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike  # quoted in signatures: help() then shows its name
 
 from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.core.errors import UserError
@@ -14,9 +14,9 @@ from point_ft_jax.models.tuned import TunedModel
 
 def predict(
     tuned: TunedModel,
-    points: ArrayLike,
+    points: 'ArrayLike',
     *,
-    categories: ArrayLike | None = None,
+    categories: 'ArrayLike | None' = None,
     batch_size: int = 32,
     few: str = 'refuse',
 ) -> np.ndarray:
@@ -70,7 +70,7 @@ def predict(
 
 
 def features(
-    tuned: TunedModel, points: ArrayLike, *, batch_size: int = 32, few: str = 'refuse'
+    tuned: TunedModel, points: 'ArrayLike', *, batch_size: int = 32, few: str = 'refuse'
 ) -> np.ndarray:
     """The features [S, F] that the head of a classifier reads, float32.
 
@@ -103,7 +103,7 @@ def features(
     return run(tuned.variables, inference.prepare(clouds, tuned.metadata['points']))
 
 
-def _checked(tuned: TunedModel, points: ArrayLike, few: str | None) -> np.ndarray:
+def _checked(tuned: TunedModel, points: 'ArrayLike', few: str | None) -> np.ndarray:
     """The clouds, sound and of enough points; None for `few` where any number will do."""
     clouds = check_clouds(points, tuned.metadata.get('channels', ()))
     if few is not None:
@@ -112,7 +112,7 @@ def _checked(tuned: TunedModel, points: ArrayLike, few: str | None) -> np.ndarra
     return clouds
 
 
-def _categories(given: ArrayLike | None, size: int, count: int) -> np.ndarray:
+def _categories(given: 'ArrayLike | None', size: int, count: int) -> np.ndarray:
     if given is None:
         raise UserError('a part segmenter needs the category of each cloud: give categories=[…]')
     labels = np.asarray(given)

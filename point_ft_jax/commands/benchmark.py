@@ -8,12 +8,13 @@ point-ft benchmark --population=8 --variant=tiny --points=1024 --num_groups=32
     a step of eight members in one program, against eight steps of one
 
 point-ft benchmark --against=torch --cores=1 --batch=8
-    DAPT, IDPT, linear probing and full fine-tuning beside the same models in plain PyTorch, which
-    has to be installed (pip install torch)
+    DAPT, linear probing and full fine-tuning beside the same models in plain PyTorch, which has to
+    be installed (pip install torch); `--method=idpt` and `--backbone=point_m2ae` can be too
 
 Programs take turns, round by round, and medians are printed; of the comparison with PyTorch the
 lowest and the highest too. The share is the program's FLOP rate (its own FLOPs, by XLA) over that
 of the fastest 4096 x 4096 float32 matrix product of the same run, whichever library computed it.
+The limit beside PyTorch is what the ratio would be if the program ran at that product's rate.
 """
 
 import dataclasses
@@ -197,13 +198,19 @@ def measure_population(
         'own clouds': training_step(case, members),
         'shared clouds': training_step(case, members, own_clouds=False),
     }
-    times = interleaved({name: program.run for name, program in found.items()}, rounds)
-    seconds = medians(times)
+    square = _products.products()
+    seconds = medians(interleaved({name: p.run for name, p in found.items()} | square, rounds))
+    rate = _products.FLOPS / min(seconds[name] for name in square)
     row = {'backbone': backbone, 'method': method, 'members': str(size)}
     for name, program in found.items():
         gain = size * seconds['alone'] / seconds[name]
         memory = program.cost.get('temporary_bytes', 0) / 2**20
-        row |= {f'{name} ms': f'{1000 * seconds[name]:.0f}', f'{name} temp MiB': f'{memory:.0f}'}
+        row |= {
+            f'{name} ms': f'{1000 * seconds[name]:.0f}',
+            f'{name} GFLOP': f'{program.flops / 1e9:.1f}',
+            f'{name} share': f'{program.flops / seconds[name] / rate:.2f}',
+            f'{name} temp MiB': f'{memory:.0f}',
+        }
         row |= {} if name == 'alone' else {f'{name} gain': f'{gain:.2f}'}
     return row
 
@@ -245,6 +252,7 @@ def measure_against_torch(
         seconds |= interleaved(turns, rounds, clock)
     seconds |= interleaved(square, 3, clock)
     middle = medians(seconds)
+    rate = _products.FLOPS / min(middle[name] for name in square)
     row = {'backbone': backbone, 'method': method}
     for name in theirs:
         for who in ('ours', 'torch'):
@@ -252,6 +260,8 @@ def measure_against_torch(
             spread = f'{min(times):.2f} to {max(times):.2f}'
             row[f'{name} {who} s'] = f'{middle[f"{name} {who}"]:.2f} ({spread})'
         row[f'{name} ratio'] = f'{middle[f"{name} ours"] / middle[f"{name} torch"]:.2f}'
+        row[f'{name} limit'] = f'{found[name].flops / rate / middle[f"{name} torch"]:.2f}'
+        row[f'{name} GFLOP'] = f'{found[name].flops / 1e9:.0f}'
         row[f'{name} compile s'] = f'{found[name].compile_seconds:.1f}'
     stored = peers.stored_bytes(model, clouds, labels) / 2**20 / batch
     temporary = found['train'].cost.get('temporary_bytes', 0) / 2**20 / batch

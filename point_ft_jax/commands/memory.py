@@ -18,6 +18,7 @@ own, and its allocator's peak stands beside XLA's figure.
 import argparse
 import csv
 import dataclasses
+import itertools
 import json
 import os
 import pathlib
@@ -136,6 +137,8 @@ def device_of(target: str) -> jax.Device:
         )
     os.environ.update(environment(chip.platform))
     jax.config.update('jax_platforms', 'cpu')
+    # A program for a chip that is not at hand can be kept on disk, but not be read again.
+    jax.config.update('jax_enable_compilation_cache', False)
     return chip.devices()[0]
 
 
@@ -203,15 +206,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for key, kind in (('backbone', 'backbones'), ('method', 'methods'))
     }
     choices = MEMORY if options['memory'] == 'all' else (options['memory'],)
-    rows = [
-        measure(
-            {**options, 'backbone': backbone, 'method': method, 'memory': m, 'batch': batch}, device
-        )
-        for backbone in names['backbones']
-        for method in names['methods']
-        for m in choices
-        for batch in batches
-    ]
+    rows = []
+    for backbone, method, kept, batch in itertools.product(*names.values(), choices, batches):
+        one = {'backbone': backbone, 'method': method, 'memory': kept, 'batch': batch}
+        rows.append(measure({**options, **one}, device))
+        print(tables.text(rows[-1:]), file=sys.stderr, flush=True)
     print(tables.markdown(rows))
     if out:
         where = f', by the compiler for {target}' if target else ''

@@ -3,7 +3,7 @@
     python run.py --config=configs/robust.py
         tiny ReCon, which ships, pre-trained without labels on embedded assemblies: fine-tuned on
         the three embedded scans; three seeds, 600 test clouds, four transfer sets; likewise
-        point_m2ae, which the run pre-trains itself
+        point_m2ae
     python run.py --config=configs/robust.py:small
         the same with few clouds and one setting; likewise small_point_m2ae
     python run.py --config=configs/robust.py --config.init.checkpoint=runs/pretrain
@@ -104,8 +104,6 @@ def _embedded(backbone: str) -> ConfigDict:
 def _shrink(config: ConfigDict) -> None:
     """One setting, coarser clouds, two transfer sets, a few alphas, adaptation of a few methods."""
     config.points = 512
-    if config.pretraining:
-        config.pretraining.train.epochs = 3
     config.robust.settings = ('obj_only',)
     config.data.update(train_size=300, test_size=600)
     if config.model.backbone == 'recon':

@@ -2,8 +2,7 @@
 
     python run.py --config=configs/wise_ft_lp.py:recon
         tiny ReCon, which ships, pre-trained without labels on embedded assemblies: fine-tuned on
-        the three embedded scans, judged on other CAD shapes; likewise point_m2ae, which the run
-        pre-trains itself
+        the three embedded scans, judged on other CAD shapes; likewise point_m2ae
     python run.py --config=configs/wise_ft_lp.py:recon_scanobjectnn --config.data.root=DATA \\
         --config.robust.transfer.modelnet40.root=MODELNET --config.init.checkpoint=recon.pth
         the paper's setting: two-stream ReCon on ScanObjectNN, judged on ModelNet40; likewise
@@ -22,7 +21,6 @@ features, whose C is chosen on held-out folds.
 
 from ml_collections import ConfigDict, config_dict
 
-from configs.pretrain import get_config as pretraining
 from point_ft_jax.experiments.config import robust
 from point_ft_jax.experiments.papers import check_variant, paper
 
@@ -32,9 +30,6 @@ PUBLISHED = {
     'point_m2ae_scanobjectnn': 'point_m2ae',
 }
 VARIANTS = (*EMBEDDED, *PUBLISHED)
-# What a run starts from in the place of pre-training: a backbone that ships and has seen no label.
-SHIPPED = {'recon': 'shipped:recon_tiny'}
-UNLABELLED = {'point_m2ae': 'unlabelled_point_m2ae'}
 
 
 def get_config(variant: str = 'recon') -> ConfigDict:
@@ -49,10 +44,7 @@ def get_config(variant: str = 'recon') -> ConfigDict:
 def embedded(backbone: str) -> ConfigDict:
     """A tiny backbone on the embedded scans, fine-tuned until its training accuracy is near 1."""
     config = robust()
-    if backbone in SHIPPED:
-        config.init.checkpoint = SHIPPED[backbone]
-    else:
-        config.pretraining = pretraining(UNLABELLED[backbone])
+    config.init.checkpoint = f'shipped:{backbone}_tiny'  # it has seen no label
     config.seeds = (0, 1, 2)
     config.data = ConfigDict({'name': 'shapes', 'style': 'scan', 'variant': 'obj_only'})
     config.data.update(train_size=600, test_size=600)

@@ -190,7 +190,6 @@ def judging(job: str) -> ConfigDict:
 def robust() -> ConfigDict:
     """The fields of `judging` and those of the comparison of robust methods."""
     config = judging('robust')
-    config.pretraining = ConfigDict()  # of a run that pre-trains, where init.checkpoint is empty
     # The models between the pre-trained and the fine-tuned one.
     config.wise = ConfigDict(
         {

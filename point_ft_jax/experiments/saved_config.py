@@ -27,7 +27,7 @@ SKELETONS = {
     'robust': robust,
 }
 # Sections whose fields are options of what they name: nothing is added to them.
-FREE = ('data', 'compare', 'pretraining', 'geometry', 'options', 'decoder')
+FREE = ('data', 'compare', 'geometry', 'options', 'decoder')
 
 
 def get_config(path: str) -> ConfigDict:

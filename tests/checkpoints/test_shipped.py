@@ -56,5 +56,5 @@ def test_it_is_small_and_comes_with_the_log_of_the_command_that_made_it() -> Non
 
 def test_a_name_that_does_not_ship_is_said_with_those_that_do() -> None:
     assert shipped.locate('somewhere/a.pth') == 'somewhere/a.pth'
-    with pytest.raises(UserError, match='no shipped:giant; there are shipped:recon_tiny'):
+    with pytest.raises(UserError, match='no shipped:giant; there are shipped:point_m2ae_tiny, sh'):
         shipped.locate('shipped:giant')

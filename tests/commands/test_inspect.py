@@ -178,7 +178,7 @@ def test_what_ships_and_runs_are_described(capsys, tmp_path) -> None:
     out = capsys.readouterr().out
     assert 'recon (tiny): 5,753,472 parameters fit' in out
     assert 'made as recon (tiny), drop_path 0.0, group_size 16, num_groups 32, by its own' in out
-    with pytest.raises(UserError, match='there are shipped:recon_tiny'):
+    with pytest.raises(UserError, match='there are shipped:point_m2ae_tiny, shipped:recon_tiny'):
         inspect.main(['shipped:none'])
     model = create_model('recon', 2, method='linear_probe', geometry=GEOMETRY)
     facts = {'classes': ['chair', 'table'], 'points': 64, 'checkpoint': 'shipped:recon_tiny'}

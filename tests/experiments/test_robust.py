@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from configs import pretrain, robust, wise_ft_lp
+from configs import robust, wise_ft_lp
 from point_ft_jax.checkpoints import run as saved
 from point_ft_jax.commands import predict
 from point_ft_jax.core.devices import make_mesh
@@ -35,7 +35,7 @@ GEOMETRY = {'width': 12, 'heads': 2, 'depth': 1, 'num_groups': 8, 'group_size': 
 def shrunk(config: ConfigDict, folder: pathlib.Path, **changes: object) -> ConfigDict:
     """One setting, very small clouds, random weights to start from."""
     config.folder = str(folder)
-    config.pretraining = ConfigDict()
+    config.init.checkpoint = ''
     config.points = 64
     config.seeds = (0,)
     config.data.num_points = 64
@@ -224,40 +224,26 @@ def test_a_probe_at_zero_is_linear_probing_of_the_pretrained_backbone(
 
 
 @pytest.mark.slow
-def test_an_experiment_that_pretrains_and_probes_through_the_backbones(
+def test_an_experiment_that_probes_through_the_backbones(
     tmp_path: pathlib.Path,
 ) -> None:
     config = interpolation(
         tmp_path, **{'probe.augment': 'scale_translate', 'wise.alphas': (0.0, 0.5, 1.0)}
     )
-    config.pretraining = made = pretrain.get_config()
-    made.points = 64
-    made.model.geometry = ConfigDict({**GEOMETRY, 'drop_path': 0.0})
-    made.data.update(train_size=30, test_size=15)
-    made.data.num_points = 64
-    made.pretrain.decoder = ConfigDict({'decoder_depth': 1, 'decoder_heads': 2})
-    made.train.update(epochs=2, batch_size=15)
     config.corruptions.update(suite='modelnet_c_regenerated', severities=(2,), clouds=6)
     job.run(config, 'python run.py')
     assert (tmp_path / 'corrupted.png').exists()
-    assert (tmp_path / 'pretrained' / 'report.md').exists()
     # Every alpha has a probe of its own.
     assert len(list((tmp_path / 'obj_only' / 'probe_0').iterdir())) == 3
 
 
-def test_a_backbone_that_is_given_takes_the_place_of_pretraining(
-    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
-) -> None:
-    config = robust.get_config('small_point_m2ae')
-    assert config.pretraining.job == 'pretrain'
-    config.init.checkpoint = 'runs/pretrain'
-    assert job._checkpoint(config, tmp_path) == 'runs/pretrain'
-    said = capsys.readouterr()
-    assert 'the backbone is runs/pretrain: nothing is pre-trained' in said.out + said.err
-    assert list(tmp_path.iterdir()) == []
-    for made in (robust.get_config('small'), wise_ft_lp.get_config('recon')):
-        assert made.init.checkpoint == 'shipped:recon_tiny'
-        assert not made.pretraining
+@pytest.mark.parametrize('backbone', wise_ft_lp.EMBEDDED)
+def test_the_embedded_experiment_starts_from_a_backbone_that_ships(backbone: str) -> None:
+    config = wise_ft_lp.embedded(backbone)
+    _, line = build.load_start(config, build.build_model(config, 15), seed=0)
+    assert line.startswith(f'backbone: shipped:{backbone}_tiny: loaded ')
+    # Point-M2AE's pre-training has no norm behind its last level.
+    assert ('new: none' in line) == (backbone == 'recon')
 
 
 MISTAKES = {

@@ -1,9 +1,8 @@
 """Robust fine-tuning: every method in one table, with intervals, and conditions checked before.
 
-Stages: pre-train (unless a backbone is given), fine-tune every run of the config for every setting
-and seed, measure the two ends, say whether the experiment can tell anything, measure the rest,
-adapt. Each is kept in the run's folder: a run that was killed goes on with the stage, and within a
-training with the step, where it was.
+Stages: fine-tune every run of the config for every setting and seed, measure the two ends, say
+whether the experiment can tell anything, measure the rest, adapt. Each is kept in the run's folder:
+a run that was killed goes on with the stage, and within a training with the step, where it was.
 """
 
 import copy
@@ -23,7 +22,7 @@ from point_ft_jax.core import devices, disk, trees
 from point_ft_jax.core.devices import main_process
 from point_ft_jax.core.json_files import read_json, write_json
 from point_ft_jax.experiments import build, run_folder
-from point_ft_jax.experiments.jobs import _robust_bench, _robust_checks, _robust_models, pretrain
+from point_ft_jax.experiments.jobs import _robust_bench, _robust_checks, _robust_models
 from point_ft_jax.experiments.jobs._robust_models import ALONG, FULL, PROBE, Compared, Zoo
 from point_ft_jax.experiments.jobs._robust_scores import (
     Scorer,
@@ -58,9 +57,8 @@ def run(config: ConfigDict, command: str = '') -> Report:
     folder, _ = run_folder.begin(config)
     command = run_folder.command_of(folder, command)
     transfer = _transfer(config)
-    checkpoint = _checkpoint(config, folder)
     stages = [
-        _Stage(_at(config, setting, checkpoint), folder / setting, seed, transfer)
+        _Stage(_at(config, setting), folder / setting, seed, transfer)
         for setting in config.robust.settings
         for seed in config.seeds
     ]
@@ -68,7 +66,7 @@ def run(config: ConfigDict, command: str = '') -> Report:
         _robust_models.train(stage.config, stage.folder, stage.seed, command)
     ends, others = [RANDOM, along(0), along(1)], _others(config)
     _measure(stages, ends, 'ends')
-    compare = functools.partial(_comparison, config, command, checkpoint, stages)
+    compare = functools.partial(_comparison, config, command, stages)
     devices.say(report_of.conditions_text(compare(ends)))
     _measure(stages, others, 'models')
     adapted = [f'{ADAPTED}{name}' for name in _adapted(config)]
@@ -256,7 +254,7 @@ def _adapted(config: ConfigDict) -> list[str]:
 
 
 def _comparison(
-    config: ConfigDict, command: str, checkpoint: str, stages: list[_Stage], names: list[str]
+    config: ConfigDict, command: str, stages: list[_Stage], names: list[str]
 ) -> Comparison:
     """What the report is made from: the scores of all seeds together."""
     scores: dict = {}
@@ -268,7 +266,7 @@ def _comparison(
     return Comparison(
         name=config.name,
         command=command,
-        protocol=_protocol(config, checkpoint),
+        protocol=_protocol(config),
         alphas=tuple(config.wise.alphas),
         scores=scores,
         distances=distances,
@@ -295,35 +293,21 @@ def _transfer(config: ConfigDict) -> dict[str, TransferSet]:
     }
 
 
-def _checkpoint(config: ConfigDict, folder: pathlib.Path) -> str:
-    """Where the pre-trained backbone is: as the config says, or made here."""
-    if config.init.checkpoint or not config.pretraining:
-        if config.pretraining:
-            devices.say(f'the backbone is {config.init.checkpoint}: nothing is pre-trained')
-        return config.init.checkpoint
-    made = copy.deepcopy(config.pretraining)
-    made.folder = str(folder / 'pretrained')
-    pretrain.run(made)
-    return made.folder
-
-
-def _at(config: ConfigDict, setting: str, checkpoint: str) -> ConfigDict:
+def _at(config: ConfigDict, setting: str) -> ConfigDict:
     """The experiment's config on one setting, a variant of the data."""
     here = copy.deepcopy(config)
-    here.init.checkpoint = checkpoint
     here.data.variant = setting
     return here
 
 
-def _protocol(config: ConfigDict, checkpoint: str) -> dict[str, str]:
+def _protocol(config: ConfigDict) -> dict[str, str]:
     """What the numbers mean, in words."""
     c, plan = config.corruptions, config.robust
     how = 'on features' if config.probe.augment == 'none' else f'with {config.probe.augment}'
     raw = 'chosen likewise' if plan.svm.raw_cs else f'C = {config.svm.c:g}'
-    made = config.pretraining and not config.init.checkpoint
     return {
         'backbone': f'{config.model.backbone} {config.model.variant}, '
-        + ('pre-trained by this run' if made else checkpoint or 'random weights'),
+        + (config.init.checkpoint or 'random weights'),
         'fine-tuned on': f'{run_folder.data_line(config)}, {config.points:,} points, '
         f'{config.train.epochs} epochs at {config.optim.lr:g}',
         'seeds': ', '.join(map(str, config.seeds)),

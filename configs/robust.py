@@ -110,7 +110,7 @@ def _shrink(config: ConfigDict) -> None:
         config.model.geometry.update(num_groups=32, group_size=16)
     for name in ('scanned40', 'cad15'):
         del config.robust.transfer[name]
-    config.robust.transfer.cad40.update(train_size=400, test_size=300)
+    config.robust.transfer.cad40.update(train_size=400, test_size=320)
     config.robust.transfer.kinds.update(kinds=30, train_size=240, test_size=240)
     config.robust.svm.update(cs=(1e-4, 1e-3, 1e-2), raw_cs=(1e-2, 1e-1, 1.0), folds=2)
     config.train.epochs = 10

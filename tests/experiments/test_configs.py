@@ -21,6 +21,7 @@ from point_ft_jax.core import plugins, trees
 from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.data import augment
+from point_ft_jax.data.datasets import shapes
 from point_ft_jax.experiments import build as builder
 from point_ft_jax.experiments import papers
 from point_ft_jax.models.autoencoders.build import Autoencoder
@@ -93,6 +94,24 @@ def test_a_variant_names_only_what_there_is(name: str, variant: str) -> None:
     builder.make_recipe(config, built, STEPS, make_mesh())
     augment.named(config.vote.augment)
     assert (config.vote.votes == 0) == (config.job != 'vote')
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_the_embedded_data_of_a_config_can_be_made(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def blank(recipe: shapes._Recipe, size: int) -> tuple[np.ndarray, np.ndarray]:
+        clouds = np.zeros((size, 1, 3), np.float32)
+        return clouds, np.zeros(clouds.shape[:2], np.int32)
+
+    monkeypatch.setattr(shapes, '_make', blank)
+    monkeypatch.setattr(shapes, '_made', blank)
+    for variant in load(name).VARIANTS:
+        config = config_of(name, variant)
+        transfer = config.robust.transfer if config.job == 'robust' else {}
+        for section in (config.data, *transfer.values()):
+            if section.name == 'shapes':
+                assert {*builder.read(section)} == {*shapes.SPLITS}
 
 
 @pytest.mark.parametrize('name', NAMES)

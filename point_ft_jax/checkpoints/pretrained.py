@@ -40,7 +40,8 @@ def load_pretrained(
             ICLR 2022, arXiv 2202.10054).
 
     Raises:
-        UserError: the source is missing, unreadable, or does not fit.
+        UserError: the source is missing, unreadable, or does not fit; it is of another backbone, by
+            its own record.
 
     Examples:
         >>> from point_ft_jax import create_model, load_pretrained
@@ -57,20 +58,19 @@ def load_pretrained(
     everything = isinstance(model.spec, AutoencoderSpec)
     load = model.load_all if everything else model.load_backbone
     found = weights_of(str(source))
+    made = record.of_entries(str(source), found.beside)
+    record.check_backbone(str(source), made, model.spec.backbone)
     variables, report = load(variables, found.state, str(source))
     report = dataclasses.replace(
-        report, project=found.project, differs=_differences(str(source), found.beside, model.spec)
+        report, project=found.project, differs=_differences(made, model.spec)
     )
     return model.init_missing(key, variables), report
 
 
-def _differences(source: str, beside: Mapping[str, object], now: Spec) -> str:
+def _differences(made: Spec | None, now: Spec) -> str:
     """In what the model differs from the one that the weights' own record says; '' in nothing."""
-    made = record.of_entries(source, beside)
-    if made is None:
+    if made is None or made.backbone != now.backbone:
         return ''
-    if made.backbone != now.backbone:
-        return f'backbone {made.backbone} (here {now.backbone})'
     return geometry.listed(geometry.differences(made, now))
 
 

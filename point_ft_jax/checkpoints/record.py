@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from point_ft_jax.checkpoints import run as saved
 from point_ft_jax.checkpoints import shipped, spec_file, weights
+from point_ft_jax.core import plugins
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.json_files import read_json
 from point_ft_jax.models.spec import Spec, from_json
@@ -53,6 +54,24 @@ def of_entries(source: str, beside: Mapping[str, object]) -> Spec | None:
     except (ValueError, RecursionError) as error:
         raise UserError(f'the entry {ENTRY!r} of {source} is no JSON ({error})') from None
     return from_json(value, f'the entry {ENTRY!r} of {source}')
+
+
+def check_backbone(source: str, made: Spec | None, backbone: str) -> None:
+    """Raises UserError if the record of `source`, `made`, is of another backbone than the model.
+
+    Names and shapes do not tell all backbones apart: those of a ReCon in one stream are a
+    Point-MAE's. A backbone that is published to start from another's weights may.
+    """
+    if made is None or made.backbone == backbone:
+        return
+    if made.backbone in plugins.load('backbones', backbone).BACKBONE.starts_from:
+        return
+    raise UserError(
+        f'{source} holds the backbone {made.backbone}, by its own record, and the model is to be '
+        f'{backbone}: choose {made.backbone} (in the shell --config.model.backbone='
+        f'{made.backbone}), or weights of {backbone} (--config.init.checkpoint=FILE; with nothing '
+        'behind the =, random ones)'
+    )
 
 
 def entry(spec: Spec) -> dict[str, str]:

@@ -29,15 +29,20 @@ def settle(config: ConfigDict, given: Mapping[str, str]) -> list[str]:
     Args:
         config: of a job; one whose checkpoint is that of a finished run to be judged has no need.
         given: the fields that the command line sets, with their texts.
+
+    Raises:
+        UserError: a record of another backbone; see `record.check_backbone`.
     """
     if 'init' not in config or config.get('run'):
         return []
     source = given.get('init.checkpoint', config.init.checkpoint)
     try:
         made = record.read(source)
-        return [] if made is None else list(_settled(config, given, str(source), made))
+        now = backbone_spec(config, given)
     except UserError:
         return []
+    record.check_backbone(str(source), made, now.backbone)
+    return [] if made is None else list(_settled(config, given, str(source), made))
 
 
 def _settled(
@@ -49,8 +54,6 @@ def _settled(
             yield f'model.variant is {made.variant}, as {source} was made, not {now.variant}'
             config.model.variant = made.variant
         now = backbone_spec(config, given)
-    elif now.backbone != made.backbone:
-        yield f'{source} is of the backbone {made.backbone} ({made.variant}), by its own record'
     as_many = record.points(source) == int(given.get('points', config.points))
     for name, (then, here) in geometry.differences(made, now).items():
         if f'model.geometry.{name}' in given or (name in GROUPS and not as_many):

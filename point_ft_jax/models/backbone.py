@@ -45,6 +45,7 @@ class Backbone:
         conv: PyTorch names (`fnmatch`) of maps that carry a trailing axis of one: convolutions.
         torch_twins: second names to first, as a method's `torch_twins`.
         prefixes: the prefixes below which a pre-training file keeps this backbone, best first.
+        starts_from: other backbones from whose pre-trained weights this one is published to start.
         may_lack: PyTorch names that a pre-training file of this backbone legitimately lacks.
         leaves: PyTorch names in such files that are no part of it: decoders, teachers, other heads.
         told_apart: PyTorch names to what it means that a file has another shape there: the model
@@ -67,6 +68,7 @@ class Backbone:
     conv: tuple[str, ...] = ('encoder.*',)
     torch_twins: Mapping[str, str] = dataclasses.field(default_factory=dict)
     prefixes: tuple[str, ...] = ()
+    starts_from: tuple[str, ...] = ()
     may_lack: tuple[str, ...] = ()
     leaves: tuple[str, ...] = ()
     told_apart: Mapping[str, str] = dataclasses.field(default_factory=dict)

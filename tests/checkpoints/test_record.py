@@ -57,6 +57,23 @@ def test_a_load_names_what_the_model_has_otherwise(run: pathlib.Path) -> None:
     assert str(report).endswith('; made with num_groups 8 (here 16)')
 
 
+def test_weights_of_another_backbone_are_refused_though_all_their_names_fit(
+    run: pathlib.Path,
+) -> None:
+    state = pretrained.state_dict(str(run))
+    mae = build('linear_probe', backbone='point_mae')
+    mae.load_backbone(mae.shapes(), state, 'run')  # nothing but the record tells them apart
+    with pytest.raises(UserError, match='run holds the backbone recon, by its own record, and'):
+        pretrained.load_pretrained(mae, str(run))
+
+
+def test_one_stream_may_start_from_two() -> None:
+    two = ModelSpec('recon_two_stream', 3)
+    record.check_backbone('a.pth', two, 'recon')
+    with pytest.raises(UserError, match=r'config\.model\.backbone=recon_two_stream'):
+        record.check_backbone('a.pth', two, 'point_mae')
+
+
 def test_finetune_takes_the_geometry_of_the_record(run: pathlib.Path) -> None:
     tuned = finetune(split(24, 0), method='linear_probe', checkpoint=str(run), epochs=1)
     assert tuned.model.spec.backbone == 'recon'

@@ -99,14 +99,18 @@ def test_what_a_checkpoint_was_made_as_replaces_what_the_config_says(
     assert found.model.geometry.num_groups == (32 if points == 1024 else 64)
 
 
-def test_what_the_command_line_says_stays_and_another_backbone_is_named() -> None:
+def test_what_the_command_line_says_stays() -> None:
     found = config('recon_dapt')
     found.model.geometry.num_groups = 64
-    given = {'model.geometry.num_groups': '64', 'model.backbone': 'point_mae'}
-    assert recorded.settle(found, given) == [
-        'shipped:recon_tiny is of the backbone recon (tiny), by its own record'
-    ]
+    assert recorded.settle(found, {'model.geometry.num_groups': '64'}) == []
     assert found.model.geometry.num_groups == 64
+
+
+def test_a_backbone_that_is_not_the_checkpoints_is_refused_before_data_are_read() -> None:
+    found = config('recon_dapt')
+    with pytest.raises(UserError, match='shipped:recon_tiny holds the backbone recon, by its own'):
+        recorded.settle(found, {'model.backbone': 'point_mae'})
+    assert recorded.settle(found, {'model.backbone': 'point_mae', 'init.checkpoint': ''}) == []
 
 
 def test_without_a_record_nothing_is_changed(tmp_path) -> None:

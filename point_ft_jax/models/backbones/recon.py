@@ -30,6 +30,7 @@ BACKBONE = Backbone(
     segmentation=WITHOUT_CLS,  # as IDPT's and DAPT's tables have every plain transformer
     torch_names=TORCH_NAMES,
     prefixes=('MAE_encoder.', 'base_model.'),
+    starts_from=('recon_two_stream',),
     leaves=(
         *CLS,
         *PRETRAINING,

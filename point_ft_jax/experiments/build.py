@@ -1,5 +1,6 @@
 """From a config to what it names: data, model, recipe."""
 
+import inspect
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -42,7 +43,7 @@ def load_splits(config: ConfigDict, classes: Sequence[str] | None = None) -> dic
         UserError: an unknown plug-in, an option that it does not have or that is not set, or what
             the reader finds wrong with the data.
     """
-    splits = read(config.data, classes=classes)
+    splits = read(config.data, classes=classes, fewest=config.points)
     if config.job == 'pretrain' and config.pretrain.teachers:
         splits['train'] = teachers.attach(splits['train'], config.pretrain.teachers)
     for split in splits.values():
@@ -77,7 +78,10 @@ def _say_few(config: ConfigDict, splits: Mapping[str, Split]) -> None:
 
 
 def read(
-    section: ConfigDict, flag: str = 'data', classes: Sequence[str] | None = None
+    section: ConfigDict,
+    flag: str = 'data',
+    classes: Sequence[str] | None = None,
+    fewest: int = 0,
 ) -> dict[str, Split]:
     """'train' and 'test' of a section that names a data plug-in and its options.
 
@@ -85,6 +89,7 @@ def read(
         section: `config.data`, or another like it.
         flag: its name on the command line, for messages.
         classes: of a model, for which a test split alone will do.
+        fewest: points that clouds of one's own keep at least, so that the model has enough.
 
     Raises:
         UserError: an unknown plug-in, an option that it does not have or that is not set, or what
@@ -94,6 +99,8 @@ def read(
     plugin = plugins.load('datasets', section.name)
     problems = option_problems(plugin, options, f'--config.{flag}.')
     raise_all(problems, f'data set {section.name!r}:')
+    if 'fewest' in inspect.signature(plugin.load).parameters:
+        options.setdefault('fewest', fewest)
     if classes is not None and hasattr(plugin, 'is_test_alone') and plugin.is_test_alone(**options):
         return {'test': plugin.load_test(classes, **options)}
     return load_dataset(section.name, **options)

@@ -98,6 +98,19 @@ def test_clouds_are_reduced_to_the_smallest_of_both_splits(tmp_path):
     assert (load(tmp_path, num_points=16, seed=1).points != data.points).any()
 
 
+def test_one_cloud_of_few_points_is_named_and_costs_no_more_than_the_model_takes(tmp_path):
+    write_classes(tmp_path, {'bag': 4}, sizes=(40, 30))
+    np.save(tmp_path / 'bag' / 'odd.npy', np.eye(3))
+    message = 'every cloud keeps 3 points, since bag/odd.npy has 3, and half of them have 30'
+    with pytest.warns(UserWarning, match=message):
+        assert load(tmp_path).points.shape[1] == 3
+    assert any(message in note for note in folder.examine(root=str(tmp_path))[1])
+    with pytest.warns(UserWarning, match=r'repeated: bag/odd.npy \(3\)'):
+        assert load(tmp_path, fewest=25).points.shape[1] == 25
+    (tmp_path / 'bag' / 'odd.npy').unlink()
+    assert load(tmp_path, fewest=25).points.shape[1] == 30  # what all of them have
+
+
 def test_formats_mix_and_other_files_are_left_alone(tmp_path):
     write_classes(tmp_path, {'bag': 2})
     (tmp_path / 'bag' / 'extra.xyz').write_text('0 0 0\n' * 19 + '1 2 3\n')

@@ -17,6 +17,7 @@ def check_choice(option: str, value: str, choices: Iterable[str]) -> None:
 def check_folder_options(
     split: str,
     num_points: int | None,
+    fewest: int,
     test_fraction: float,
     seed: int,
     nonfinite: str,
@@ -29,6 +30,8 @@ def check_folder_options(
     problems = []
     if num_points is not None and num_points < 1:
         problems.append(f'num_points is {num_points}; expected 1 or more')
+    if fewest < 0:
+        problems.append(f'fewest is {fewest}; expected 0 or more')
     if not 0 < test_fraction < 1:
         problems.append(f'test_fraction is {test_fraction}; expected between 0 and 1')
     if seed < 0:

@@ -68,9 +68,29 @@ class Raw:
         raise_all(problems, f'{path} has no sound clouds:')
         return cls(path, clouds, labels, names, found.classes, Unused(), channels=tuple(channels))
 
-    def smallest(self) -> int:
-        """The number of points of the smallest cloud."""
-        return min(len(cloud) for clouds in self.clouds.values() for cloud in clouds)
+    def size(self, num_points: int | None, fewest: int) -> int:
+        """How many points each cloud keeps; see `folder.load`."""
+        return num_points or max(self._smallest()[0], fewest)
+
+    def few(self, num_points: int | None, fewest: int) -> list[str]:
+        """A line where the smallest cloud makes all the others lose most of their points."""
+        counts = [len(cloud) for clouds in self.clouds.values() for cloud in clouds]
+        median, (smallest, name) = int(np.median(counts)), self._smallest()
+        if num_points or 2 * max(smallest, fewest) >= median:
+            return []
+        return [
+            f'every cloud keeps {max(smallest, fewest):,} points, since {name} has {smallest:,}, '
+            f'and half of them have {median:,} or more: num_points=N keeps N of each (in the shell '
+            '--num_points, of run.py --config.data.num_points), and repeats those of smaller ones'
+        ]
+
+    def _smallest(self) -> tuple[int, str]:
+        """The number of points of the smallest cloud, and its name."""
+        return min(
+            (len(cloud), name)
+            for split, clouds in self.clouds.items()
+            for cloud, name in zip(clouds, self.names[split], strict=True)
+        )
 
     def judged(self) -> list[str]:
         """What is odd about the clouds and the folder."""
@@ -81,9 +101,9 @@ class Raw:
         found = judgements.judged(surveys, self.classes, self.unused)
         return [*self._left_out(), *found, *self.notes]
 
-    def warn(self) -> None:
-        """Warns of data that are not used."""
-        if losses := [*self._left_out(), *self.unused.losses()]:
+    def warn(self, few: Sequence[str] = ()) -> None:
+        """Warns of data that are not used, and of what `few` says."""
+        if losses := [*self._left_out(), *self.unused.losses(), *few]:
             warnings.warn(f'{self.base}: {"; ".join(losses)}', stacklevel=3)
 
     def _left_out(self) -> list[str]:

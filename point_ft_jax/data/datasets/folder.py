@@ -44,6 +44,7 @@ def load(
     *,
     root: str,
     num_points: int | None = None,
+    fewest: int = 0,
     test_fraction: float = 0.2,
     seed: int = 0,
     normalize: bool = False,
@@ -58,7 +59,8 @@ def load(
         root: the folder, or a file that `point-ft convert` wrote.
         num_points: the points kept of every cloud, drawn without replacement and the same in every
             run, those of smaller clouds repeated, with a warning; None for as many as the smallest
-            cloud of both splits has.
+            cloud of both splits has, or `fewest`.
+        fewest: so many points are kept at least; of run.py as many as the model takes.
         test_fraction: the share of the clouds that is tested on, where the folder has no split. On
             which side a cloud is depends on its class, its name and the seed alone, so that no
             cloud changes sides when others are added. (It once depended on the number of files:
@@ -74,17 +76,18 @@ def load(
         UserError: no layout or two of them, files that cannot be read, wrong values or
             labels.
     """
-    check_folder_options(split, num_points, test_fraction, seed, nonfinite, unreadable)
+    check_folder_options(split, num_points, fewest, test_fraction, seed, nonfinite, unreadable)
     asked = SPLITS if num_points is None else (split,)
-    found = _read(root, num_points, test_fraction, seed, nonfinite, unreadable, channels, asked)
-    found.warn()
-    return _split(split, found, num_points, seed, normalize, expand(channels))
+    surface = max(num_points or 0, fewest)
+    found = _read(root, surface, test_fraction, seed, nonfinite, unreadable, channels, asked)
+    found.warn(found.few(num_points, fewest))
+    return _split(split, found, found.size(num_points, fewest), seed, normalize, expand(channels))
 
 
 def load_splits(**options: Any) -> dict[str, Split]:
     """Both splits, drawn in one reading of the folder; the options are those of `load`."""
-    splits, found = _both(**options)
-    found.warn()
+    splits, found, few = _both(**options)
+    found.warn(few)
     return splits
 
 
@@ -92,6 +95,7 @@ def raw(
     *,
     root: str,
     num_points: int | None = None,
+    fewest: int = 0,
     test_fraction: float = 0.2,
     seed: int = 0,
     normalize: bool = False,
@@ -100,14 +104,15 @@ def raw(
     channels: Sequence[str] = (),
 ) -> Raw:
     """The clouds of both splits as their files hold them; options as of `load`."""
-    check_folder_options('train', num_points, test_fraction, seed, nonfinite, unreadable)
-    return _read(root, num_points, test_fraction, seed, nonfinite, unreadable, channels, SPLITS)
+    check_folder_options('train', num_points, fewest, test_fraction, seed, nonfinite, unreadable)
+    surface = max(num_points or 0, fewest)
+    return _read(root, surface, test_fraction, seed, nonfinite, unreadable, channels, SPLITS)
 
 
 def examine(**options: Any) -> tuple[dict[str, Split], list[str]]:
     """Both splits, and what is odd about their files as they are; options as of `load`."""
-    splits, found = _both(**options)
-    return splits, found.judged()
+    splits, found, few = _both(**options)
+    return splits, [*found.judged(), *few]
 
 
 def is_test_alone(*, root: str, **_: Any) -> bool:
@@ -123,6 +128,7 @@ def load_test(
     *,
     root: str,
     num_points: int | None = None,
+    fewest: int = 0,
     test_fraction: float = 0.2,
     seed: int = 0,
     normalize: bool = False,
@@ -135,26 +141,29 @@ def load_test(
     Raises:
         UserError: as `load`; a class that the model does not know.
     """
-    check_folder_options('test', num_points, test_fraction, seed, nonfinite, unreadable)
+    check_folder_options('test', num_points, fewest, test_fraction, seed, nonfinite, unreadable)
     found = _read(
-        *(root, num_points, test_fraction, seed, nonfinite, unreadable, channels),
+        *(root, max(num_points or 0, fewest), test_fraction, seed, nonfinite, unreadable, channels),
         ('test',),
         classes,
     )
-    found.warn()
-    return _split('test', found, num_points, seed, normalize, expand(channels))
+    found.warn(found.few(num_points, fewest))
+    return _split('test', found, found.size(num_points, fewest), seed, normalize, expand(channels))
 
 
 def _both(
     *,
     num_points: int | None = None,
+    fewest: int = 0,
     seed: int = 0,
     normalize: bool = False,
     **options: Any,
-) -> tuple[dict[str, Split], Raw]:
-    found = raw(num_points=num_points, seed=seed, **options)
-    names = found.channels
-    return {s: _split(s, found, num_points, seed, normalize, names) for s in SPLITS}, found
+) -> tuple[dict[str, Split], Raw, list[str]]:
+    """Both splits, what they were made of, and what to say of few points."""
+    found = raw(num_points=num_points, fewest=fewest, seed=seed, **options)
+    size, names = found.size(num_points, fewest), found.channels
+    splits = {s: _split(s, found, size, seed, normalize, names) for s in SPLITS}
+    return splits, found, found.few(num_points, fewest)
 
 
 def describe(split: str, *, root: str, **_: Any) -> str:
@@ -180,7 +189,7 @@ def _layout(root: str) -> tuple[pathlib.Path, str]:
 
 def _read(
     root: str,
-    num_points: int | None,
+    surface: int,
     test_fraction: float,
     seed: int,
     nonfinite: str,
@@ -200,10 +209,9 @@ def _read(
         return _h5_folder.read(base, splits, nonfinite, channels, known)
 
     def read(path: pathlib.Path) -> np.ndarray:
-        cloud = point_files.read(path, channels, nonfinite, seed, surface)
+        cloud = point_files.read(path, channels, nonfinite, seed, max(mesh.POINTS, surface))
         return cloud if unreadable == 'refuse' else _class_folders.checked(cloud, path)
 
-    surface = max(mesh.POINTS, num_points or 0)
     raw = _class_folders.read(base, test_fraction, seed, read, unreadable, expand(channels), known)
     problems = [
         problem
@@ -217,12 +225,12 @@ def _read(
 def _split(
     split: str,
     raw: Raw,
-    num_points: int | None,
+    size: int,
     seed: int,
     normalize: bool,
     channels: tuple[str, ...],
 ) -> Split:
     clouds, names = raw.clouds[split], raw.names[split]
-    points = same_size(clouds, names, num_points or raw.smallest(), seed, repeat=True)
+    points = same_size(clouds, names, size, seed, repeat=True)
     points = unit_sphere(points) if normalize else to_float32(points, names)
     return Split(points, raw.labels[split], raw.classes, names=tuple(names), channels=channels)

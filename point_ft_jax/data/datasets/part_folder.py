@@ -33,6 +33,7 @@ def load(
     *,
     root: str,
     num_points: int | None = None,
+    fewest: int = 0,
     test_fraction: float = 0.2,
     seed: int = 0,
     normalize: bool = True,
@@ -46,7 +47,8 @@ def load(
         root: the folder, or a file that `point-ft convert` wrote.
         num_points: the points kept of every cloud, drawn without replacement and the same in every
             run, those of smaller clouds repeated, with a warning; None for as many as the smallest
-            cloud of both splits has.
+            cloud of both splits has, or `fewest`.
+        fewest: so many points are kept at least; of run.py as many as the model takes.
         test_fraction: the share of the clouds that is tested on, where the folder has no split;
             drawn as `folder.load` does.
         seed: draws the split and the points.
@@ -62,6 +64,7 @@ def load(
     return load_splits(
         root=root,
         num_points=num_points,
+        fewest=fewest,
         test_fraction=test_fraction,
         seed=seed,
         normalize=normalize,
@@ -72,21 +75,22 @@ def load(
 
 def load_splits(**options: Any) -> dict[str, Split]:
     """Both splits, drawn in one reading of the folder; the options are those of `load`."""
-    splits, found = _both(**options)
-    found.warn()
+    splits, found, few = _both(**options)
+    found.warn(few)
     return splits
 
 
 def examine(**options: Any) -> tuple[dict[str, Split], list[str]]:
     """Both splits, and what is odd about their files as they are; options as of `load`."""
-    splits, found = _both(**options)
-    return splits, found.judged()
+    splits, found, few = _both(**options)
+    return splits, [*found.judged(), *few]
 
 
 def raw(
     *,
     root: str,
     num_points: int | None = None,
+    fewest: int = 0,
     test_fraction: float = 0.2,
     seed: int = 0,
     normalize: bool = True,
@@ -94,7 +98,7 @@ def raw(
     unreadable: str = 'refuse',
 ) -> Raw:
     """The clouds [N, 4] of both splits as their files hold them; options as of `load`."""
-    check_folder_options('train', num_points, test_fraction, seed, nonfinite, unreadable)
+    check_folder_options('train', num_points, fewest, test_fraction, seed, nonfinite, unreadable)
     if packed.is_packed(pathlib.Path(root).expanduser()):
         return Raw.of_packed(pathlib.Path(root).expanduser(), ('part',), nonfinite)
     base = existing_root(root)
@@ -110,12 +114,18 @@ def raw(
 
 
 def _both(
-    *, num_points: int | None = None, seed: int = 0, normalize: bool = True, **options: Any
-) -> tuple[dict[str, Split], Raw]:
-    found = raw(num_points=num_points, seed=seed, **options)
-    parts = _parts(found)
-    size = num_points or found.smallest()
-    return {split: _split(split, found, parts, size, seed, normalize) for split in SPLITS}, found
+    *,
+    num_points: int | None = None,
+    fewest: int = 0,
+    seed: int = 0,
+    normalize: bool = True,
+    **options: Any,
+) -> tuple[dict[str, Split], Raw, list[str]]:
+    """Both splits, what they were made of, and what to say of few points."""
+    found = raw(num_points=num_points, fewest=fewest, seed=seed, **options)
+    parts, size = _parts(found), found.size(num_points, fewest)
+    splits = {split: _split(split, found, parts, size, seed, normalize) for split in SPLITS}
+    return splits, found, found.few(num_points, fewest)
 
 
 def _parts(raw: Raw) -> tuple[tuple[int, ...], ...]:

@@ -288,7 +288,9 @@ def _transfer(config: ConfigDict) -> dict[str, TransferSet]:
         name = pathlib.Path(root).name
         sections[name] = ConfigDict({'name': 'folder', 'root': root, 'normalize': True})
     return {
-        name: make_transfer(config, build.read(section, f'robust.transfer.{name}'))
+        name: make_transfer(
+            config, build.read(section, f'robust.transfer.{name}', None, config.points)
+        )
         for name, section in sections.items()
     }
 

@@ -8,10 +8,11 @@ With text features, one row a class name, a published model that has a space of 
 without training: see `text_features.read` for the file. Its clouds are in the unit sphere
 (--normalize), with the y axis up.
 
-A cloud is compared with those that the model was trained on: another number of points, or another
-scale, is warned of, since either hurts accuracy without a sign. Of a cloud with fewer points than
-the model takes the points are repeated. Files that cannot be read are listed, the others predicted,
-and the status is 1.
+A cloud is made like those that the model was trained on: of one with more points as many are drawn
+as theirs had, and where theirs were centred and scaled to radius 1 it is, too. Fewer points than
+theirs, or another scale, are warned of, since either hurts accuracy without a sign. Of a cloud with
+fewer points than the model takes the points are repeated. Files that cannot be read are listed, the
+others predicted, and the status is 1.
 """
 
 import csv
@@ -25,9 +26,8 @@ import numpy as np
 from point_ft_jax.commands import _cloud_files
 from point_ft_jax.core import flags
 from point_ft_jax.core.errors import UserError, raise_all
-from point_ft_jax.data import sampling
-from point_ft_jax.data.likeness import differences
-from point_ft_jax.data.normalize import unit_sphere
+from point_ft_jax.data import likeness, sampling
+from point_ft_jax.data.normalize import draw, unit_sphere
 from point_ft_jax.data.precision import to_float32
 from point_ft_jax.experiments import command_line
 
@@ -47,9 +47,10 @@ def predict_files(
 
     Args:
         run: the folder of a run, or of a delta.
-        paths: see `point_files.READERS` for the endings.
+        paths: see `data.files.points.READERS` for the endings.
         top: how many classes to give.
-        normalize: centre every cloud and scale it to radius 1 first.
+        normalize: centre every cloud and scale it to radius 1 first, which is done in any case
+            where the training clouds were.
         backbone: see `checkpoints.run.load_run`.
         few: 'repeat' the points of clouds that have fewer than the model takes, with a warning, or
             'refuse' such clouds.
@@ -80,14 +81,16 @@ def predict_files(
     read = _cloud_files.read(files, metadata.get('channels', ()))
     size = metadata['points']
     warnings = _small(read, size, few)
-    placed = _placed(read.clouds, normalize)
+    normalize = normalize or likeness.in_unit_sphere(metadata)
+    placed = _placed(_drawn(read, metadata), normalize)
     loaded = saved.load_run(run, backbone)
     clouds = [sampling.repeated(cloud, size) for cloud in placed]
     predict = inference.make_predict(loaded.model.module, make_mesh(), min(len(clouds), 32))
     points = np.concatenate([inference.prepare(cloud[None], size) for cloud in clouds])
     probabilities = np.asarray(jax.nn.softmax(predict(loaded.variables, points)))
     for index, cloud in enumerate(placed):
-        warnings[index] = '; '.join([*warnings[index], *differences(cloud, metadata)])
+        known = {**metadata, 'stored_points': len(cloud)} if warnings[index] else metadata
+        warnings[index] = '; '.join([*warnings[index], *likeness.differences(cloud, known)])
     return _rows(read, warnings, probabilities, metadata['classes'], top), read.complaint()
 
 
@@ -153,6 +156,18 @@ def _small(read: _cloud_files.CloudFiles, size: int, few: str) -> list[Any]:
     ]
 
 
+def _drawn(read: _cloud_files.CloudFiles, metadata: Mapping[str, Any]) -> list[np.ndarray]:
+    """The clouds, of larger ones as many points as the training clouds had, as the reader of
+    class folders draws them: of points that are closer together than theirs, the farthest lie more
+    evenly.
+    """
+    most = metadata.get('stored_points')
+    return [
+        draw(cloud, path.name, most, seed=0) if most and len(cloud) > most else cloud
+        for path, cloud in zip(read.files, read.clouds, strict=True)
+    ]
+
+
 def _placed(clouds: Sequence[np.ndarray], normalize: bool) -> list[np.ndarray]:
     place = unit_sphere if normalize else to_float32
     return [place(cloud[None])[0] for cloud in clouds]
@@ -191,7 +206,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('run', help="a run's folder, or a delta's")
     parser.add_argument('paths', nargs='+', help='cloud files, or folders of them')
     parser.add_argument('--top', type=int, default=3, help='classes a cloud')
-    parser.add_argument('--normalize', action='store_true', help='centre, scale to radius 1')
+    parser.add_argument(
+        '--normalize',
+        action='store_true',
+        help='centre, scale to radius 1; always done where the training clouds were',
+    )
     parser.add_argument('--backbone', help='a .pth or a run that holds the backbone of a delta')
     parser.add_argument('--text-features', help='an .npz of features and classes: no training')
     parser.add_argument('--channels', default='', help='for text features: color')

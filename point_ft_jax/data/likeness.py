@@ -27,6 +27,14 @@ def measures(points: np.ndarray) -> dict[str, Any]:
     }
 
 
+def in_unit_sphere(measured: Mapping[str, Any]) -> bool:
+    """Whether the clouds that were `measured` had been centred and scaled to radius 1.
+
+    Of clouds that were not, three quantiles of the radius about the centroid are never all 1.
+    """
+    return all(abs(radius - 1) < 1e-3 for radius in measured.get('radius', [0]))
+
+
 def differences(cloud: np.ndarray, measured: Mapping[str, Any]) -> list[str]:
     """How a cloud [N, 3 or more] differs from the training's, a few words each; [] if it doesn't.
 

@@ -58,10 +58,11 @@ def same_size(
             f'{some(small)}; choose a smaller num_points or leave these clouds out'
         )
     pairs = zip(clouds, names, strict=True)
-    return np.stack([_draw(cloud, name, num_points, seed) for cloud, name in pairs])
+    return np.stack([draw(cloud, name, num_points, seed) for cloud, name in pairs])
 
 
-def _draw(cloud: np.ndarray, name: str, num_points: int, seed: int) -> np.ndarray:
+def draw(cloud: np.ndarray, name: str, num_points: int, seed: int) -> np.ndarray:
+    """[num_points, 3 + F] of a cloud [N, 3 + F]; see `same_size`."""
     if len(cloud) == num_points:
         return cloud
     if len(cloud) < num_points:

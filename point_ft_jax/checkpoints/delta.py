@@ -166,7 +166,11 @@ def stack(
         if differs
     ]
     if wrong:
-        raise UserError(f'beside {first.source}: ' + '; '.join(wrong))
+        raise UserError(
+            f'beside {first.source}: {"; ".join(wrong)}: one call takes runs of one method and '
+            'size over one backbone; evaluate the others by themselves, or set the results side by '
+            'side with point-ft compare'
+        )
     shapes = first.model.shapes()['params']
 
     def whole(delta: Delta) -> trees.Tree:

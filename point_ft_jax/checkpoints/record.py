@@ -56,15 +56,20 @@ def of_entries(source: str, beside: Mapping[str, object]) -> Spec | None:
     return from_json(value, f'the entry {ENTRY!r} of {source}')
 
 
+def accepts(made: Spec, backbone: str) -> bool:
+    """Whether a model with the backbone may start from weights whose record is `made`."""
+    return backbone == made.backbone or (
+        made.backbone in plugins.load('backbones', backbone).BACKBONE.starts_from
+    )
+
+
 def check_backbone(source: str, made: Spec | None, backbone: str) -> None:
     """Raises UserError if the record of `source`, `made`, is of another backbone than the model.
 
     Names and shapes do not tell all backbones apart: those of a ReCon in one stream are a
     Point-MAE's. A backbone that is published to start from another's weights may.
     """
-    if made is None or made.backbone == backbone:
-        return
-    if made.backbone in plugins.load('backbones', backbone).BACKBONE.starts_from:
+    if made is None or accepts(made, backbone):
         return
     raise UserError(
         f'{source} holds the backbone {made.backbone}, by its own record, and the model is to be '

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from point_ft_jax.core import flags
+from point_ft_jax.experiments import command_line
 
 ROOT = pathlib.Path(__file__).parents[2]
 PACKAGE = 'point_ft_jax'
@@ -108,6 +109,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = flags.parser('draw_rooms', __doc__)
     parser.add_argument('file', nargs='?', default='docs/rooms.png', help='where the figure goes')
     path = parser.parse_args(arguments).file
+    command_line.check_target(path)
     counts = arrows()
     plot_rooms(counts).savefig(path, dpi=110, metadata={'Software': None})
     row = {room: number for number, floor in enumerate(FLOORS) for room in floor}

@@ -15,6 +15,7 @@ from point_ft_jax.core import flags
 from point_ft_jax.data.datasets import shapes
 from point_ft_jax.data.shapes.solids import turn
 from point_ft_jax.data.split import Split
+from point_ft_jax.experiments import command_line
 
 LOOKS = {
     'cad': {'style': 'cad'},
@@ -94,10 +95,18 @@ SHEETS: dict[str, Callable[..., None]] = {
 }
 
 
-def draw(folder: str, **options: int) -> None:
-    """Writes the pictures of `SHEETS` into a folder, by their names."""
-    for name, draw_sheet in SHEETS.items():
-        draw_sheet(str(pathlib.Path(folder) / f'{name}.png'), **options)
+def draw(folder: str, **options: int) -> list[pathlib.Path]:
+    """The pictures of `SHEETS`, written into a folder by their names.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    files = [pathlib.Path(folder) / f'{name}.png' for name in SHEETS]
+    for file in files:
+        command_line.check_target(str(file))
+    for file, draw_sheet in zip(files, SHEETS.values(), strict=True):
+        draw_sheet(str(file), **options)
+    return files
 
 
 def _scatter(axis: plt.Axes, split: Split, number: int) -> None:
@@ -132,4 +141,5 @@ def main(arguments: Sequence[str]) -> None:
     """Runs the command with its arguments."""
     parser = flags.parser('draw_shapes', __doc__)
     parser.add_argument('folder', nargs='?', default='docs', help='where the pictures go')
-    draw(parser.parse_args(arguments).folder)
+    for file in draw(parser.parse_args(arguments).folder):
+        print(f'wrote {file.absolute()}')

@@ -4,7 +4,7 @@ python run.py --config=configs/recon_dapt.py
 point-ft evaluate --checkpoint=runs/recon_dapt
     a run of this project, on the data that it was tested on; --config gives other data
 point-ft evaluate --checkpoint=runs/a,runs/b,runs/c
-    several runs over one backbone, in one compiled call
+    several runs of one method over one backbone, in one compiled call
 point-ft evaluate --checkpoint=delta --backbone=recon.pth
     a delta over a copy of its backbone
 point-ft evaluate --checkpoint=published.pth \\
@@ -86,7 +86,7 @@ def compared(
     deltas = [saved.read_delta(path) for path in checkpoints]
     stacked, shared = delta.stack(deltas)
     metadata = deltas[0].metadata
-    config = config or build.config_of(metadata, checkpoints[0])
+    config = _as_stored(config or build.config_of(metadata, checkpoints[0]), metadata)
     splits = build.load_splits(config, metadata['classes'])
     test = splits['test']
     for path, one in zip(checkpoints, deltas, strict=True):
@@ -156,7 +156,7 @@ def evaluated(
         spec, metadata = saved.facts(checkpoint)
         if isinstance(spec, AutoencoderSpec):
             saved.load_run(checkpoint)  # says what to do with it
-        config = config or build.config_of(metadata, checkpoint)
+        config = _as_stored(config or build.config_of(metadata, checkpoint), metadata)
         splits = build.load_splits(config, metadata['classes'])
         test, num_points = splits['test'], metadata['points']
         _check_run(checkpoint, spec, metadata, config, test)
@@ -187,6 +187,16 @@ def evaluated(
     clouds = f'{len(test)} clouds of the test split, {num_points} points each'
     lines = [origin, clouds, *_absent(test), *others]
     return '\n'.join([*lines, *_scores(task.name, evaluation, test.classes)])
+
+
+def _as_stored(config: ConfigDict, metadata: Mapping[str, Any]) -> ConfigDict:
+    """The config, of clouds of one's own as many points kept as those of the training had."""
+    from point_ft_jax.experiments.choices import OF_ONES_OWN
+
+    found = ConfigDict(config.to_dict())
+    if found.data.name in OF_ONES_OWN and found.data.get('num_points') is None:
+        found.data.num_points = metadata.get('stored_points')
+    return found
 
 
 def _check_run(
@@ -220,12 +230,15 @@ def _absent(test: 'Split') -> list[str]:
 
 def _other_data(path: str, metadata: Mapping[str, Any], splits: Mapping[str, 'Split']) -> list[str]:
     """How the data differ from those that a run was trained and tested on, in lines."""
+    from point_ft_jax.data import likeness
     from point_ft_jax.data.fingerprint import changes, fingerprints
 
+    unlike = likeness.batch_differences(splits['test'].points, metadata)
+    notes = [f'note: unlike what {path} was trained on: {text}' for text in unlike]
     before = metadata.get('data', {})
     found = changes(before, fingerprints(splits)) if before else []
     head = f'note: these are not the data of {path}; what is tested here may have been trained on:'
-    return [head, *(f'  - {text}' for text in found)] if found else []
+    return [*notes, *([head, *(f'  - {text}' for text in found)] if found else [])]
 
 
 def _scores(task: str, evaluation: Any, classes: Sequence[str]) -> list[str]:

@@ -77,7 +77,7 @@ def describe_run(folder: str) -> str:
     total, trains = (sum(pair[i] for pair in run.parameters.values()) for i in (0, 1))
     pretrained = not hasattr(run.model.spec, 'method')
     use = (
-        f'fine-tune it with: python run.py --config.init.checkpoint={folder}'
+        _how_to_fine_tune(folder, run.model.spec.backbone)
         if pretrained
         else f'evaluate it with: point-ft evaluate --checkpoint={folder}'
     )
@@ -92,6 +92,15 @@ def describe_run(folder: str) -> str:
             *([f'at its best epoch: {scores}'] if scores else []),
             use,
         ]
+    )
+
+
+def _how_to_fine_tune(source: str, backbone: str) -> str:
+    """The command that starts from weights with a record, on clouds of one's own."""
+    other = '' if backbone == 'recon' else f'--config.model.backbone={backbone} '
+    return (
+        'fine-tune it with: python run.py --config=configs/recon_dapt.py:own '
+        f'--config.data.root=FOLDER {other}--config.init.checkpoint={source}'
     )
 
 
@@ -113,13 +122,14 @@ def describe(source: str, read: Weights, keys: bool = False) -> tuple[str, int]:
 
     With `keys` every key is listed.
     """
-    state = read.state
+    state, made = read.state, record.of_entries(source, read.beside)
     found = candidates(state)
-    fitting = [candidate for candidate in found if candidate.fits]
-    tuned = [] if fitting else _tuned(source, state, found)
+    likely = [c for c in found if made is None or record.accepts(made, c.backbone)]
+    fitting = [candidate for candidate in likely if candidate.fits]
+    tuned = [] if fitting else _tuned(source, state, likely)
     lines = [_headline(source, read), *tuned, '', tables.text(_parts(state)), '']
     if found:
-        lines += [tables.text([_row(candidate) for candidate in found]), '']
+        lines += [tables.text([_row(candidate, candidate in likely) for candidate in found]), '']
     for candidate in fitting:
         lines += _outcome(candidate, keys)
     if tuned:
@@ -127,6 +137,8 @@ def describe(source: str, read: Weights, keys: bool = False) -> tuple[str, int]:
     if fitting:
         classes = _outputs(state)
         lines += _tuned_by.how_to_evaluate(source, 'full', fitting[0].backbone, classes)
+    if fitting and made:
+        lines.append(_how_to_fine_tune(source, fitting[0].backbone))
     if not fitting:
         lines += ['It fits none of the backbones: ' + ', '.join(plugins.available('backbones'))]
     if not fitting and found:
@@ -260,7 +272,7 @@ def _is_parameter(key: str) -> bool:
     return not key.endswith(STATISTICS)
 
 
-def _row(candidate: Candidate) -> dict[str, object]:
+def _row(candidate: Candidate, likely: bool) -> dict[str, object]:
     fit = candidate.fit
     return {
         'backbone': candidate.backbone,
@@ -272,7 +284,7 @@ def _row(candidate: Candidate) -> dict[str, object]:
         'missing': len(fit.missing),
         'unexpected': len(fit.unexpected),
         'other shape': len(fit.misshapen),
-        'fits': candidate.fits,
+        'fits': candidate.fits if likely else 'no, by its record',
     }
 
 

@@ -38,5 +38,9 @@ def table(kind: str) -> str:
     if kind == 'configs':
         return config_files.table()
     if kind == 'weights':
-        return plugins.aligned(shipped.summaries())
+        return (
+            f'{plugins.aligned(shipped.summaries())}\n'
+            'What authors published, and what loads it: docs/weights.md; `point-ft inspect FILE` '
+            'says what a file is.'
+        )
     return plugins.table(kind)

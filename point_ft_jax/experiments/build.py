@@ -53,14 +53,12 @@ def load_splits(config: ConfigDict, classes: Sequence[str] | None = None) -> dic
         splits['train'], splits['validation'] = hold_out(
             splits['train'], config.validation.fraction, config.validation.seed
         )
-        _say_few(config, splits)
     return splits
 
 
-def _say_few(config: ConfigDict, splits: Mapping[str, Split]) -> None:
-    """Warns where some class has too few clouds to choose the epoch by, and says what to do."""
-    few = few_clouds(splits['validation'])
-    if not few:
+def say_few(config: ConfigDict, splits: Mapping[str, Split]) -> None:
+    """Says where some class has too few clouds held out to choose the epoch by, and what to do."""
+    if 'validation' not in splits or not (few := few_clouds(splits['validation'])):
         return
     held, left = (
         np.bincount(splits[name].labels, minlength=len(splits[name].classes))

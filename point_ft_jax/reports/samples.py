@@ -136,7 +136,9 @@ def sections(classes: Sequence[str], shown: Samples) -> list[Section]:
             'the most confident first: the true class, the answer, and its probability.'
         )
         picture = _picture('mistakes', classes, shown, shown.mistakes, caption)
-        found = [Section('Most confident mistakes', [picture])]
+        names = [f'`{shown.names[str(place)]}`' for place in shown.mistakes if shown.names]
+        told = [f'Their files, in this order: {", ".join(names)}.'] if names else []
+        found = [Section('Most confident mistakes', [picture, *told])]
     if not shown.right:
         return found
     caption = (

@@ -177,6 +177,8 @@ def test_what_ships_and_runs_are_described(capsys, tmp_path) -> None:
     assert inspect.main(['shipped:recon_tiny']) == 0
     out = capsys.readouterr().out
     assert 'recon (tiny): 5,753,472 parameters fit' in out
+    assert 'act (tiny)' not in out  # by its names alone it would fit, too
+    assert 'fine-tune it with: python run.py --config=configs/recon_dapt.py:own' in out
     assert 'made as recon (tiny), drop_path 0.0, group_size 16, num_groups 32, by its own' in out
     with pytest.raises(UserError, match='there are shipped:point_m2ae_tiny, shipped:recon_tiny'):
         inspect.main(['shipped:none'])

@@ -45,11 +45,14 @@ def test_the_epoch_is_the_best_by_the_mean_of_all_clouds_and_of_equals_the_last(
 def test_few_held_out_clouds_are_warned_of_with_what_to_do(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
 ) -> None:
-    build.load_splits(tiny(tmp_path, **{'validation.fraction': 0.25}))
+    config = tiny(tmp_path, **{'validation.fraction': 0.25})
+    splits = build.load_splits(config)
+    build.say_few(config, splits)
     said = capsys.readouterr().err
     assert '15 clouds are held out to choose the epoch, of bag (1), ' in said
     assert 'fewer than 5: the choice is chancy; --config.validation.folds=4 chooses' in said
-    build.load_splits(tiny(tmp_path, **{'validation.fraction': 0.25, 'population': 2}))
+    config.population = 2
+    build.say_few(config, splits)
     assert 'a larger --config.validation.fraction holds out more' in capsys.readouterr().err
 
 

@@ -99,6 +99,14 @@ def test_the_gallery_holds_the_most_confident_mistakes_first() -> None:
     assert re.fullmatch(r'truth: .*\nanswer: .*, \d+\.\d %', title)
 
 
+def test_the_files_of_mistakes_are_named_in_the_order_of_their_pictures() -> None:
+    logits = np.array([[3.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    names = ('a/1.ply', 'b/2.ply', 'b/3.ply')
+    shown = samples.select(np.ones((3, 8, 3)), logits, np.array([1, 1, 1]), names=names)
+    found, _ = samples.sections(('a', 'b'), shown)
+    assert found.blocks[-1] == 'Their files, in this order: `a/1.ply`, `b/2.ply`.'
+
+
 def test_a_model_without_mistakes_says_so() -> None:
     shown = samples.select(np.ones((6, 8, 3)), 9 * np.eye(3)[[0, 1, 2] * 2], np.arange(6) % 3)
     assert shown.planes == {}

@@ -3,6 +3,7 @@
 import pathlib
 
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.json_files import read_json
 
 SHIPPED = 'shipped:'
 FOLDER = pathlib.Path(__file__).parent
@@ -23,11 +24,13 @@ def locate(path: str) -> str:
 
 
 def summaries() -> dict[str, str]:
-    """'shipped:NAME' -> its size and the command that made it, the last of its log."""
+    """'shipped:NAME' -> its backbone, its size and the command that made it, of its log."""
     found = {}
     for file in sorted(FOLDER.glob('*.pth')):
         lines = file.with_suffix('.log').read_text(encoding='utf-8').splitlines()
         [made, *_] = [line[2:] for line in lines if line.startswith('$ ')] or ['']
         size = file.stat().st_size / 2**20
-        found[SHIPPED + file.stem] = f'{size:.1f} MiB; {made}'
+        spec = read_json(file.with_suffix('.json'))
+        kind = f'{spec["backbone"]}, {spec["variant"]}'
+        found[SHIPPED + file.stem] = f'{kind}, {size:.1f} MiB, pre-trained by {made}'
     return found

@@ -55,6 +55,7 @@ def run(config: ConfigDict, command: str = '') -> Report:
     """
     folder, plain = run_folder.begin(config)
     splits = build.load_splits(config)
+    build.say_few(config, splits)
     train = splits['train']
     config = build.with_batch_for(config, len(train))
     model = build.build_model(config, len(train.classes), len(train.part_names))

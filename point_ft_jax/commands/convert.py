@@ -28,6 +28,7 @@ from point_ft_jax.data.files.channels import expand
 from point_ft_jax.data.files.packed import Packed, PackedSplit
 from point_ft_jax.data.loader import load_dataset
 from point_ft_jax.data.split import Split
+from point_ft_jax.experiments import command_line
 
 CUTS = ('num_points', 'normalize')  # options that change the clouds
 
@@ -68,7 +69,7 @@ def convert(source: str, target: pathlib.Path, given: Sequence[str] = ()) -> tup
         )
     packed.write(target, arrays)
     size = target.stat().st_size
-    return [*lines, f'wrote {target.absolute()}, {size:,} bytes'], status
+    return [*lines, command_line.written(target, f'{size:,} bytes')], status
 
 
 def _check(target: pathlib.Path, overwrite: bool) -> None:

@@ -114,4 +114,5 @@ def main(arguments: Sequence[str]) -> None:
     plot_rooms(counts).savefig(path, dpi=110, metadata={'Software': None})
     row = {room: number for number, floor in enumerate(FLOORS) for room in floor}
     upward = [f'{a} imports {b}' for a, b in counts if row[b] >= row[a]]
-    print(f'{path}: {len(counts)} arrows, {len(upward)} upward' + ''.join(f'\n{u}' for u in upward))
+    what = f'{len(counts)} arrows, {len(upward)} upward'
+    print(command_line.written(path, what) + ''.join(f'\n{u}' for u in upward))

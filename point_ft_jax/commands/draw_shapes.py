@@ -142,4 +142,4 @@ def main(arguments: Sequence[str]) -> None:
     parser = flags.parser('draw_shapes', __doc__)
     parser.add_argument('folder', nargs='?', default='docs', help='where the pictures go')
     for file in draw(parser.parse_args(arguments).folder):
-        print(f'wrote {file.absolute()}')
+        print(command_line.written(file))

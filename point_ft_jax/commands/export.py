@@ -7,7 +7,7 @@ python run.py --config=configs/recon_dapt.py:full --config.folder=runs/full
 point-ft export runs/full model.safetensors --names=torch-pointcloud
     the same values as torch-pointcloud's model has them, which has no tuning methods
 point-ft export runs/recon_dapt model.stablehlo
-    the forward pass with its weights inside, for any number of clouds
+    the forward pass with its weights inside, for any number of clouds (pip install flatbuffers)
 point-ft export runs/recon_dapt gift --format=delta --license=apache-2.0
     what tuning added, with a model card: a folder to upload as it is
 point-ft export gift tuned.pth --backbone=shipped:recon_tiny
@@ -94,7 +94,7 @@ def export(
     state = _weights(loaded, part, dtype, names)
     own = record.entry(loaded.model.spec) if part in (None, 'backbone') else {}
     _write_weights(path, form, state, loaded.classes, own)
-    return f'{path}: {len(state)} keys'
+    return command_line.written(path, f'{len(state)} keys')
 
 
 def _by_ending(path: str) -> str:
@@ -117,7 +117,7 @@ def _give_delta(run: str, path: str, licence: str) -> str:
     result = saved.find(run).parent / 'result.json'
     command = json.loads(result.read_text()).get('command', '') if result.is_file() else ''
     files = delta_folder.write(path, saved.read_delta(run), licence, command)
-    return f'{path}: {", ".join(files)}'
+    return command_line.written(path, ', '.join(files))
 
 
 def _write_program(loaded: 'TunedModel', path: str) -> str:
@@ -127,7 +127,7 @@ def _write_program(loaded: 'TunedModel', path: str) -> str:
         raise UserError('an autoencoder has no forward pass of its own: export a fine-tuned run')
     points = loaded.metadata['points']
     size = program_file.write(path, loaded.model, loaded.variables, points)
-    return f'{path}: {size / 2**20:.1f} MiB, for clouds of {points:,} points'
+    return command_line.written(path, f'{size / 2**20:.1f} MiB, for clouds of {points:,} points')
 
 
 def _weights(

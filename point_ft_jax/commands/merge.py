@@ -39,10 +39,10 @@ def merge_run(run: str, out: str, backbone: str | None = None) -> str:
     if out.endswith('.pth'):
         state = merged.model.export(merged.variables)
         torch_file.write(out, state, classes=list(merged.classes))
-        return f'{out}: {len(state)} keys, {size}'
+        return command_line.written(out, f'{len(state)} keys, {size}')
     metadata = {**merged.metadata, 'merged_from': run}
     saved.save(dataclasses.replace(merged, metadata=metadata), out)
-    return f'{out}: {size}'
+    return command_line.written(out, size)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -16,7 +16,6 @@ others predicted, and the status is 1.
 """
 
 import csv
-import pathlib
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -248,7 +247,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f'  warning: {row["warning"]}', file=sys.stderr)
     if options.csv:
         _write_csv(options.csv, rows)
-        print(f'wrote {pathlib.Path(options.csv).absolute()}')
+        print(command_line.written(options.csv))
     if complaint:
         print(f'error: {complaint}', file=sys.stderr)
     return 1 if complaint else 0

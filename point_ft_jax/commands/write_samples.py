@@ -15,6 +15,7 @@ import numpy as np
 from point_ft_jax.core import flags
 from point_ft_jax.data.datasets import shapes
 from point_ft_jax.data.split import Split
+from point_ft_jax.experiments import command_line
 
 SEED = 3  # no other document or config draws its shapes from it
 CLASSES = ('bed', 'chair', 'door')
@@ -106,4 +107,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     written = write_samples(options.folder)
     size = sum(path.stat().st_size for path in written)
-    print(f'{len(written)} files of {size:,} bytes in {options.folder}')
+    print(command_line.written(options.folder, f'{len(written)} files of {size:,} bytes'))

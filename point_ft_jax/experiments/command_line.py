@@ -142,6 +142,12 @@ def numbers(flag: str, text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
+def written(path: str | os.PathLike, what: str = '') -> str:
+    """The line that says which file or folder a command wrote, wherever it was called."""
+    place = pathlib.Path(path).expanduser().absolute()
+    return f'wrote {place}: {what}' if what else f'wrote {place}'
+
+
 def check_target(path: str) -> None:
     """Raises a `UserError` where a file can't be written, before anything is made for it."""
     target = pathlib.Path(path).expanduser().absolute()

@@ -56,7 +56,7 @@ def test_a_folder_comes_back_equal(tmp_path, scans, capsys, ending):
     assert 'points a cloud: 20 to 8,192, with red, green, blue' in printed
     assert 'formats: .pcd 8, .obj 1' in printed
     assert '1 are meshes: points were drawn from their surfaces' in printed
-    assert f'wrote {target}, ' in printed
+    assert f'wrote {target}: ' in printed
     for options in (
         {'normalize': True, 'channels': ('color',)},
         {'normalize': True, 'num_points': 16},

@@ -2,9 +2,11 @@
 
 import doctest
 import inspect
+import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import point_ft_jax
@@ -22,6 +24,17 @@ def test_importing_the_package_imports_no_jax() -> None:
     code = 'import sys, point_ft_jax; print({"jax", "numpy", "flax"} & set(sys.modules))'
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == 'set()'
+
+
+def test_a_warning_names_the_line_that_called_the_package(tmp_path: pathlib.Path) -> None:
+    for split, sizes in (('train', (20, 20, 3)), ('test', (20, 20, 20))):
+        (tmp_path / split / 'bag').mkdir(parents=True)
+        for number, size in enumerate(sizes):
+            cloud = np.random.default_rng(number).normal(size=(size, 3))
+            np.save(tmp_path / split / 'bag' / f'{number}.npy', cloud)
+    with pytest.warns(UserWarning, match='every cloud keeps 3 points') as caught:
+        point_ft_jax.load_dataset('folder', root=str(tmp_path))
+    assert [one.filename for one in caught] == [__file__]
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

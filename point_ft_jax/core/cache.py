@@ -9,12 +9,12 @@ import os
 import pathlib
 import tempfile
 import uuid
-import warnings
 from typing import BinaryIO
 
 import numpy as np
 
 from point_ft_jax.core import disk
+from point_ft_jax.core.errors import warn
 
 HASH = 32  # bytes
 
@@ -39,7 +39,7 @@ def read(path: pathlib.Path, *names: str) -> list[np.ndarray] | None:
         return None
     except Exception as error:
         # What a damaged file makes a reader raise is not known, and any of it means the same.
-        warnings.warn(f'{path} cannot be read, and is made again: {error}', stacklevel=2)
+        warn(f'{path} cannot be read, and is made again: {error}')
         return None
 
 
@@ -82,7 +82,7 @@ def write(path: pathlib.Path, **arrays: np.ndarray) -> None:
         os.replace(temporary, path)
         disk.sync(path.parent)
     except OSError as error:
-        warnings.warn(f'{path} cannot be kept, and is made each time: {error}', stacklevel=2)
+        warn(f'{path} cannot be kept, and is made each time: {error}')
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

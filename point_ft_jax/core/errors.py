@@ -1,5 +1,7 @@
-"""The one exception that a user's mistake ends in."""
+"""What a user is told: the one exception that a mistake ends in, and warnings."""
 
+import inspect
+import warnings
 from collections.abc import Iterable, Sequence
 
 
@@ -15,6 +17,15 @@ def raise_all(problems: Sequence[str], heading: str) -> None:
     """Raises one `UserError` with every problem on a line of its own; none, and nothing happens."""
     if problems:
         raise UserError('\n'.join([heading, *(f'  - {problem}' for problem in problems)]))
+
+
+def warn(message: str) -> None:
+    """Warns, with the line of the user's own code from which this package was called."""
+    package = __name__.partition('.')[0]
+    frame, level = inspect.currentframe(), 1
+    while frame and frame.f_globals.get('__name__', '').partition('.')[0] == package:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)
 
 
 def some(items: Iterable, limit: int = 5) -> str:

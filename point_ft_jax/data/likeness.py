@@ -1,12 +1,12 @@
 """How clouds compare with those that a model was trained on: points, scale, order of the axes."""
 
 import itertools
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from point_ft_jax.core.errors import warn
 from point_ft_jax.data.precision import centred
 
 MANY = 16  # clouds from which on the order of the axes can be told
@@ -55,9 +55,8 @@ def differences(cloud: np.ndarray, measured: Mapping[str, Any]) -> list[str]:
 def warn_of_differences(clouds: np.ndarray, measured: Mapping[str, Any]) -> None:
     """Warns if most of the clouds [S, N, 3 or more] differ from the training's."""
     if found := batch_differences(clouds, measured):
-        warnings.warn(
+        warn(
             f'these clouds differ from those that the model was trained on: {"; ".join(found)}',
-            stacklevel=3,
         )
 
 

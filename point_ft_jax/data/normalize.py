@@ -1,12 +1,11 @@
 """Clouds centred on their mean and scaled to reach the unit sphere, as ModelNet40 is used."""
 
-import warnings
 import zlib
 from collections.abc import Sequence
 
 import numpy as np
 
-from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.errors import UserError, warn
 from point_ft_jax.data.checks import some
 from point_ft_jax.data.files.inventory import composed
 from point_ft_jax.data.precision import centred
@@ -47,10 +46,9 @@ def same_size(
         if len(cloud) < num_points
     ]
     if small and repeat:
-        warnings.warn(
+        warn(
             f'{len(small):,} clouds have fewer than num_points={num_points:,} points, which are '
             f'repeated: {some(small)}',
-            stacklevel=4,
         )
     elif small:
         raise UserError(

@@ -5,12 +5,11 @@ step. So clouds stay in the precision of their file until they are cut to size a
 are cast last, by `to_float32`.
 """
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 
-from point_ft_jax.core.errors import some
+from point_ft_jax.core.errors import some, warn
 
 FAR = 1000  # times its extent: what lies farther from the origin is moved there before it is cast
 STEPS = 64  # an extent of fewer steps of its number type has lost the cloud's shape
@@ -36,11 +35,10 @@ def to_float32(points: np.ndarray, names: Sequence[str] = ()) -> np.ndarray:
         result[index, :, :3] = centred(points[index, :, :3])
     shown = some(names[index] if names else f'number {index}' for index in far)
     size, distance = extents(points[far[:1]])[0], offsets(points[far[:1]])[0]
-    warnings.warn(
+    warn(
         f'{len(far):,} of {len(points):,} clouds lie far from the origin: {shown}; the first has '
         f'an extent of {size:.3g} at {distance:.8g}. Each of them is moved, its centroid to the '
         'origin; subtract an offset of your own, or normalise the clouds, to choose their place',
-        stacklevel=2,
     )
     return result
 

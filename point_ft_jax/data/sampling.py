@@ -8,14 +8,12 @@ origin are never sampled, and copies of another point stand in for them.
 A point is [3 + F]: where it is, and what else is known of it, which goes with it.
 """
 
-import warnings
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from kernels import NEAR_ORIGIN, farthest_point_sample, gather_points
-from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.errors import UserError, warn
 
 POOLS = {1024: 1200, 2048: 2400, 4096: 4800, 8192: 8192}
 
@@ -60,10 +58,9 @@ def enough(points: np.ndarray, num_points: int, few: str) -> np.ndarray:
             f'the model takes {num_points} points and the clouds have {points.shape[1]}: give '
             "few='repeat' to have theirs repeated, or clouds of more points"
         )
-    warnings.warn(
+    warn(
         f'the clouds have {points.shape[1]} points, of which the model takes {num_points}: they '
         'are repeated',
-        stacklevel=3,
     )
     return points[:, np.arange(num_points) % points.shape[1]]
 

@@ -1,7 +1,6 @@
 """From a config to what it names: data, model, recipe."""
 
 import inspect
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from ml_collections import ConfigDict
 from point_ft_jax.checkpoints.pretrained import load_pretrained
 from point_ft_jax.core import plugins
 from point_ft_jax.core.devices import make_mesh, say
-from point_ft_jax.core.errors import UserError, raise_all
+from point_ft_jax.core.errors import UserError, raise_all, warn
 from point_ft_jax.core.trees import Tree, Variables
 from point_ft_jax.data import augment, teachers
 from point_ft_jax.data.files import text_features
@@ -275,10 +274,9 @@ def _warmup(asked: int, epochs: int) -> int:
     """The epochs of warm-up: one fewer than there are, with a warning, where more are asked for."""
     if asked < epochs:
         return asked
-    warnings.warn(
+    warn(
         f'optim.warmup is {asked} and the schedule has {epochs} epochs: the warm-up takes '
         f'{epochs - 1} of them',
-        stacklevel=2,
     )
     return epochs - 1
 

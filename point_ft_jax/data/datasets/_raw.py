@@ -3,12 +3,11 @@
 import collections
 import dataclasses
 import pathlib
-import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from point_ft_jax.core.errors import raise_all, some
+from point_ft_jax.core.errors import raise_all, some, warn
 from point_ft_jax.data import checks, judgements
 from point_ft_jax.data.datasets._options import SPLITS
 from point_ft_jax.data.files import packed
@@ -104,7 +103,7 @@ class Raw:
     def warn(self, few: Sequence[str] = ()) -> None:
         """Warns of data that are not used, and of what `few` says."""
         if losses := [*self._left_out(), *self.unused.losses(), *few]:
-            warnings.warn(f'{self.base}: {"; ".join(losses)}', stacklevel=3)
+            warn(f'{self.base}: {"; ".join(losses)}')
 
     def _left_out(self) -> list[str]:
         if not self.unreadable:

@@ -196,8 +196,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     device = device_of(target) if target else None
     command_line.start()
     out, peak = options.pop('out'), options.pop('peak')
-    if out and pathlib.Path(out).exists() and not pathlib.Path(out).is_dir():
-        raise UserError(f'--out={out} is a file; expected a folder for memory.csv and memory.png')
+    if out:
+        command_line.check_folder(out)
     options['geometry'] = {name: options.pop(name) for name in ('num_groups', 'group_size')}
     if peak:
         print(allocator_peak(peak))

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from point_ft_jax.core import flags
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.experiments import command_line
 from point_ft_jax.reports import page, records
 from point_ft_jax.reports.report import Report
 
@@ -25,6 +26,8 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument('run', help="a run's folder")
     parser.add_argument('--out', help='where to; by default the run itself')
     options = parser.parse_args(arguments)
+    if options.out:
+        command_line.check_folder(options.out)
     folder = pathlib.Path(options.run).expanduser()
     report = rebuilt(folder)
     path = report.write(pathlib.Path(options.out).expanduser() if options.out else folder)

@@ -105,6 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = flags.parser('write_samples', __doc__)
     parser.add_argument('folder', nargs='?', default='samples', help='where the files go')
     options = parser.parse_args(arguments)
+    command_line.check_folder(options.folder)
     written = write_samples(options.folder)
     size = sum(path.stat().st_size for path in written)
     print(command_line.written(options.folder, f'{len(written)} files of {size:,} bytes'))

@@ -157,6 +157,14 @@ def check_target(path: str) -> None:
         raise UserError(f'{path} cannot be written: there is no folder {target.parent}')
 
 
+def check_folder(path: str) -> None:
+    """Raises a `UserError` where a folder can't be written, before anything is made for it."""
+    place = pathlib.Path(path).expanduser().absolute()
+    there = next(one for one in (place, *place.parents) if one.exists())
+    if not there.is_dir():
+        raise UserError(f'{path} cannot be a folder: {there} is a file; give another place')
+
+
 HELP = ('-h', '-help', '--help', '--helpshort', '--helpfull')
 
 

@@ -1,5 +1,6 @@
 """Every command explains itself with an example, and answers a wrong flag with one message."""
 
+import pathlib
 import re
 
 import pytest
@@ -73,3 +74,28 @@ def test_a_flag_that_is_nearly_one_is_suggested(capsys: pytest.CaptureFixture) -
     assert (
         err == 'error: there is no flag --tpo; did you mean --top?; see point-ft predict --help\n'
     )
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['write_samples', 'FILE'], 'FILE cannot be a folder: FILE is a file; give another place'),
+        (['report', 'GONE', '--out=FILE'], 'FILE cannot be a folder: FILE is a file'),
+        (['memory', '--out=FILE/in'], 'FILE/in cannot be a folder: FILE is a file'),
+        (['draw_shapes', 'GONE'], 'GONE/shapes.png cannot be written: there is no folder GONE'),
+        (['draw_rooms', 'GONE/a.png'], 'GONE/a.png cannot be written: there is no folder GONE'),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else '',
+)
+def test_a_place_that_cannot_be_written_is_found_before_anything_is_made(
+    arguments: list[str], message: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    file, gone = tmp_path / 'file', tmp_path / 'gone'
+    file.touch()
+
+    def placed(text: str) -> str:
+        return text.replace('FILE', str(file)).replace('GONE', str(gone))
+
+    status, _, err = answer([placed(word) for word in arguments], capsys)
+    assert status == 2
+    assert placed(message) in err

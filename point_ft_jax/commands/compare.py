@@ -21,6 +21,7 @@ from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.core.json_files import fields, read_json
 from point_ft_jax.experiments.run_folder import CONFIG
 from point_ft_jax.reports import intervals, records, tables
+from point_ft_jax.reports.report import RESULT
 from point_ft_jax.reports.samples import Samples
 
 UNSET = '-'
@@ -49,7 +50,7 @@ def compared(runs: Sequence[str]) -> str:
         'these runs cannot be compared:',
     )
     configs = [fields(read_json(folder / CONFIG)) for folder in folders]
-    scores = [json.loads((folder / 'result.json').read_text())['scores'] for folder in folders]
+    scores = [read_json(folder / RESULT)['scores'] for folder in folders]
     names = _short(runs)
     legend = [f'{name}: {run}' for name, run in zip(names, runs, strict=True) if name != run]
     parts = [
@@ -66,9 +67,9 @@ def _problem(folder: pathlib.Path) -> str:
     if not (folder / CONFIG).is_file():
         return f'{folder} is no folder of a run: it has no {CONFIG}'
     again = f'python run.py --config={folder / CONFIG}'
-    if not (folder / 'result.json').is_file():
+    if not (folder / RESULT).is_file():
         return f'{folder} has no result yet; {again} goes on with it'
-    if 'scores' not in json.loads((folder / 'result.json').read_text()):
+    if 'scores' not in read_json(folder / RESULT):
         return f'{folder} is of before results could be compared; {again} reads it back'
     return ''
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from point_ft_jax.core import flags
+from point_ft_jax.core import flags, json_files
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.experiments import command_line
 
@@ -113,9 +113,10 @@ def _give_delta(run: str, path: str, licence: str) -> str:
     """Writes the folder of a delta; the command that made the run is in its report."""
     from point_ft_jax.checkpoints import delta_folder
     from point_ft_jax.checkpoints import run as saved
+    from point_ft_jax.reports.report import RESULT
 
-    result = saved.find(run).parent / 'result.json'
-    command = json.loads(result.read_text()).get('command', '') if result.is_file() else ''
+    result = saved.find(run).parent / RESULT
+    command = json_files.read_json(result).get('command', '') if result.is_file() else ''
     files = delta_folder.write(path, saved.read_delta(run), licence, command)
     return command_line.written(path, ', '.join(files))
 

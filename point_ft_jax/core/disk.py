@@ -9,6 +9,7 @@ import pathlib
 import shutil
 import uuid
 from collections.abc import Iterator
+from typing import BinaryIO
 
 from point_ft_jax.core.errors import UserError
 
@@ -63,10 +64,17 @@ def writing(what: str, safe: str = '') -> Iterator[None]:
 
 def write(path: pathlib.Path, content: bytes) -> None:
     """Writes a file whole or not at all; it is on the disk when this returns."""
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def replacing(path: pathlib.Path) -> Iterator[BinaryIO]:
+    """A file to write and read that becomes `path`, on the disk, when all is written to it."""
     temporary = path.with_name(f'.{path.name}.{uuid.uuid4().hex}.tmp')
     try:
-        with temporary.open('wb') as file:
-            file.write(content)
+        with temporary.open('w+b') as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -50,11 +50,12 @@ def _checked(value: Any, content: bytes, path: pathlib.Path) -> Any:
     if not isinstance(value, dict):
         return value
     rest = {name: item for name, item in value.items() if name != CHECKSUM}
+    signed = {name: _digest(rest) if name == CHECKSUM else item for name, item in value.items()}
     # Its name or its value: one of them is there after a damage to the other.
     marked = CHECKSUM in value or any(
         isinstance(item, str) and item.startswith(SHA) for item in value.values()
     )
-    if marked and content != _bytes(rest):
+    if marked and (CHECKSUM not in value or content != _bytes(signed)):
         raise UserError(
             f'{path} is not what was written, since its checksum differs: it was damaged, or '
             'changed by hand. Bring it back from a copy, or remove it and give the command of the '
@@ -63,16 +64,30 @@ def _checked(value: Any, content: bytes, path: pathlib.Path) -> Any:
     return rest
 
 
+def _digest(value: Mapping[str, Any]) -> str:
+    return SHA + hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
 def _bytes(value: Any) -> bytes:
+    return (json.dumps(value, indent=2) + '\n').encode()
+
+
+def write_json(path: pathlib.Path, value: Any, order: bool = True) -> None:
+    """Writes a JSON file whole or not at all; a mapping with its checksum.
+
+    Args:
+        path: the file; its folder exists.
+        value: in JSON's types.
+        order: whether the names of mappings are put in order.
+
+    Raises:
+        OSError: as `open`.
+    """
     if isinstance(value, Mapping):
         value = json.loads(json.dumps(value))  # names that are numbers are sorted as texts
-        text = json.dumps(value, sort_keys=True)
-        value = {**value, CHECKSUM: SHA + hashlib.sha256(text.encode()).hexdigest()}
-    return (json.dumps(value, indent=2, sort_keys=True) + '\n').encode()
-
-
-def write_json(path: pathlib.Path, value: Any) -> None:
-    """Writes a JSON file whole or not at all; a mapping with its checksum."""
+        value = {**value, CHECKSUM: _digest(value)}
+    if order:
+        value = json.loads(json.dumps(value, sort_keys=True))
     disk.write(path, _bytes(value))
 
 

@@ -9,12 +9,12 @@ import importlib
 import json
 import os
 import pathlib
-import zipfile
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from point_ft_jax.core import array_file, disk
 from point_ft_jax.core.errors import UserError
 
 FILE = 'report.npz'
@@ -26,11 +26,7 @@ def write(path: str | os.PathLike, record: Any) -> None:
     """Writes a record, the same record to the same bytes; whole or not at all."""
     arrays: dict[str, np.ndarray] = {}
     text = json.dumps(_packed(record, arrays))
-    path = pathlib.Path(path)
-    temporary = path.with_name(path.name + '.tmp')
-    with temporary.open('wb') as file:
-        np.savez_compressed(file, record=np.array(text), **arrays)
-    os.replace(temporary, path)
+    array_file.write(pathlib.Path(path), {'record': np.array(text), **arrays}, packed=True)
 
 
 def read(path: str | os.PathLike) -> Any:
@@ -43,15 +39,13 @@ def read(path: str | os.PathLike) -> Any:
     if not path.is_file():
         raise UserError(f'{path}: no such file; expected what a finished run leaves for its report')
     try:
-        with path.open('rb') as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = dict(file)
+        arrays = array_file.read(path, unsigned=True)
         return _unpacked(json.loads(str(arrays.pop('record'))), arrays)
-    except (
-        OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, zipfile.BadZipFile,
-    ) as error:  # fmt: skip
+    except Exception as error:  # of an older or newer version, it may lack or have anything
+        reason = str(error) if isinstance(error, UserError) else disk.one_line(error)
         raise UserError(
-            f'{path} cannot be read ({type(error).__name__}: {error}): it is broken, or of another '
-            "version; the run's command, given again, writes it again"
+            f"{path} cannot be read ({reason}): it is broken, or of another version; the run's "
+            'command, given again, writes it again'
         ) from None
 
 

@@ -1,7 +1,6 @@
 """A report: sections of text, tables, figures and clouds, as Markdown, as one page, and as JSON."""
 
 import dataclasses
-import json
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from point_ft_jax.reports import figures, page, records, tables
 from point_ft_jax.reports.clouds import View
 
 DPI = 120
+RESULT = 'result.json'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,8 +98,7 @@ class Report:
         for name, content in pictures.items():
             (folder / f'{name}.png').write_bytes(content)
         found = json_files.plain({**self.result, 'scores': self.scores})
-        result = json.dumps(found, indent=1, allow_nan=False)
-        (folder / 'result.json').write_text(result + '\n', encoding='utf-8')
+        json_files.write_json(folder / RESULT, found, order=False)
         if dataclasses.is_dataclass(self.record):
             records.write(folder / records.FILE, self.record)
         (folder / 'report.html').write_text(page.page(self, pictures), encoding='utf-8')

@@ -78,7 +78,7 @@ def test_what_cannot_be_compared_is_said_with_the_command_that_mends_it(
     run_folder.begin(tiny(tmp_path / 'begun'))
     old = pathlib.Path(two[1])
     result = json.loads((old / 'result.json').read_text())
-    del result['scores']
+    del result['scores'], result['checksum']
     (old / 'result.json').write_text(json.dumps(result))
     with pytest.raises(UserError) as error:
         compare.compared([*two, str(tmp_path / 'begun'), str(tmp_path / 'gone')])
@@ -86,6 +86,21 @@ def test_what_cannot_be_compared_is_said_with_the_command_that_mends_it(
     assert f'run.py --config={tmp_path / "begun" / "config.json"} goes on with it' in message
     assert f'{tmp_path / "gone"} is no folder of a run' in message
     assert 'is of before results could be compared' in message
+
+
+def test_a_damaged_result_or_record_is_named(two: list[str]) -> None:
+    result, record = (pathlib.Path(two[1]) / name for name in ('result.json', 'report.npz'))
+    sound = result.read_text()
+    for changed in (sound.replace('0.', '1.', 1), sound.replace('"checksum"', '"checksun"'), '{'):
+        result.write_text(changed)
+        with pytest.raises(UserError, match=r'result\.json (is not what was written|cannot be)'):
+            compare.compared(two)
+    result.write_text(sound)
+    content = bytearray(record.read_bytes())
+    content[len(content) // 2] ^= 4
+    record.write_bytes(content)
+    with pytest.raises(UserError, match=r'report\.npz cannot be read .* given again, writes it'):
+        report.rebuilt(record.parent)
 
 
 def test_a_lost_report_is_written_again(two: list[str], capsys: pytest.CaptureFixture) -> None:

@@ -7,10 +7,7 @@ a run that was killed goes on with the stage, and within a training with the ste
 
 import copy
 import functools
-import io
 import pathlib
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -18,8 +15,9 @@ from ml_collections import ConfigDict
 
 from point_ft_jax.checkpoints import run as saved
 from point_ft_jax.checkpoints.store import CheckpointStore
-from point_ft_jax.core import devices, disk, trees
+from point_ft_jax.core import array_file, devices, trees
 from point_ft_jax.core.devices import main_process
+from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.json_files import read_json, write_json
 from point_ft_jax.experiments import build, run_folder
 from point_ft_jax.experiments.jobs import _robust_bench, _robust_checks, _robust_models
@@ -120,16 +118,15 @@ class _Stage:
         return self._kept(path, lambda: self._measure(name))
 
     def _kept(self, path: pathlib.Path, compute: Callable[[], Scores]) -> Scores:
-        """Scores from their file, or else computed and kept there."""
-        if (kept := read_scores(path)) is not None:
-            return kept
+        if path.exists():
+            try:
+                return array_file.read(path, unsigned=True)
+            except UserError as error:
+                devices.say(f'{error}; it is measured again')
         found = compute()
         if main_process():
-            packed = io.BytesIO()
-            np.savez_compressed(packed, **found)
-            with disk.writing(f'{path}'):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                disk.write(path, packed.getvalue())
+            path.parent.mkdir(parents=True, exist_ok=True)
+            array_file.write(path, found, packed=True)
         return found
 
     def _measure(self, name: str) -> Scores:
@@ -208,18 +205,6 @@ class _Stage:
         """What the pre-trained file lacks, and is fine-tuned at every alpha."""
         self.distance()
         return read_json(self.folder / 'scores' / f'distance_{self.seed}.json')['taken']
-
-
-def read_scores(path: pathlib.Path) -> Scores | None:
-    """The scores in a file; None if there is none, or if it is damaged, after saying so."""
-    try:
-        with path.open('rb') as file, np.load(file) as kept:
-            return dict(kept)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        devices.say(f'{path} is damaged ({disk.one_line(error)}): its scores are measured again')
-        return None
 
 
 def _measure(stages: list[_Stage], names: list[str], label: str) -> None:

@@ -201,6 +201,9 @@ def probe_folds(
     Args:
         train_features, test_features: [..., S, F] of the splits that the folds were drawn from.
         folds: of one size.
+
+    Raises:
+        UserError: features that are so large that a probe on them has no finite answers.
     """
     ways = len(folds[0].classes)
     rows = [np.stack([getattr(fold, name) for fold in folds]) for name in ('train', 'test')]
@@ -209,7 +212,13 @@ def probe_folds(
         jnp.asarray(features.reshape(-1, *features.shape[-2:]))
         for features in (train_features, test_features)
     ]
-    return np.asarray(_probe_all(ways)(*stacks, *rows)).reshape(*lead, len(folds))
+    found = np.asarray(_probe_all(ways)(*stacks, *rows)).reshape(*lead, len(folds))
+    if np.isnan(found).any():
+        raise UserError(
+            'a linear probe on the features has no finite answers: the features are out of all '
+            'range, and so are the weights that gave them (see point-ft inspect)'
+        )
+    return found
 
 
 @functools.cache
@@ -229,7 +238,7 @@ def _probe_all(ways: int) -> Callable:
 def probe(train: Array, test: Array, ways: int) -> Array:
     """The accuracy [] of softmax regression on one fold's features [n * k, F] and [n * q, F].
 
-    Rows are ordered by class, with equally many of each.
+    Rows are ordered by class, with equally many of each. NaN where its answers are not finite.
     """
     mean = train.mean(0, keepdims=True)
     deviation = jnp.sqrt(jnp.square(train - mean).mean(0, keepdims=True)) + 1e-6
@@ -248,5 +257,7 @@ def probe(train: Array, test: Array, ways: int) -> Array:
 
     weights = {'kernel': jnp.zeros((train.shape[1], ways)), 'bias': jnp.zeros(ways)}
     (weights, _), _ = jax.lax.scan(step, (weights, tx.init(weights)), None, length=STEPS)
-    found = jnp.argmax(test @ weights['kernel'] + weights['bias'][None], -1)
-    return jnp.mean(found == jnp.repeat(jnp.arange(ways), len(test) // ways))
+    answers = test @ weights['kernel'] + weights['bias'][None]
+    right = answers.argmax(-1) == jnp.repeat(jnp.arange(ways), len(test) // ways)
+    finite = jnp.isfinite(answers).all() & jnp.isfinite(deviation).all()
+    return jnp.where(finite, jnp.mean(right), jnp.nan)

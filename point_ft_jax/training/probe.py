@@ -18,6 +18,7 @@ from point_ft_jax.core import trees
 from point_ft_jax.core.devices import compiler_options
 from point_ft_jax.core.errors import UserError, some
 from point_ft_jax.core.trees import Array, Variables
+from point_ft_jax.evaluation import inference
 from point_ft_jax.training import population
 from point_ft_jax.training.losses import cross_entropy
 
@@ -103,9 +104,15 @@ def _step(
 
 
 def head_logits(head: nn.Module, variables: Variables, features: np.ndarray) -> np.ndarray:
-    """The logits [A, S, C] of heads [A, ...] on features [A, S, F]."""
-    run = _logits(head)
-    return np.asarray(run(variables, jnp.asarray(features)))
+    """The logits [A, S, C] of heads [A, ...] on features [A, S, F].
+
+    Raises:
+        UserError: logits that are not finite.
+    """
+    found = np.asarray(_logits(head)(variables, jnp.asarray(features)))
+    if said := inference.problem(found, axis=1):
+        raise UserError(said)
+    return found
 
 
 @functools.cache

@@ -52,6 +52,13 @@ def test_tent_with_rate_0_is_plain_evaluation(built, variables, plain, options) 
     np.testing.assert_allclose(adapted(built, variables, 'tent', **options), plain, atol=1e-5)
 
 
+def test_answers_that_adapting_has_made_infinite_are_not_scored(built, variables) -> None:
+    with pytest.raises(
+        UserError, match=r'not finite for \d+ of 10 clouds.* adapted by tent, which'
+    ):
+        adapted(built, variables, 'tent', lr=1e38)
+
+
 def test_tent_makes_predictions_surer(built, variables, plain) -> None:
     def entropy(logits: np.ndarray) -> float:
         log = jax.nn.log_softmax(logits)

@@ -15,6 +15,7 @@ from point_ft_jax.core import trees
 from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.data import augment
+from point_ft_jax.data.files import array_pickle
 from point_ft_jax.data.split import Split
 from point_ft_jax.evaluation import features, few_shot, inference, linear_svm, neighbours
 from point_ft_jax.training import probe
@@ -162,6 +163,33 @@ def test_folds_probed_together_are_folds_probed_alone() -> None:
     for i, fold in enumerate(folds):
         alone = few_shot.probe(train[0][fold.train], test[0][fold.test], 5)
         np.testing.assert_allclose(found[0, i], alone, atol=0.021)
+
+
+def test_features_out_of_all_range_are_not_scored() -> None:
+    fold = few_shot.Fold(np.arange(2), np.arange(8), np.arange(4))
+    features = np.full((8, 3), 1e30, np.float32) * np.arange(8)[:, None]
+    with pytest.raises(UserError, match='a linear probe on the features has no finite answers'):
+        few_shot.probe_folds(features, features[:4], [fold])
+
+
+@pytest.mark.parametrize(
+    'entries', [[1, 2], [([1, 2], 0)], [(np.ones((4, 6)), 0), (np.ones((5, 6)), 1)], [([], [])]]
+)
+def test_what_is_no_fold_is_named(entries: list, tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / '2way_1shot'
+    folder.mkdir()
+    (folder / '0.pkl').write_bytes(pickle.dumps({'train': entries, 'test': entries}))
+    with pytest.raises(UserError, match=r'0\.pkl is no fold: expected pairs of points and a label'):
+        few_shot.read_official(str(tmp_path), 2, 1, folds=1)
+
+
+def test_lists_that_hold_one_another_again_and_again_are_refused(tmp_path: pathlib.Path) -> None:
+    deep: list = []
+    for _ in range(50):
+        deep = [deep, deep]
+    (tmp_path / 'a.pkl').write_bytes(pickle.dumps(deep))
+    with pytest.raises(UserError, match='hold the same parts more often than it has bytes'):
+        array_pickle.load(tmp_path / 'a.pkl')
 
 
 def test_the_official_folds_are_read(tmp_path: pathlib.Path) -> None:

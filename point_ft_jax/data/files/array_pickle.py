@@ -25,7 +25,9 @@ def load(path: Path) -> Any:
     try:
         with open(path, 'rb') as file:
             unpickler = _Unpickler(file, 'latin1')
-            return inert_pickle.resolve(unpickler.load(), VALUES, unpickler.size)
+            found = inert_pickle.resolve(unpickler.load(), VALUES, unpickler.size)
+            _check_parts(found, unpickler.size)
+            return found
     except UserError as error:
         raise UserError(f'{path} is refused, nothing of it was run: {error}') from None
     except Exception as error:
@@ -34,6 +36,24 @@ def load(path: Path) -> Any:
             f'{path} is no readable pickle of arrays ({type(error).__name__}: '
             f'{str(error)[:200]}); download it again, or delete it to have it made anew'
         ) from None
+
+
+def _check_parts(value: object, most: int) -> None:
+    """Raises a `UserError` for containers that hold one another so often that no array ends.
+
+    numpy visits a list as often as it stands somewhere: one that holds another twice, fifty levels
+    deep, would take for ever.
+    """
+    left = [value]
+    while left:
+        part = left.pop()
+        most -= 1
+        if most < 0:
+            raise UserError('its lists hold the same parts more often than it has bytes')
+        if isinstance(part, dict):
+            left.extend(part.values())
+        elif isinstance(part, list | tuple | set | frozenset):
+            left.extend(part)
 
 
 class _Unpickler(inert_pickle.Unpickler):
@@ -48,7 +68,7 @@ class _Unpickler(inert_pickle.Unpickler):
 
 def _number_type(value: Opaque) -> np.dtype:
     found = pickled_numpy.dtype(value)
-    if found.kind not in 'fiub':
+    if not isinstance(found, np.dtype) or found.kind not in 'fiub':
         raise UserError(f'it holds arrays of {inert_pickle.shown(value.args[0])}; expected numbers')
     return found
 

@@ -9,9 +9,12 @@ import inspect
 from collections.abc import Mapping
 
 import flax.linen as nn
+import numpy as np
 from jax.sharding import Mesh
 
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.trees import Variables
+from point_ft_jax.evaluation import inference
 from point_ft_jax.evaluation.adaptation import purge_gate, tent
 from point_ft_jax.evaluation.inference import Predict
 from point_ft_jax.models.options import check
@@ -32,6 +35,8 @@ def make_adapted(
 ) -> Predict:
     """A function of variables and prepared points [S, n, 3] to logits [S, C], adapting as it goes.
 
+    The function raises UserError for answers that are not finite.
+
     Args:
         name: 'tent', 'purge_gate' or 'purge_gate_sp'.
         module: the classifier.
@@ -51,7 +56,18 @@ def make_adapted(
         raise UserError(
             f"{name} needs the option 'source': clouds [S, n, 3] that the model was trained on"
         )
-    return ADAPTATIONS[name](module, mesh, batch_size, **(options or {}))
+    run = ADAPTATIONS[name](module, mesh, batch_size, **(options or {}))
+
+    def predict(variables: Variables, points: np.ndarray) -> np.ndarray:
+        found = run(variables, points)
+        if said := inference.problem(found):
+            raise UserError(
+                f'{said}. It was adapted by {name}, which may have moved it too far: lower lr, the '
+                'learning rate of adapting, or take fewer steps'
+            )
+        return found
+
+    return predict
 
 
 def check_adaptation(name: str, options: Mapping[str, object]) -> None:

@@ -159,8 +159,8 @@ class Scorer:
             try:
                 run = self._adapting(adapt, options.to_dict(), one)
                 answers = {n: run(one.variables, c.points).argmax(-1) for n, c in few_of.items()}
-            except UserError as error:  # the adaptation does not fit this model
-                devices.say(f'{adapt} is left out: {error}')
+            except UserError as error:  # it does not fit this model, or moved it too far
+                devices.say(f'{adapt} is left out for a model: {error}')
                 continue
             for name, own in few_of.items():
                 found[f'adapted/{adapt}/{name}'] = answers[name] == own.labels

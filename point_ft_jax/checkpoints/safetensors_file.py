@@ -43,8 +43,11 @@ NAMES = {np.dtype(kind): name for name, kind in TYPES.items()}
 
 def is_safetensors(path: str | os.PathLike) -> bool:
     """Whether the file at `path` begins as such a file does, whatever its name."""
+    path = pathlib.Path(path)
+    if not path.is_file():  # a pipe would be waited for
+        return False
     try:
-        with pathlib.Path(path).open('rb') as stream:
+        with path.open('rb') as stream:
             head = stream.read(LENGTH_BYTES + 1)
             size = stream.seek(0, os.SEEK_END)
     except OSError:

@@ -12,11 +12,14 @@ NUMBERS = re.compile(r'b1|[iu][1248]|f[248]|c8|c16|[SU][1-9]\d{0,3}')
 CODECS = ('latin1', 'latin-1')
 
 
-def dtype(value: Opaque) -> np.dtype:
-    """The type of a stand-in for numpy.dtype, of numbers or text, in either byte order."""
+def dtype(value: Opaque) -> np.dtype | Opaque:
+    """The type of a stand-in for numpy.dtype, of numbers or text, in either byte order.
+
+    Of Python objects, records and times the stand-in; an array of these stays one too.
+    """
     code = value.args[0] if value.args else None
     if type(code) is not str or not NUMBERS.fullmatch(code):
-        raise UserError(f'holds a numpy array of type {shown(code)}; expected numbers or text')
+        return value
     order = value.state[1] if type(value.state) is tuple and len(value.state) > 1 else '|'
     return np.dtype(code).newbyteorder('>' if order == '>' else '=')
 
@@ -37,18 +40,24 @@ def array(data: Any, dtype: np.dtype, shape: tuple, order: str) -> np.ndarray:
     return values.astype(dtype.newbyteorder('='), copy=False)
 
 
-def _rebuilt(value: Opaque) -> np.ndarray:
+def _rebuilt(value: Opaque) -> np.ndarray | Opaque:
     _, shape, dtype, column_major, data = value.state
+    if isinstance(dtype, Opaque):
+        return value
     return array(data, dtype, shape, 'F' if column_major is True else 'C')
 
 
-def _buffer(value: Opaque) -> np.ndarray:
+def _buffer(value: Opaque) -> np.ndarray | Opaque:
     data, dtype, shape, order = value.args
+    if isinstance(dtype, Opaque):
+        return value
     return array(data, dtype, shape, order if type(order) is str else 'C')
 
 
-def _scalar(value: Opaque) -> np.generic:
+def _scalar(value: Opaque) -> np.generic | Opaque:
     dtype, data = value.args
+    if isinstance(dtype, Opaque):
+        return value
     return array(data, dtype, (1,), 'C')[0]
 
 

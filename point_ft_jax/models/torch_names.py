@@ -228,7 +228,7 @@ def compare(
         unsound=tuple(
             f'{k}: {what}; expected finite real numbers'
             for k in loaded
-            if (what := _unsound(state[prefix + k]))
+            if (what := _unsound(state[prefix + k], targets[k][0].endswith('/var')))
         ),
     )
 
@@ -307,11 +307,25 @@ def without_module(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     Training on several GPUs puts in the first, `torch.compile` the second.
 
     Whole parts between dots only: 'submodule.weight' keeps its name.
+
+    Raises:
+        UserError: two names that become one, of different values.
     """
-    return {
-        '.'.join(part for part in key.split('.') if part not in PARTS_PUT_IN): value
-        for key, value in state.items()
-    }
+    plain: dict[str, np.ndarray] = {}
+    keys: dict[str, str] = {}
+    twice = []
+    for key, value in state.items():
+        name = '.'.join(part for part in key.split('.') if part not in PARTS_PUT_IN)
+        if name in plain and not np.array_equal(plain[name], value):
+            twice.append(f'{keys[name]} and {key}')
+        plain[name], keys[name] = value, key
+    if twice:
+        raise UserError(
+            f'there are two models in it: {len(twice):,} pairs of names are the same but for '
+            f'{" and ".join(PARTS_PUT_IN)}, such as {twice[0]}; choose one by --prefix, or save '
+            'it alone'
+        )
+    return plain
 
 
 def _unwrapped(
@@ -337,13 +351,16 @@ def _unwrapped(
     return {key.removeprefix(best): value for key, value in state.items()}
 
 
-def _unsound(value: np.ndarray) -> str:
-    """What is wrong with the values of a weight; '' where nothing is."""
+def _unsound(value: np.ndarray, variance: bool) -> str:
+    """What is wrong with the values of a weight, or of a variance; '' where nothing is."""
     if not jnp.issubdtype(value.dtype, jnp.floating):
         return f'of type {value.dtype}'
     with np.errstate(over='ignore'):
         broken = int(np.count_nonzero(~np.isfinite(value.astype(np.float32))))
-    return f'{broken:,} of {value.size:,} are NaN or infinite' if broken else ''
+    if broken:
+        return f'{broken:,} of {value.size:,} are NaN or infinite'
+    below = int(np.count_nonzero(value < 0)) if variance else 0
+    return f'{below:,} of {value.size:,} variances are below 0' if below else ''
 
 
 def _is_counter(key: str) -> bool:

@@ -256,18 +256,20 @@ def dtype(code: str, order: str) -> bytes:
     return b'cnumpy\ndtype\n' + push((code, False, True)) + b'R' + state + b'b'
 
 
+@pytest.mark.parametrize(('code', 'order'), [('O8', '|'), ('V16', '|'), ('M8', '<'), ('>f8', '<')])
 @pytest.mark.parametrize(
-    ('code', 'order', 'message'),
+    ('name', 'tail'),
     [
-        ('O8', '|', "numpy array of type 'O8'; expected numbers or text"),
-        ('V16', '|', "type 'V16'"),
-        ('>f8', '<', "type '>f8'"),
+        ('scalar', push('12345678') + b'tR'),
+        ('_frombuffer', push((2,)) + push('C') + b'tR'),
     ],
 )
-def test_numpy_types_other_than_plain_ones_are_refused(tmp_path, code, order, message):
-    scalar = b'cnumpy.core.multiarray\nscalar\n(' + dtype(code, order) + push('12345678') + b'tR.'
-    with pytest.raises(UserError, match=message):
-        read(tmp_path / 'a.pth', b'\x80\x02' + scalar)
+def test_numpy_values_of_other_types_than_plain_ones_stay_inert(tmp_path, code, order, name, tail):
+    where = 'numeric' if name == '_frombuffer' else 'multiarray'
+    head = f'cnumpy.core.{where}\n{name}\n('.encode()
+    data = push(b'12345678' * 2) if name == '_frombuffer' else b''
+    found = read(tmp_path / 'a.pth', b'\x80\x02' + head + data + dtype(code, order) + tail + b'.')
+    assert found.name == f'numpy.core.{where}.{name}'
 
 
 def test_numpy_values_may_be_in_big_endian_order(tmp_path):

@@ -99,6 +99,27 @@ def test_a_report_reads_well() -> None:
     )
 
 
+@pytest.mark.parametrize('wrapper', ['module.', '_orig_mod.'])
+def test_two_models_in_one_file_are_not_taken_for_one(wrapper: str) -> None:
+    model, variables = shapes('point_mae')
+    state = state_dict('pmae_pre')
+    wrapped = {wrapper + key: value for key, value in state.items()}
+    model.load_backbone(variables, {**state, **wrapped}, 'the same twice')
+    averaged = {key: value + 1 for key, value in wrapped.items()}
+    for both in ({**state, **averaged}, {**averaged, **state}):
+        with pytest.raises(UserError, match=r'two models in it: \d+ pairs of names are the same'):
+            model.load_backbone(variables, both, 'two models')
+
+
+def test_a_variance_below_zero_is_refused() -> None:
+    model, variables = shapes('point_mae')
+    state = state_dict('pmae_pre')
+    name = next(key for key in state if key.endswith('running_var'))
+    state[name] = np.full_like(state[name], -0.5)
+    with pytest.raises(UserError, match=r'running_var: \d+ of \d+ variances are below 0'):
+        model.load_backbone(variables, state, 'broken.pth')
+
+
 def test_names_are_changed_by_whole_parts_only() -> None:
     """A part 'module' goes, wherever it stands; a word that ends so stays. So do twins."""
     state = dict.fromkeys(('module.a.module.b', 'submodule.b', 'a.modules.b'), np.zeros(1))

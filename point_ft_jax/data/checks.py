@@ -48,7 +48,7 @@ def check_clouds(
     Raises:
         UserError: everything that is wrong with them, in one message.
     """
-    clouds = as_array(points)
+    clouds = regular(points, 'points')
     labels = np.zeros(len(clouds) if clouds.ndim else 0, int)
     found = problems(clouds, labels, [''], complete=False, channels=channels)
     raise_all(found, 'these clouds cannot be used:')
@@ -60,7 +60,7 @@ def check_clouds(
 
 def cloud_problems(clouds: Sequence[np.ndarray], names: Sequence[str]) -> list[str]:
     """What is wrong with the coordinates, the first three columns, of clouds of any size."""
-    broken, flat, merged = [], [], []
+    broken, flat, merged, lost = [], [], [], []
     for cloud, name in zip(clouds, names, strict=True):
         low, high = cloud[:, :3].min(axis=0), cloud[:, :3].max(axis=0)
         if not np.isfinite([low, high]).all():
@@ -69,6 +69,8 @@ def cloud_problems(clouds: Sequence[np.ndarray], names: Sequence[str]) -> list[s
             flat.append(name)
         elif precision.are_merged(cloud[None, :, :3])[0]:
             merged.append(name)
+        elif precision.are_beside_outliers(cloud[None], low[None], high[None])[0]:
+            lost.append(name)
     found = []
     if broken:
         found.append(f'NaN or infinite coordinates in {len(broken):,} clouds: {some(broken)}')
@@ -76,7 +78,17 @@ def cloud_problems(clouds: Sequence[np.ndarray], names: Sequence[str]) -> list[s
         found.append(f'{len(flat):,} clouds have all points in one place: {some(flat)}')
     if merged:
         found.append(_merged(len(merged), some(merged)))
+    if lost:
+        found.append(_lost(len(lost), some(lost)))
     return found
+
+
+def _lost(count: int, which: str) -> str:
+    return (
+        f'{count:,} clouds are too small beside the distance of single points of theirs: {which}; '
+        'single precision cannot hold both. Remove the points that are far from the others, such '
+        'as (0, 0, 0) for what a scanner did not see'
+    )
 
 
 def _merged(count: int, which: str) -> str:
@@ -170,7 +182,10 @@ def _value_problems(points: np.ndarray) -> list[str]:
     with np.errstate(invalid='ignore'):  # of infinities, which are told of as such
         same = (high[:, :3] / 2.0 - low[:, :3] / 2.0 <= np.finfo(np.float32).tiny).all(axis=1)
     flat = np.flatnonzero(finite & same)
-    merged = np.flatnonzero(precision.are_merged(points) & finite & ~same)
+    merged = precision.are_merged(points) & finite & ~same
+    beside = precision.are_beside_outliers(points, low, high)
+    lost = np.flatnonzero(beside & finite & ~same & ~merged)
+    merged = np.flatnonzero(merged)
     found = []
     if len(broken):
         found.append(
@@ -184,6 +199,8 @@ def _value_problems(points: np.ndarray) -> list[str]:
         )
     if len(merged):
         found.append(_merged(len(merged), f'numbers {some(merged)}'))
+    if len(lost):
+        found.append(_lost(len(lost), f'numbers {some(lost)}'))
     return found
 
 
@@ -197,15 +214,21 @@ def _colour_problems(points: np.ndarray, channels: Sequence[str]) -> list[str]:
     ]
 
 
-def as_array(values: ArrayLike) -> np.ndarray:
+def regular(values: ArrayLike, name: str) -> np.ndarray:
     """Values as an array, NaN where they are masked.
 
     Raises:
-        ValueError: clouds of different sizes.
+        UserError: clouds of different sizes; `name` says what is to be of one.
     """
     if isinstance(values, np.ma.MaskedArray) and values.dtype.kind in 'fiu' and values.mask.any():
         return values.astype(np.result_type(values.dtype, np.float32)).filled(np.nan)
-    return np.asarray(values)
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise UserError(
+            f'{name} are no regular array ({error}); expected the same number of points in every '
+            'cloud: subsample the clouds to one size'
+        ) from None
 
 
 def numbered(labels: np.ndarray, where: str) -> tuple[str, ...]:

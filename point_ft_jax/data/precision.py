@@ -12,6 +12,7 @@ import numpy as np
 from point_ft_jax.core.errors import some, warn
 
 FAR = 1000  # times its extent: what lies farther from the origin is moved there before it is cast
+SAMPLE = 64  # points that tell where most of a cloud is
 STEPS = 64  # an extent of fewer steps of its number type has lost the cloud's shape
 
 
@@ -64,6 +65,26 @@ def offsets(points: np.ndarray) -> np.ndarray:
     """The largest coordinate of each cloud's centre, [S] float64."""
     xyz = points[..., :3]
     return np.abs(xyz.max(axis=-2) / 2.0 + xyz.min(axis=-2) / 2.0).max(axis=-1)
+
+
+def are_beside_outliers(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Which of the clouds are small beside the distance of a point of theirs, [S].
+
+    A scanner may write (0, 0, 0) for what it did not see. Where the middle half of a cloud spans
+    fewer than `STEPS` steps of single precision, as large as these are at the farthest point, there
+    is no centre whose subtraction would save it.
+
+    Args:
+        points: [S, N, 3 or more].
+        low, high: the corners of their boxes, [S, 3 or more].
+    """
+    xyz = points[:, :: max(1, points.shape[1] // SAMPLE), :3].astype(np.float64)
+    first, middle, last = np.quantile(xyz, (0.25, 0.5, 0.75), axis=1, method='nearest')
+    with np.errstate(over='ignore', invalid='ignore'):
+        farthest = np.maximum(high[:, :3] - middle, middle - low[:, :3]).max(axis=1)
+        size = (last - first).max(axis=1)
+        steps = STEPS * np.spacing(farthest.astype(np.float32)).astype(np.float64)
+        return (size > 0) & (size < steps)
 
 
 def are_merged(points: np.ndarray) -> np.ndarray:

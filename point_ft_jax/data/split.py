@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike  # quoted in signatures: help() then shows its name
 
 from point_ft_jax.core.errors import UserError, raise_all, some
-from point_ft_jax.data import checks, precision
+from point_ft_jax.data import checks, likeness, precision
 from point_ft_jax.data.files.channels import expand
 
 
@@ -78,7 +79,7 @@ class Split:
             >>> len(split), split.points.dtype
             (4, dtype('float32'))
         """
-        points, labels = _array(points, 'points'), _array(labels, 'labels')
+        points, labels = checks.regular(points, 'points'), checks.regular(labels, 'labels')
         complete = classes is None
         if classes is None:
             classes = checks.numbered(labels, 'there are')
@@ -87,7 +88,7 @@ class Split:
         if len(set(classes)) < len(classes):
             problems.append('a class name occurs twice; expected a name of its own for every label')
         if part_labels is not None:
-            part_labels = _array(part_labels, 'part_labels')
+            part_labels = checks.regular(part_labels, 'part_labels')
             if part_labels.dtype.kind not in 'iu' or part_labels.shape != points.shape[:2]:
                 problems.append(
                     f'part_labels are {part_labels.dtype} {list(part_labels.shape)}; expected '
@@ -108,6 +109,27 @@ class Split:
             parts=tuple(map(tuple, parts)),
         )
 
+    def checked(self, measured: Mapping[str, Any] | None = None) -> 'Split':
+        """The split with points of float32 and labels of int32, after the checks of every reader.
+
+        Whoever makes a `Split` of arrays by itself, past `from_arrays`, may have any.
+
+        Args:
+            measured: of the training clouds, to warn of others; see `likeness.measures`.
+
+        Raises:
+            UserError: everything that is wrong with points and labels, in one message.
+        """
+        points, labels = (
+            checks.regular(v, n) for v, n in ((self.points, 'points'), (self.labels, 'labels'))
+        )
+        problems = checks.problems(points, labels, self.classes, False, self.channels)
+        raise_all(problems, 'these clouds cannot be used:')
+        points = precision.to_float32(points)
+        if measured is not None:
+            likeness.warn_of_differences(points, measured)
+        return dataclasses.replace(self, points=points, labels=labels.astype(np.int32))
+
     def take(self, indices: np.ndarray) -> 'Split':
         """The clouds of `indices`, in their order."""
         rows = {
@@ -117,16 +139,6 @@ class Split:
         names = tuple(np.array(self.names)[indices]) if self.names else ()
         features = {name: array[indices] for name, array in self.features.items()}
         return dataclasses.replace(self, **rows, names=names, features=features)
-
-
-def _array(values: 'ArrayLike', name: str) -> np.ndarray:
-    try:
-        return checks.as_array(values)
-    except ValueError as error:
-        raise UserError(
-            f'{name} are no regular array ({error}); expected the same number of points in every '
-            'cloud: subsample the clouds to one size'
-        ) from None
 
 
 def require_split(value: object, name: str) -> None:

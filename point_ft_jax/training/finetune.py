@@ -13,7 +13,6 @@ from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.core.trees import Variables
 from point_ft_jax.data import augment as augmentations
-from point_ft_jax.data.checks import check_clouds
 from point_ft_jax.data.likeness import measures
 from point_ft_jax.data.split import FEW, Split, few_clouds, hold_out, require_split
 from point_ft_jax.models import Model, ModelSpec, create_model
@@ -105,7 +104,7 @@ def finetune(
     """
     require_split(data, 'data')
     _check_numbers(epochs, batch_size, lr, patience, seed)
-    check_clouds(data.points, data.channels)
+    data = data.checked()
     kind = kinds.of_data(data) if task is None else kinds.named(task)
     kind.check(data)
     training, held_out = _splits(data, validation, seed)
@@ -200,7 +199,7 @@ def _splits(data: Split, validation: Split | float, seed: int) -> tuple[Split, S
             f'the validation clouds have the classes {", ".join(validation.classes[:4])}, …; '
             f'expected those of the data, {", ".join(data.classes[:4])}, …, in the same order'
         )
-    check_clouds(validation.points, validation.channels)
+    validation = validation.checked()
     return data, validation
 
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from point_ft_jax.core.devices import make_mesh
 from point_ft_jax.core.errors import UserError, raise_all
-from point_ft_jax.data.checks import check_clouds
 from point_ft_jax.data.split import Split, require_split
 from point_ft_jax.evaluation import inference
 from point_ft_jax.evaluation.adaptation import make_adapted
@@ -58,7 +57,7 @@ def evaluate(
     """
     require_split(split, 'split')
     check_split(tuned, split)
-    check_clouds(split.points, split.channels, tuned.metadata)
+    split = split.checked(tuned.metadata)
     task = kinds.of_model(tuned.model.spec).task(split, {})
     points, targets = task.prepare(split, tuned.metadata['points'])
     variables, size = jax.tree.map(np.asarray, tuned.variables), min(len(split), batch_size)

@@ -109,3 +109,29 @@ def test_scans_and_corrupted_clouds_are_moved_before_they_are_cast(tmp_path, dat
             points = read()
         expected = data[0] - data[0].mean(0)
         np.testing.assert_allclose(points[0], expected, atol=1e-6 * np.ptp(expected))
+
+
+def beside_the_origin() -> np.ndarray:
+    """Clouds far from the origin, each with one point there: what a scanner did not see."""
+    clouds = FAR.copy()
+    clouds[:, 3] = 0
+    return clouds
+
+
+def test_a_cloud_beside_a_point_far_from_it_is_refused(tmp_path):
+    with pytest.raises(UserError, match='4 clouds are too small beside the distance of single'):
+        Split.from_arrays(beside_the_origin(), [0, 1, 0, 1])
+    for index, cloud in enumerate(beside_the_origin()):
+        place = tmp_path / ('bag', 'cup')[index % 2]
+        place.mkdir(exist_ok=True)
+        np.save(place / f'{index}.npy', cloud)
+    with pytest.raises(UserError, match=r'bag/\d\.npy.*Remove the points that are far from'):
+        folder.load('train', root=str(tmp_path), normalize=True)
+
+
+@pytest.mark.parametrize('zeros', [0, 20, 50, 63])
+def test_clouds_filled_up_with_zeros_are_read(zeros):
+    clouds = SMALL.copy()
+    clouds[:, :zeros] = 0
+    clouds[:, -1] = 0.5
+    np.testing.assert_array_equal(check_clouds(clouds), clouds.astype(np.float32))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from point_ft_jax.core.errors import UserError
+from point_ft_jax.data import checks
 from point_ft_jax.data.split import Split
 
 POINTS = np.random.default_rng(0).normal(size=(4, 8, 3))
@@ -18,6 +19,21 @@ def test_arrays_and_lists_become_a_split():
 
 def test_classes_by_name_may_lack_clouds():
     assert Split.from_arrays(POINTS, [0, 2, 2, 0], ['bag', 'bed', 'car', 'cup']).classes[2] == 'car'
+
+
+@pytest.mark.parametrize('kind', ['int64', 'float64', '>f8', 'float16'])
+def test_a_split_that_was_made_by_hand_is_checked_and_has_its_types(kind):
+    points = (100 * POINTS).astype(kind)
+    found = Split(points, np.array([0, 1, 1, 0]), ('a', 'b')).checked()
+    np.testing.assert_array_equal(found.points, points.astype(np.float32))
+    assert (found.points.dtype, found.labels.dtype) == (np.dtype('float32'), np.dtype('int32'))
+    with pytest.raises(UserError, match=r'labels out of range: 7; expected 0\.\.1'):
+        Split(points, np.array([0, 7, 1, 0]), ('a', 'b')).checked()
+
+
+def test_clouds_of_several_sizes_are_said_at_the_door_of_a_model():
+    with pytest.raises(UserError, match=r'points are no regular array .*subsample the clouds to'):
+        checks.check_clouds([POINTS[0], POINTS[1, :5]])
 
 
 def nan():

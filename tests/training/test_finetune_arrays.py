@@ -57,6 +57,12 @@ def test_a_tuned_model_tells_its_history_its_parameters_and_its_scores(tuned: ob
     assert 'lora, 2 classes' in repr(tuned)
 
 
+def test_a_split_that_was_made_by_hand_is_scored_as_one_of_arrays(tuned: object) -> None:
+    data = clouds()
+    by_hand = Split(data.points.astype('>f8'), data.labels.astype(np.int64), data.classes)
+    assert (evaluate(tuned, by_hand).confusion == evaluate(tuned, data).confusion).all()
+
+
 def test_predictions_survive_saving_and_merging(tuned: object, tmp_path: pathlib.Path) -> None:
     data = clouds()
     expected = predict(tuned, data.points)

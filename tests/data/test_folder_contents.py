@@ -54,6 +54,13 @@ def test_a_good_set_is_described_in_a_page(root, capsys):
     assert out.endswith('no problems\n')
 
 
+@pytest.mark.parametrize('ending', ['fbx', 'parquet', 'pickle', 'ply.bz2', '7z', 'vtk'])
+def test_data_in_other_formats_are_named(root, capsys, ending):
+    (root / 'train' / 'bag' / f'more.{ending}').write_bytes(b'more')
+    out = checked(root, capsys)
+    assert f'1 files of data are not used: train/bag/more.{ending}' in ' '.join(out.split())
+
+
 @pytest.mark.parametrize('place', ['train/bag/scans', 'train', '.', 'val/bag', 'train/bag/a/b'])
 def test_clouds_in_other_places_are_counted_and_named(root, capsys, place):
     for index in range(40):

@@ -123,6 +123,11 @@ BAD = {
     ),
     'empty npy': ('a.npy', b'', 'no readable .npy file of numbers'),
     'pickle': ('a.npy', np.array([{}], object), 'no readable .npy file.*it holds object'),
+    'records': (
+        'a.npy',
+        np.zeros(9, [('x', 'f4'), ('y', 'f4'), ('z', 'f4')]),
+        r"numbers: save its fields as columns, np\.stack\(\[a\['x'\], a\['y'\], a\['z'\]\]",
+    ),
     'one axis': ('a.npy', np.zeros(9), r'float64 of shape \[9\]; expected real numbers \[points'),
     'two columns': ('a.npy', np.zeros((9, 2)), r'shape \[9, 2\]'),
     'no rows': ('a.npy', np.zeros((0, 3)), 'no points in it'),
@@ -159,6 +164,16 @@ BAD = {
     'list': ('a.ply', HEADER + LISTS + XYZ + b'2 5 0 0 0\n' * 2, 'vertex 1 has 2 values'),
     'more ascii': ('a.ply', HEADER + XYZ + b'0 0 1\n' * 3, '2 rows announced but 3 are there'),
     'more binary': ('a.ply', ply('binary_big_endian', CLOUD) + b'0' * 24, '7 vertices .* but 8'),
+    'a long header': (
+        'a.ply',
+        HEADER.replace(b'ascii 1.0\n', b'ascii 1.0\n' + b'comment a\n' * 110_000) + XYZ,
+        'no PLY header: .*within a MiB',
+    ),
+    'many elements': (
+        'a.ply',
+        HEADER + XYZ.replace(b'end_header', b'element e 0\n' * 2000 + b'end_header'),
+        '2,001 elements, of which no cloud',
+    ),
     'twice': ('a.ply', HEADER + b'property float x\n' + XYZ, 'occurs twice'),
     'endless': ('a.ply', ENDLESS, 'rows of face announced but only 1 are there'),
     'few ascii': ('a.ply', HEADER + XYZ + b'0 0 0\n', '2 vertices announced but only 1 are there'),

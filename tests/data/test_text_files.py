@@ -155,6 +155,18 @@ REFUSED = {
         lines(*table(first='0.{i}', rows=ROWS * 2)),
         'counts the rows: it can be an index, a',
     ),
+    'times at no even steps': (
+        lines(*(f'1.7{i * i:04}e9 {a} {b} {c}' for i, (a, b, c) in enumerate(ROWS * 3))),
+        'counts the rows: it can be an index, a',
+    ),
+    'two labels before points': (
+        lines(*(f'{i % 2} {i % 3} {a} {b} {c}' for i, (a, b, c) in enumerate(ROWS))),
+        'whole numbers, as labels or colours',
+    ),
+    'colours before points': (
+        lines(*(f'{9 * i} 255 {i % 3} {a} {b} {c}' for i, (a, b, c) in enumerate(ROWS))),
+        'whole numbers, as labels or colours',
+    ),
     'bare numbers and a word': (lines('0 1 2 a', *table(last=' wall')), 'first line counts'),
     'a remark of other columns': (lines('# id x y z', *table()), 'a remark names 4 columns, of 3'),
 }
@@ -193,6 +205,19 @@ def test_header_and_rows_that_do_not_fit_are_refused(tmp_path, content, message)
 def test_whole_numbers_that_begin_by_counting_are_points(tmp_path):
     (tmp_path / 'a.xyz').write_text('1 2 3\n4 5 6\n7 8 8\n')
     assert point_files.read(tmp_path / 'a.xyz').tolist() == [[1, 2, 3], [4, 5, 6], [7, 8, 8]]
+
+
+@pytest.mark.parametrize('scale', [100, -1])
+def test_whole_numbers_before_fractions_are_points_where_they_are_no_colours(tmp_path, scale):
+    rows = [f'{scale * (i % 4)} 2 {i} {i}.5 {i % 3}.25 0.75' for i in range(9)]
+    (tmp_path / 'a.txt').write_bytes(lines(*rows))
+    assert point_files.read(tmp_path / 'a.txt')[3].tolist() == [3 * scale, 2, 3]
+
+
+def test_whole_numbers_before_unit_normals_are_points(tmp_path):
+    rows = [f'{i % 4} 2 {i} 0.6 0.8 0.0' if i % 2 else f'{i % 4} 2 {i} 0 0.6 0.8' for i in range(9)]
+    (tmp_path / 'a.txt').write_bytes(lines(*rows[1:], '3 2 9 0.8 0.0 0.6'))
+    assert point_files.read(tmp_path / 'a.txt')[1].tolist() == [2, 2, 2]
 
 
 def test_the_part_is_found_by_its_name(tmp_path):

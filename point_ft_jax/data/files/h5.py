@@ -146,7 +146,10 @@ def _own(file: h5py.File, key: str, path: pathlib.Path) -> h5py.Dataset:
             'the file'
         )
     if array.dtype.kind not in 'biufSU':
-        raise UserError(f'{path} has {key} of {str(array.dtype)[:80]}; expected numbers')
+        raise UserError(
+            f'{path} has {key} of {str(array.dtype)[:80]}; expected numbers'
+            f'{npy.of_records(array.dtype)}'
+        )
     npy.check_unpacked(
         max(array.nbytes, math.prod(array.chunks or ()) * array.dtype.itemsize), path
     )

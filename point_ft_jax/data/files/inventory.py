@@ -16,7 +16,9 @@ SYSTEM_FILES = ('thumbs.db', 'desktop.ini', 'icon\r')
 DATA = (
     *('.ply', '.npy', '.npz', '.txt', '.xyz', '.pts', '.csv', '.pcd', '.las', '.laz', '.e57'),
     *('.obj', '.off', '.stl', '.glb', '.gltf', '.dae', '.ptx', '.asc', '.xyzn', '.xyzrgb', '.bin'),
-    *('.h5', '.hdf5', '.mat', '.pt', '.pth', '.pkl', '.dat', '.zip', '.gz', '.tar'),
+    *('.fbx', '.3ds', '.blend', '.step', '.stp', '.vtk', '.vtp', '.usd', '.usdz', '.drc', '.rcp'),
+    *('.h5', '.hdf5', '.mat', '.pt', '.pth', '.pkl', '.pickle', '.dat', '.parquet', '.feather'),
+    *('.zip', '.gz', '.tar', '.tgz', '.bz2', '.xz', '.7z', '.rar'),
 )
 TEXT = ('.txt', '.csv', '.tsv', '.lst', '.list', '.json')
 DOCUMENT_NAME = re.compile(

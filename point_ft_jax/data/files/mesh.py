@@ -1,6 +1,7 @@
 """Points on the surface of a mesh."""
 
 import dataclasses
+import itertools
 import pathlib
 import zlib
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,10 @@ def triangles_of(
 ) -> np.ndarray:
     """The triangles [T, 3] of polygons, each a fan about its first corner.
 
+    Args:
+        faces: the corners of each, [F, 3 or more] or a sequence a face, of less than 2**63.
+        number_of_vertices: which they are numbers of, from 0 on.
+
     Raises:
         UserError: a corner that is no vertex. Faces of fewer than three corners have no surface.
     """
@@ -41,10 +46,12 @@ def triangles_of(
         fans = [faces[:, [0, i, i + 1]] for i in middle]
         triangles = np.concatenate([np.empty((0, 3), np.int64), *fans])
     else:
-        rows = [(face[0], face[i], face[i + 1]) for face in faces for i in range(1, len(face) - 1)]
-        limit = 2**62  # what is larger is no vertex, and no whole number of 64 bits either
-        rows = [tuple(min(max(c, -limit), limit) for c in row) for row in rows]
-        triangles = np.array(rows, np.int64).reshape(-1, 3)
+        corners = np.fromiter(itertools.chain.from_iterable(faces), np.int64)
+        lengths = np.array([*map(len, faces)], np.int64)
+        fans = np.maximum(lengths - 2, 0)  # triangles of each face
+        roots = np.repeat(np.cumsum(lengths) - lengths, fans)
+        steps = np.arange(fans.sum()) - np.repeat(np.cumsum(fans) - fans, fans)
+        triangles = corners[np.stack([roots, roots + steps + 1, roots + steps + 2], axis=-1)]
     return checked(triangles, number_of_vertices)
 
 

@@ -71,6 +71,13 @@ def check_unpacked(size: int, path: pathlib.Path) -> None:
         )
 
 
+def of_records(dtype: np.dtype) -> str:
+    """What to do with an array of records, behind a colon; '' for one of anything else."""
+    names = [repr(name) for name in ('x', 'y', 'z') if name in (dtype.names or ())] or ['...']
+    columns = ', '.join(f'a[{name}]' for name in names)
+    return f': save its fields as columns, np.stack([{columns}], axis=-1)' if dtype.names else ''
+
+
 def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
     with archive.open(entry) as stream:
         return _array(stream, entry.file_size)
@@ -104,7 +111,7 @@ def _array(stream: BinaryIO, size: int) -> np.ndarray:
         raise UserError(f'a numpy file of version {version}, which holds no array of numbers')
     shape, column_major, dtype = HEADERS[version](stream)
     if dtype.kind not in 'biufcSU' or not dtype.itemsize:
-        raise UserError(f'it holds {str(dtype)[:80]}; expected numbers')
+        raise UserError(f'it holds {str(dtype)[:80]}; expected numbers{of_records(dtype)}')
     if len(shape) > 32 or any(type(length) is not int or length < 0 for length in shape):
         raise UserError(f'its header gives it the shape {str(shape)[:80]}')
     needed = math.prod(shape) * dtype.itemsize

@@ -9,6 +9,7 @@ from point_ft_jax.core.errors import UserError
 from point_ft_jax.data.files import mesh, numbers
 from point_ft_jax.data.files.mesh import Mesh
 
+CORNER = re.compile('[+-]?[0-9]{1,18}')
 # By the number of values behind `v`; the fourth of four is a weight.
 COLUMNS = {
     3: ('x', 'y', 'z'),
@@ -59,6 +60,6 @@ def _vertices(rows: list[list[str]]) -> dict[str, np.ndarray]:
 def _index(word: str, number_so_far: int) -> int:
     """The vertex, from 0 on, of a corner such as 7, 7/1/3, or -1, the last one so far."""
     first = word.partition('/')[0]
-    if not re.fullmatch('[+-]?[0-9]{1,18}', first) or not int(first):
+    if not CORNER.fullmatch(first) or not (number := int(first)):
         raise UserError(f'a face has the corner {word[:40]!r}; expected the number of a vertex')
-    return int(first) - 1 if int(first) > 0 else number_so_far + int(first)
+    return number - 1 if number > 0 else number_so_far + number

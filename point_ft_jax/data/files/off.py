@@ -9,6 +9,7 @@ from point_ft_jax.core.errors import UserError
 from point_ft_jax.data.files import mesh, numbers
 from point_ft_jax.data.files.mesh import Mesh
 
+CORNER = re.compile('[0-9]{1,18}')
 NORMALS = ('nx', 'ny', 'nz')
 COLOURS = ('red', 'green', 'blue', 'alpha')
 
@@ -87,6 +88,6 @@ def _corners(row: list[str], index: int) -> list[int]:
             's and then these'
         )
     words = row[1 : 1 + int(row[0])]
-    if not all(re.fullmatch('[0-9]{1,18}', word) for word in words):
+    if not all(map(CORNER.fullmatch, words)):
         raise UserError(f'face {index + 1} has a corner that is no number of a vertex')
     return [*map(int, words)]

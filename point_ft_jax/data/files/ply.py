@@ -1,6 +1,7 @@
 """The points and faces of a PLY file: ascii or binary of either byte order, of any properties."""
 
 import codecs
+import collections
 import dataclasses
 import re
 import struct
@@ -27,6 +28,9 @@ CODES = dict(
     zip(('i1', 'u1', 'i2', 'u2', 'i4', 'u4', 'i8', 'u8', 'f4', 'f8'), 'bBhHiIqQfd', strict=True)
 )
 ORDERS = {'ascii': '', 'binary_little_endian': '<', 'binary_big_endian': '>'}
+LONGEST_HEADER = 2**20  # bytes
+MOST_ELEMENTS = 1000
+CORNER = re.compile(rb'[0-9]{1,18}')
 LONGEST = 1000  # values in a list that all rows may have alike
 CORNERS = ('vertex_indices', 'vertex_index')  # the list of a face that names its vertices
 
@@ -109,7 +113,8 @@ def _vertex(elements: list[_Element]) -> _Element:
 
 def _plain(columns: list[str]) -> list[str]:
     lower = [column.lower() for column in columns]
-    return [low if lower.count(low) == 1 else own for low, own in zip(lower, columns, strict=True)]
+    counts = collections.Counter(lower)
+    return [low if counts[low] == 1 else own for low, own in zip(lower, columns, strict=True)]
 
 
 def _header(content: bytes) -> tuple[str, list[_Element], bytes]:
@@ -118,11 +123,12 @@ def _header(content: bytes) -> tuple[str, list[_Element], bytes]:
     newline = re.search(rb'\r\n|\r|\n', content)
     alone = newline is not None and newline[0] == b'\r'
     starts, ends = (rb'\r', rb'\r') if alone else (rb'\n', rb'\r?\n')
-    end = re.search(rb'(?i)(?<=' + starts + rb')[ \t]*end_header[ \t]*' + ends, content)
+    last = rb'(?i)(?<=' + starts + rb')[ \t]*end_header[ \t]*' + ends
+    end = re.search(last, content[:LONGEST_HEADER])
     head = content[: end.start()].decode('latin1') if end else ''
     lines = [line.split() for line in head.split('\r' if alone else '\n')]
     if [word.lower() for word in lines[0]] != ['ply']:
-        raise UserError('no PLY header: expected a line `ply` first and `end_header` later')
+        raise UserError('no PLY header: expected a line `ply` first and `end_header` within a MiB')
     elements: list[_Element] = []
     order = None
     for words in lines[1:]:
@@ -141,6 +147,8 @@ def _header(content: bytes) -> tuple[str, list[_Element], bytes]:
                 pass
             case _:
                 raise UserError(f'header line {" ".join(words)[:200]!r} is no PLY')
+    if len(elements) > MOST_ELEMENTS:
+        raise UserError(f'{len(elements):,} elements, of which no cloud has more than two or three')
     if order is None:
         raise UserError(f'no format line; expected one of {", ".join(ORDERS)}')
     return order, elements, content[end.end() :]
@@ -256,7 +264,7 @@ def _binary_faces(
                 raise UserError(f'face {row + 1} has {length:,} corners, more than the file holds')
             if index == number:
                 corners = np.frombuffer(body, order + items[0], length, start)
-                faces.append([int(corner) for corner in corners])
+                faces.append(corners.astype(np.int64).tolist())
             start += length * size
     return faces
 
@@ -281,7 +289,7 @@ def _ascii_faces(
             values = row[start + 1 : start + 1 + int(row[start])]
             start += 1 + int(row[start])
             corners = values if name in CORNERS else corners
-        if start != len(row) or not all(re.fullmatch(rb'[0-9]{1,18}', c) for c in corners):
+        if start != len(row) or not all(map(CORNER.fullmatch, corners)):
             raise UserError(
                 f'face {index + 1} is {b" ".join(row)[:80]!r}; expected the numbers of its corners'
             )

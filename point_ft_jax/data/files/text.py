@@ -240,10 +240,12 @@ def _are_row_names(rows: list[str] | list[list[str]]) -> bool:
 def _doubt(table: np.ndarray) -> str:
     """Why the first of more than three columns without names may be another than x; '' if not."""
     with np.errstate(invalid='ignore'):  # of infinities
-        if _is_index(table[:, 0]) or _rises_evenly(table[:, 0]):
+        if _is_index(table[:, 0]) or _rises_alone(table[:, :4]):
             return 'its first column counts the rows: it can be an index, a time or x'
         if _is_number_of_something(table):
             return 'its first column has whole numbers, as an index or a label'
+        if _numbers_before_points(table):
+            return 'its first columns have whole numbers, as labels or colours, the next three not'
     return ''
 
 
@@ -253,10 +255,10 @@ def _is_index(column: np.ndarray) -> bool:
     return len(column) >= 3 and any(np.array_equal(column, counts + start) for start in (0, 1))
 
 
-def _rises_evenly(column: np.ndarray) -> bool:
-    """Whether a column rises by the same step from row to row, as the times of a recording do."""
-    steps = np.diff(column)
-    return len(steps) >= 7 and steps[0] > 0 and bool(np.allclose(steps, steps[0], rtol=1e-3))
+def _rises_alone(table: np.ndarray) -> bool:
+    """Whether the first of some columns rises from row to row as no other does, as times do."""
+    rising = (np.diff(table, axis=0) > 0).all(axis=0)
+    return len(table) >= 8 and bool(rising[0]) and not rising[1:].any()
 
 
 def _is_number_of_something(table: np.ndarray) -> bool:
@@ -264,6 +266,21 @@ def _is_number_of_something(table: np.ndarray) -> bool:
     whole = [bool((column == np.floor(column)).all()) for column in table[:, :4].T]
     one = len(table) > 1 and not np.ptp(table[:, 0])
     return whole[0] and (one or not any(whole[1:]))
+
+
+def _numbers_before_points(table: np.ndarray) -> bool:
+    """Whether two or three columns have whole numbers, and none of the three behind them has.
+
+    Three may be coordinates: beyond what colours are, or where unit vectors follow.
+    """
+    whole = [bool((column == np.floor(column)).all()) for column in table[:, :6].T]
+    count = whole.index(False) if False in whole else 0
+    after = table[:, count : count + 3]
+    if count < 2 or after.shape[1] < 3 or any(whole[count : count + 3]):
+        return False
+    units = np.allclose(np.linalg.norm(after, axis=1), 1, atol=0.02)
+    first = table[:, :count]
+    return count == 2 or (0 <= first.min() <= first.max() <= 255 and not units)
 
 
 def _numbers(

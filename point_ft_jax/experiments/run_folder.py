@@ -1,6 +1,7 @@
 """How every job of run.py begins: with a checked config and its own folder."""
 
 import json
+import math
 import pathlib
 import shlex
 from typing import Any
@@ -141,6 +142,11 @@ def _check(config: ConfigDict) -> None:
         'vote.repeats': config.vote.repeats,
     }
     wrong = [
+        f'{name} is {value}; expected a finite number'
+        for name, value in fields(json.loads(config.to_json_best_effort())).items()
+        if any(isinstance(one, float) and not math.isfinite(one) for one in _each(value))
+    ]
+    wrong += [
         f'{name} is {value}; expected more than 0' for name, value in positive.items() if value <= 0
     ]
     seeds = set(config.seeds)
@@ -216,3 +222,8 @@ def _claim(folder: pathlib.Path, plain: dict[str, Any]) -> None:
     if main_process():
         with disk.writing(f'{path}', 'Give another --config.folder'):
             write_json(path, plain)
+
+
+def _each(value: Any) -> list[Any]:
+    """A value, or those of a list of values, themselves lists or not."""
+    return [e for v in value for e in _each(v)] if isinstance(value, list | tuple) else [value]

@@ -4,12 +4,12 @@
 """
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
-from point_ft_jax.core.errors import UserError
+from point_ft_jax.core.errors import UserError, raise_all
 from point_ft_jax.core.json_files import read_json
 from point_ft_jax.experiments.config import (
     default,
@@ -41,7 +41,9 @@ def get_config(path: str) -> ConfigDict:
     plain = read_json(pathlib.Path(path).expanduser())
     if not isinstance(plain, Mapping) or not isinstance(plain.get('job'), str):
         raise UserError(f'{path} is no config of a run; expected the config.json in its folder')
-    config = _completed(plain, skeleton(plain['job']))
+    known = skeleton(plain['job'])
+    raise_all([*_odd(plain, known)], f'{path} is no config of a run:')
+    config = _completed(plain, known)
     config.folder = str(pathlib.Path(path).expanduser().absolute().parent)
     return config
 
@@ -49,6 +51,28 @@ def get_config(path: str) -> ConfigDict:
 def skeleton(job: str) -> ConfigDict:
     """The fields of a job's configs, with their defaults."""
     return SKELETONS[job]() if job in SKELETONS else judging(job)
+
+
+def _odd(plain: Mapping[str, Any], known: ConfigDict, place: str = '') -> Iterator[str]:
+    """A sentence for each value of another kind than its field has: section, text, number."""
+    for name, value in plain.items():
+        expected = known.get(name)
+        if isinstance(expected, ConfigDict) and isinstance(value, Mapping):
+            yield from () if name in FREE else _odd(value, expected, f'{place}{name}.')
+        elif expected is not None and not isinstance(value, _kinds(expected)):
+            what = 'a section' if isinstance(expected, ConfigDict) else f'such as {expected!r}'
+            yield f'{place}{name} is {repr(value)[:80]}; expected {what}'
+
+
+def _kinds(expected: Any) -> tuple[type, ...]:
+    """What JSON may have for a field, by its default; one value may stand for several."""
+    if isinstance(expected, ConfigDict):
+        return (Mapping,)
+    if isinstance(expected, str):
+        return (str, type(None))
+    if isinstance(expected, bool):
+        return (bool,)
+    return (int, float, list, type(None))
 
 
 def _completed(plain: Mapping[str, Any], known: ConfigDict) -> ConfigDict:

@@ -137,6 +137,29 @@ def test_a_field_of_later_versions_has_its_default_in_an_older_run(tmp_path: pat
         saved_config.get_config(str(path))
 
 
+@pytest.mark.parametrize(
+    ('section', 'name', 'value', 'message'),
+    [
+        ('', 'train', 5, 'train is 5; expected a section'),
+        ('', 'data', None, 'data is None; expected a section'),
+        ('model', 'geometry', [1], r'model.geometry is \[1\]; expected a section'),
+        ('train', 'epochs', '7', "train.epochs is '7'; expected such as"),
+        ('', 'seeds', {'a': 1}, r"seeds is \{'a': 1\}; expected such as \(0,\)"),
+        ('model', 'backbone', 3, 'model.backbone is 3; expected such as'),
+    ],
+)
+def test_a_config_of_other_kinds_of_values_is_named(
+    section: str, name: str, value: object, message: str, tmp_path: pathlib.Path
+) -> None:
+    path = saved(tmp_path)
+    plain = json.loads(path.read_text())
+    del plain['checksum']
+    (plain[section] if section else plain)[name] = value
+    path.write_text(json.dumps(plain))
+    with pytest.raises(UserError, match=f'(?s)config.json is no config of a run:.*{message}'):
+        saved_config.get_config(str(path))
+
+
 def answer(arguments: list[str], capsys: pytest.CaptureFixture) -> tuple[int, str, str]:
     """The status of a command with a config flag, and what it prints."""
     values = flags.FlagValues()

@@ -41,6 +41,14 @@ MISTAKES = {
     'option of another method': ({'method.name': 'full'}, 'method full has no option rank'),
     'no epochs': ({'train.epochs': 0}, 'train.epochs is 0; expected more than 0'),
     'no rate': ({'optim.lr': 0.0}, 'optim.lr is 0.0; expected more than 0'),
+    'a rate that is no number': (
+        {'optim.lr': float('nan')},
+        'optim.lr is nan; expected a finite number',
+    ),
+    'clipping at infinity': (
+        {'optim.clip': float('inf')},
+        'optim.clip is inf; expected a finite number',
+    ),
     'a warm-up below nothing': ({'optim.warmup': -1}, 'optim.warmup is -1; expected 0 or more'),
     'an average that never moves': ({'optim.ema': 1.0}, 'optim.ema is 1.0; expected 0 '),
     'a penalty below nothing': ({'optim.l2_sp': -1.0}, 'optim.l2_sp is -1.0; expected 0 or more'),

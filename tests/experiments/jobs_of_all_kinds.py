@@ -17,6 +17,8 @@ def config_of(kind: str, folder: pathlib.Path, run: str = '') -> ConfigDict:
         return tiny(folder, **short)
     if kind == 'population':
         return tiny(folder, **short, population=2)
+    if kind == 'cross_validation':
+        return tiny(folder, **{**short, 'train.epochs': 3, 'validation.folds': 3})
     if kind == 'part_segmentation':
         config = tiny(folder, **short)
         config.task = 'part_segmentation'

@@ -165,7 +165,7 @@ def _check(folder: pathlib.Path, owner: Owner | None, is_free: bool) -> None:
 
 def _read(handle: int, folder: pathlib.Path) -> Owner | None:
     """Who the file says holds the folder; None if it does not say, or is a copy from elsewhere."""
-    with contextlib.suppress(ValueError, TypeError, OSError):
+    with contextlib.suppress(ValueError, TypeError, OSError, RecursionError):
         fields: dict[str, Any] = json.loads(os.pread(handle, 4096, 0))
         owner = Owner(**fields)
         if isinstance(owner.process, int) and isinstance(owner.started, int):

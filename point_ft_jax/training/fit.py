@@ -295,7 +295,7 @@ class _Fit:
         if not told:
             return True
         if not self._population.several or not records:
-            raise UserError(f'{told[0]}. {divergence.ADVICE}. {self._checkpoints.kept()}')
+            raise UserError(f'{told[0]}; {divergence.ADVICE}. {self._checkpoints.kept()}')
         self._diverged.add(k)
         say(f'{told[0]}. It keeps its best epoch, and the others go on')
         return False

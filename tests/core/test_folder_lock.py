@@ -92,7 +92,9 @@ def test_what_is_released_is_free_without_a_word(tmp_path: pathlib.Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize('text', ['', '{', '[1]', '{"host": 3}'])
+@pytest.mark.parametrize(
+    'text', ['', '{', '[1]', '{"host": 3}', pytest.param('[' * 4000, id='deep')]
+)
 def test_a_file_that_says_nothing_holds_nothing(tmp_path: pathlib.Path, text: str) -> None:
     (tmp_path / NAME).write_text(text)
     lock(tmp_path, print).release()

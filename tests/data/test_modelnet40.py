@@ -128,7 +128,7 @@ class Hostile:
 
 PICKLES = {
     'hostile': (pickle.dumps([[Hostile()], []]), r'refused, nothing of it was run.*posix\.system'),
-    'objects': (pickle.dumps(np.array([{}], object)), r"refused.*array of type 'O8'"),
+    'objects': (pickle.dumps(np.array([{}], object)), r"refused.*arrays of 'O8'; expected numbers"),
     'truncated': (pickle.dumps([[np.zeros(9)]])[:60], 'no readable pickle of arrays.*delete it'),
     'no pickle': (b'<html>', 'no readable pickle of arrays'),
     'other content': (pickle.dumps([1, 2, 3]), 'not a list of clouds and a list of labels'),

@@ -2,7 +2,8 @@
 
     README.md           the model card, see `model_card`
     spec.json           what model it is of
-    delta.json          what is known of its run, and the fingerprint of the backbone it belongs to
+    delta.json          what is known of its run, the fingerprint of the backbone it belongs to, and
+                        the checksum of the arrays
     delta.safetensors   the arrays, by their paths in the tree
 
 `point-ft export RUN FOLDER --format=delta` writes one; whatever takes a delta's folder reads it.
@@ -14,10 +15,11 @@ import pathlib
 import numpy as np
 
 from point_ft_jax.checkpoints import delta, model_card, safetensors_file, spec_file
-from point_ft_jax.core import json_files, trees
-from point_ft_jax.core.errors import UserError, raise_all
+from point_ft_jax.core import disk, json_files, trees
+from point_ft_jax.core.errors import UserError, raise_all, some
 
 ARRAYS, FACTS = 'delta.safetensors', 'delta.json'
+DIGEST = 'arrays'  # among the facts
 
 
 def is_one(folder: pathlib.Path) -> bool:
@@ -49,7 +51,8 @@ def write(
         folder.mkdir(parents=True, exist_ok=True)
         safetensors_file.write(folder / ARRAYS, arrays, {})
         spec_file.write(folder, own.model.spec)
-        json_files.write_json(folder / FACTS, metadata)
+        digest = disk.digest(folder / ARRAYS)
+        json_files.write_json(folder / FACTS, {**metadata, DIGEST: digest})
         card = model_card.write(own.model.spec, metadata, licence, command)
         (folder / 'README.md').write_text(card, encoding='utf-8')
     except OSError as error:
@@ -66,6 +69,7 @@ def read(folder: pathlib.Path) -> delta.Delta:
     metadata = json_files.read_json(folder / FACTS)
     if not isinstance(metadata, dict) or delta.FINGERPRINT not in metadata:
         raise UserError(f'{folder / FACTS} lacks the fingerprint of the backbone: get it again')
+    digest = metadata.pop(DIGEST, None)  # older versions wrote none
     model = spec_file.rebuild(folder, metadata)
     expected = trees.flatten(delta.shapes(model))
     arrays, _ = safetensors_file.read(folder / ARRAYS)
@@ -77,6 +81,13 @@ def read(folder: pathlib.Path) -> delta.Delta:
         ],
         f'{folder / ARRAYS} does not fit {folder / spec_file.NAME}:',
     )
+    if digest is not None and disk.digest(folder / ARRAYS) != digest:
+        raise UserError(
+            f'{folder / ARRAYS} is not what was written with {FACTS}: it was damaged, or is of '
+            'another delta; get the folder again'
+        )
+    if paths := trees.nonfinite(arrays):
+        raise UserError(f'{folder / ARRAYS} has NaN or infinities in {some(paths, 3)}')
     tree = trees.unflatten(arrays)
     statistics = tree.get('batch_stats', {})
     return delta.Delta(model, tree['params'], statistics, metadata, str(folder))

@@ -14,6 +14,7 @@ import numpy as np
 from jax import export
 
 from kernels import with_backend
+from point_ft_jax.core import disk
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.core.trees import Variables
 from point_ft_jax.models import Model
@@ -39,7 +40,7 @@ def write(path: str | os.PathLike, model: Model, variables: Variables, points: i
     _require_package()
     try:
         data = exported(model, variables, points).serialize()
-        pathlib.Path(path).write_bytes(data)
+        disk.write(pathlib.Path(path), data)
     except OSError as error:
         raise UserError(f'{path}: cannot be written: {error.strerror or error}') from error
     return len(data)

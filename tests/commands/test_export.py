@@ -126,6 +126,14 @@ def test_a_damaged_gift_says_what_does_not_fit(tmp_path: pathlib.Path) -> None:
         delta_folder.write(tmp_path / f'{name}_gift', read_delta(tmp_path / name))
     with pytest.raises(UserError, match='is not empty'):
         delta_folder.write(tmp_path / 'run_gift', read_delta(tmp_path / 'run'))
+    arrays = tmp_path / 'run_gift' / 'delta.safetensors'
+    sound = arrays.read_bytes()
+    for place in (-1, -1000):
+        changed = bytearray(sound)
+        changed[place] ^= 1
+        arrays.write_bytes(changed)
+        with pytest.raises(UserError, match=r'delta\.safetensors is not what was written with'):
+            read_delta(tmp_path / 'run_gift')
     (tmp_path / 'other_gift' / 'delta.safetensors').replace(
         tmp_path / 'run_gift' / 'delta.safetensors'
     )

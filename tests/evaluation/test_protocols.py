@@ -179,7 +179,7 @@ def test_what_is_no_fold_is_named(entries: list, tmp_path: pathlib.Path) -> None
     folder = tmp_path / '2way_1shot'
     folder.mkdir()
     (folder / '0.pkl').write_bytes(pickle.dumps({'train': entries, 'test': entries}))
-    with pytest.raises(UserError, match=r'0\.pkl is no fold: expected pairs of points and a label'):
+    with pytest.raises(UserError, match=r'0\.pkl is no list of clouds: expected entries'):
         few_shot.read_official(str(tmp_path), 2, 1, folds=1)
 
 

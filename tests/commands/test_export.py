@@ -101,7 +101,7 @@ def test_a_delta_to_give_away_has_a_card_and_is_read_back(tmp_path: pathlib.Path
     run = saved(tmp_path / 'run', build('dapt'))
     gift = tmp_path / 'gift'
     line = export.export(str(tmp_path / 'run'), str(gift), licence='apache-2.0', form='delta')
-    assert line == f'{gift}: README.md, delta.json, delta.safetensors, spec.json'
+    assert line == f'wrote {gift}: README.md, delta.json, delta.safetensors, spec.json'
     _, header, text = (gift / 'README.md').read_text().split('---\n', 2)
     header = yaml.safe_load(header)
     assert header['license'] == 'apache-2.0'

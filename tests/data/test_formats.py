@@ -217,7 +217,8 @@ def test_a_folder_of_mixed_formats_is_one_data_set(tmp_path):
     for index in range(2):
         write(tmp_path / 'scan' / f'{index}.pcd', reader_cases.pcd(r.normal(size=(40, 3))))
         np.savez(tmp_path / 'scan' / f'{index}.npz', points=r.normal(size=(40, 3)))
-    splits = folder.load_splits(root=str(tmp_path))
+    with pytest.warns(UserWarning, match='every cloud keeps 40 points, since scan/'):
+        splits = folder.load_splits(root=str(tmp_path))
     assert sum(map(len, splits.values())) == 10
     assert splits['train'].points.shape[1:] == (40, 3)
     splits = folder.load_splits(root=str(tmp_path / '..' / tmp_path.name), num_points=20)
@@ -229,7 +230,8 @@ def test_of_a_mesh_and_the_cloud_drawn_from_it_the_cloud_is_used(tmp_path):
         write(tmp_path / 'box' / f'{index}.obj', reader_cases.obj())
         write(tmp_path / 'box' / f'{index}.stl', reader_cases.stl())
     np.save(tmp_path / 'box' / '0.npy', CORNERS)
-    splits = folder.load_splits(root=str(tmp_path))
+    with pytest.warns(UserWarning, match='every cloud keeps 8 points, since box/0.npy'):
+        splits = folder.load_splits(root=str(tmp_path))
     names = {name for split in splits.values() for name in split.names}
     assert names == {'box/0.npy', 'box/1.obj'}
 

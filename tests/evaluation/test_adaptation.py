@@ -59,6 +59,7 @@ def test_answers_that_adapting_has_made_infinite_are_not_scored(built, variables
         adapted(built, variables, 'tent', lr=1e38)
 
 
+@pytest.mark.slow
 def test_tent_makes_predictions_surer(built, variables, plain) -> None:
     def entropy(logits: np.ndarray) -> float:
         log = jax.nn.log_softmax(logits)

@@ -261,6 +261,7 @@ def test_runs_over_different_backbones_are_not_compared(
         evaluate.compared([str(tuned / 'a'), str(run)], None, 16)
 
 
+@pytest.mark.slow
 def test_a_merged_run_is_the_same_model_without_a_tuner(
     tuned: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -348,6 +349,7 @@ def test_a_wrong_path_is_told_before_a_model_is_loaded(tmp_path: pathlib.Path) -
         predict.predict_files('run', ['none.ply'], few='some')
 
 
+@pytest.mark.slow
 def test_a_backbone_is_loaded_and_reported(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
 ) -> None:

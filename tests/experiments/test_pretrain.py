@@ -122,6 +122,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
     jax.tree.map(np.testing.assert_array_equal, straight, resumed)
 
 
+@pytest.mark.slow
 def test_a_fine_tuning_run_takes_its_backbone(
     run: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
 ) -> None:

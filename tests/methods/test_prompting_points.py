@@ -117,6 +117,7 @@ def test_pointlora_adds_the_negative_entropy_of_its_choice_to_the_loss() -> None
     np.testing.assert_allclose(losses[1] - losses[0], -0.5 * 1.25 * np.log(2), rtol=0.05)
 
 
+@pytest.mark.slow
 def test_pointlora_learns_nothing_of_its_choice_from_the_labels() -> None:
     """Chosen tokens are copied, not weighted: only the choice's own loss reaches the predictor."""
     model, variables = fresh('point_mae', 'pointlora')
@@ -135,6 +136,7 @@ def test_the_negative_entropy_is_least_where_nothing_is_chosen() -> None:
     np.testing.assert_allclose(found[1], -np.log(2), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_ppts_prompts_take_the_tokenizers_statistics_along_a_second_time() -> None:
     """Training mode, two passes: 0.9 (0.9 old + 0.1 patches) + 0.1 prompts."""
     _, variables = fresh('point_mae', 'ppt')

@@ -72,7 +72,9 @@ def test_what_is_not_filled_in_is_refused() -> None:
         jax.eval_shape(model.module.apply, model.shapes(), PLACES)
 
 
-@pytest.mark.parametrize('backbone', ['point_mae', 'point_m2ae'])
+@pytest.mark.parametrize(
+    'backbone', ['point_mae', pytest.param('point_m2ae', marks=pytest.mark.slow)]
+)
 def test_a_widened_model_starts_as_the_function_that_it_was(backbone: str) -> None:
     """To the bit, whatever the new channels hold, in training mode too."""
     narrow, wide = small(backbone), small(backbone, input_channels=6)

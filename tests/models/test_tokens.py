@@ -113,12 +113,13 @@ def answers(model: Model, variables: dict) -> tuple[jax.Array, dict]:
     return logits, gradient
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('backbone', 'method', 'parts'),
     [
-        pytest.param('recon', 'prefix+dapt', False, marks=pytest.mark.slow),
-        pytest.param('recon_two_stream', 'dapt', False, marks=pytest.mark.slow),
-        pytest.param('point_m2ae', 'dapt', True, marks=pytest.mark.slow),
+        ('recon', 'prefix+dapt', False),
+        ('recon_two_stream', 'dapt', False),
+        ('point_m2ae', 'dapt', True),
         ('point_mae', 'dapt', True),
     ],
 )

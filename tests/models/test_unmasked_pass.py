@@ -44,6 +44,7 @@ def test_some_finer_tokens_are_in_no_neighbourhood_and_so_hidden(published: tupl
     assert [v.sum(axis=1).tolist() for v in expected] == COUNTS
 
 
+@pytest.mark.slow
 def test_the_features_are_the_references_and_need_no_renaming(published: tuple) -> None:
     state, points, grouped = published
     built = create_model('point_m2ae', 40, geometry={'level_norm': True})

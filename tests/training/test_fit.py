@@ -110,6 +110,7 @@ def test_the_papers_protocol_chooses_on_the_test_split(tmp_path: pathlib.Path) -
         assert max(accuracies) == accuracies[fitted.records[kind].epoch - 1]
 
 
+@pytest.mark.slow
 def test_only_what_trains_differs_from_the_start() -> None:
     built = small.build(geometry={'hold_statistics': True})
     variables, trainable = small.start(built)
@@ -194,6 +195,7 @@ def test_clouds_with_too_few_points_are_said() -> None:
         fit(small.recipe(built), variables, trainable, few, PLAN)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_ends_the_fit() -> None:
     built = small.build()
     variables, trainable = small.start(built)

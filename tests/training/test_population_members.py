@@ -102,6 +102,7 @@ def test_a_member_at_half_the_rate_is_the_recipe_of_half_the_rate() -> None:
         np.testing.assert_allclose(leaf[1], 0.5 * leaf[0], atol=0.1 * abs(leaf[0]).max())
 
 
+@pytest.mark.slow
 def test_members_that_share_clouds_and_seed_are_equal() -> None:
     built, starts, trainable = start('linear_probe')
     twins = [Member(0), Member(0)]

@@ -35,7 +35,7 @@ def as_bytes(tree: Any) -> list[bytes]:
 
 
 @pytest.mark.parametrize(
-    'method', ['linear_probe', 'dapt', pytest.param('full', marks=pytest.mark.slow)]
+    'method', ['linear_probe', *(pytest.param(m, marks=pytest.mark.slow) for m in ('dapt', 'full'))]
 )
 def test_everything_that_trains_moves(method: str) -> None:
     training, advance, order, _ = compiled(method)

@@ -74,6 +74,7 @@ def test_one_stream_may_start_from_two() -> None:
         record.check_backbone('a.pth', two, 'point_mae')
 
 
+@pytest.mark.slow
 def test_finetune_takes_the_geometry_of_the_record(run: pathlib.Path) -> None:
     tuned = finetune(split(24, 0), method='linear_probe', checkpoint=str(run), epochs=1)
     assert tuned.model.spec.backbone == 'recon'

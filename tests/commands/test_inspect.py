@@ -28,6 +28,7 @@ def fitting(state: dict) -> list[tuple[str, str]]:
     return [(c.backbone, c.variant) for c in found if c.fits]
 
 
+@pytest.mark.slow
 def test_a_pretraining_file_is_described() -> None:
     state = state_dict('pmae_pre', 'module.')
     text, status = inspect.describe('a.pth', Weights(state, {'epoch': 300, 'optimizer': {}}))

@@ -37,6 +37,7 @@ def small(config: ConfigDict, folder: pathlib.Path, **changes: object) -> Config
     return config
 
 
+@pytest.mark.slow
 def test_features_of_a_backbone_and_of_a_run_are_judged(
     run: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

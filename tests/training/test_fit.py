@@ -76,6 +76,7 @@ def test_a_stopped_fit_goes_on_to_the_same_bits(tmp_path: pathlib.Path, number: 
         np.testing.assert_array_equal(resumed.records[kind].confusion, record.confusion)
 
 
+@pytest.mark.slow
 def test_a_kill_between_two_saves_leaves_the_epoch_that_the_records_name(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

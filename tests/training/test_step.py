@@ -80,6 +80,7 @@ def test_an_epoch_is_a_shuffle_in_whole_batches_that_depends_on_seed_and_epoch()
     assert not np.array_equal(order, population.epoch_order(1, 3, 50, 8))
 
 
+@pytest.mark.slow
 def test_frozen_statistics_are_held_or_updated_as_asked() -> None:
     for hold in (True, False):
         training, advance, order, _ = compiled('linear_probe', geometry={'hold_statistics': hold})
@@ -114,7 +115,8 @@ def test_what_is_frozen_costs_no_gradient_no_state_and_no_activations() -> None:
     assert state_bytes['linear_probe'] < 0.5 * state_bytes['full']
 
 
-@pytest.mark.parametrize('method', ['dapt', pytest.param('full', marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize('method', ['dapt', 'full'])
 def test_less_memory_takes_more_operations_and_changes_nothing(method: str) -> None:
     """Of tiny blocks no product sums over enough to be kept: 'balanced' is as 'least' here."""
     found = {}

@@ -15,27 +15,9 @@ from point_ft_jax.core.inert_pickle import Opaque, shown
 HARMLESS = frozenset(
     {
         *('abc', 'argparse', 'array', 'collections', 'collections.abc', 'dataclasses', 'datetime'),
-        *(
-            'cmath',
-            'decimal',
-            'enum',
-            'fractions',
-            'functools',
-            'ipaddress',
-            'itertools',
-            'logging',
-        ),
-        *(
-            'math',
-            'numbers',
-            'operator',
-            'pathlib',
-            'pathlib._local',
-            'queue',
-            'random',
-            '_random',
-            're',
-        ),
+        *('cmath', 'decimal', 'enum', 'fractions', 'functools', 'ipaddress', 'itertools'),
+        *('logging', 'math', 'numbers', 'operator', 'pathlib', 'pathlib._local', 'queue'),
+        *('random', '_random', 're'),
         *('statistics', 'string', 'threading', 'time', 'traceback', 'typing', 'uuid', 'warnings'),
         *('weakref', 'zoneinfo', '_operator', '_collections', '_decimal', '_functools'),
     }

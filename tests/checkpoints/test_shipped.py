@@ -41,6 +41,15 @@ def test_the_main_job_starts_from_it_and_says_so() -> None:
     )
 
 
+def test_each_is_listed_with_its_backbone_and_the_command_that_made_it() -> None:
+    listed = shipped.summaries()
+    assert {*listed} == {f'shipped:{file.stem}' for file in shipped.FOLDER.glob('*.pth')}
+    for name, line in listed.items():
+        backbone = name.removeprefix('shipped:').removesuffix('_tiny')
+        assert line.startswith(f'{backbone}, tiny, ')
+        assert 'python run.py --config=configs/pretrain.py' in line
+
+
 def test_it_is_small_and_comes_with_the_log_of_the_command_that_made_it() -> None:
     for file in shipped.FOLDER.glob('*.pth'):
         assert file.stat().st_size <= 12e6

@@ -30,6 +30,8 @@ def read(source: str | None) -> Spec | None:
         folder = saved.find(source)
         facts = folder / saved.FACTS
         return spec_file.read(folder, read_json(facts) if facts.exists() else {})
+    if source.startswith(shipped.SHIPPED):
+        return _of_shipped(source)
     return of_entries(source, weights.read(shipped.locate(source)).beside)
 
 
@@ -44,9 +46,7 @@ def points(source: str) -> int | None:
 def of_entries(source: str, beside: Mapping[str, object]) -> Spec | None:
     """The spec of what is read, from what it holds beside its weights; see `read`."""
     if source.startswith(shipped.SHIPPED):
-        path = pathlib.Path(shipped.locate(source)).with_suffix('.json')
-        if path.is_file():
-            return from_json(read_json(path), str(path))
+        return _of_shipped(source)
     if not isinstance(text := beside.get(ENTRY), str):
         return None
     try:
@@ -54,6 +54,11 @@ def of_entries(source: str, beside: Mapping[str, object]) -> Spec | None:
     except (ValueError, RecursionError) as error:
         raise UserError(f'the entry {ENTRY!r} of {source} is no JSON ({error})') from None
     return from_json(value, f'the entry {ENTRY!r} of {source}')
+
+
+def _of_shipped(source: str) -> Spec:
+    path = pathlib.Path(shipped.locate(source)).with_suffix('.json')
+    return from_json(read_json(path), str(path))
 
 
 def accepts(made: Spec, backbone: str) -> bool:

@@ -18,6 +18,7 @@ from point_ft_jax.core import plugins
 from point_ft_jax.core.errors import UserError
 from point_ft_jax.evaluation.adaptation import ADAPTATIONS
 from point_ft_jax.experiments.config import own_clouds
+from point_ft_jax.models import options
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,10 +192,7 @@ def value(config: ConfigDict, dotted: str) -> Any:
     return config
 
 
-HIDDEN = {
-    *('split', 'parent', 'name', 'dtype', 'num_classes', 'num_parts'),
-    *('module', 'mesh', 'batch_size'),
-}
+HIDDEN = {*options.HIDDEN, 'split', 'module', 'mesh', 'batch_size'}
 
 
 def _parameters(make: Callable) -> Options:
@@ -228,8 +226,6 @@ def _of_adaptation(name: str) -> Options:
 
 CHOICES = (
     Choice('data.name', 'data set', ('data',), _of_dataset),
-    Choice('source.name', 'data set', ('source',), _of_dataset),
-    Choice('robust.cad.name', 'data set', ('robust.cad',), _of_dataset),
     Choice('model.backbone', 'backbone', ('model.geometry', 'svm.geometry'), _of_backbone),
     Choice('method.name', 'method', ('method.options',), _of_method, own=True),
     Choice('adapt.name', 'adaptation', ('adapt.options',), _of_adaptation, own=True),
